@@ -1,0 +1,144 @@
+//! The one list of event types. What a new type needs, the compiler asks for from here.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema, schema_for};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::payload::{
+    GroupCreated, GroupDeleted, GroupUpdated, UserAuthorizedApplication, UserDeactivated, UserDeleted,
+    UserErased, UserImpersonationEnded, UserImpersonationStarted, UserJoinedGroup, UserLeftGroup,
+    UserLinkedSource, UserLoggedIn, UserLoggedOut, UserLoginFailed, UserPasswordChanged, UserReactivated,
+    UserRegistered, UserSuspiciousRequest, UserUpdated,
+};
+
+/// The text is not the name of an event type.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not an event type; the catalogue is `domain::event::EventType`")]
+pub struct UnknownEventType(String);
+
+macro_rules! catalogue {
+    ($($wire:literal => $name:ident,)*) => {
+        /// The type of an event; on the wire in kebab-case, past tense.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum EventType {
+            $(#[doc = concat!("`", $wire, "`")] $name,)*
+        }
+
+        impl EventType {
+            /// Every type there is.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// Its name on the wire.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $wire,)* }
+            }
+
+            /// JSON Schema of its `data`.
+            pub fn schema(self) -> Schema {
+                match self { $(Self::$name => schema_for!($name),)* }
+            }
+        }
+
+        /// What an event says: its type and the `data` that belongs to it.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub enum EventBody {
+            $(#[doc = concat!("`", $wire, "`")] $name($name),)*
+        }
+
+        impl EventBody {
+            /// The type that this is the data of.
+            pub fn event_type(&self) -> EventType {
+                match self { $(Self::$name(_) => EventType::$name,)* }
+            }
+
+            /// Reads the `data` of an event of the given type.
+            pub fn from_data(event_type: EventType, data: &str) -> Result<Self, serde_json::Error> {
+                match event_type { $(EventType::$name => serde_json::from_str(data).map(Self::$name),)* }
+            }
+        }
+
+        /// Writes the `data` alone.
+        impl Serialize for EventBody {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self { $(Self::$name(data) => data.serialize(serializer),)* }
+            }
+        }
+    };
+}
+
+catalogue! {
+    "user-registered" => UserRegistered,
+    "user-updated" => UserUpdated,
+    "user-deactivated" => UserDeactivated,
+    "user-reactivated" => UserReactivated,
+    "user-deleted" => UserDeleted,
+    "user-erased" => UserErased,
+    "user-joined-group" => UserJoinedGroup,
+    "user-left-group" => UserLeftGroup,
+    "user-password-changed" => UserPasswordChanged,
+    "user-logged-in" => UserLoggedIn,
+    "user-login-failed" => UserLoginFailed,
+    "user-logged-out" => UserLoggedOut,
+    "user-authorized-application" => UserAuthorizedApplication,
+    "user-linked-source" => UserLinkedSource,
+    "user-suspicious-request" => UserSuspiciousRequest,
+    "user-impersonation-started" => UserImpersonationStarted,
+    "user-impersonation-ended" => UserImpersonationEnded,
+    "group-created" => GroupCreated,
+    "group-updated" => GroupUpdated,
+    "group-deleted" => GroupDeleted,
+}
+
+impl fmt::Display for EventType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for EventType {
+    type Err = UnknownEventType;
+
+    fn from_str(text: &str) -> Result<Self, UnknownEventType> {
+        let known = Self::ALL.iter().find(|event_type| event_type.as_str() == text);
+        known.copied().ok_or_else(|| UnknownEventType(text.to_owned()))
+    }
+}
+
+impl Serialize for EventType {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for EventType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for EventType {
+    fn schema_name() -> Cow<'static, str> {
+        "EventType".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({"type": "string", "enum": Self::ALL})
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_reads_back_from_its_name() {
+        for event_type in EventType::ALL {
+            assert_eq!(event_type.as_str().parse(), Ok(*event_type));
+        }
+        assert!("user-eaten".parse::<EventType>().is_err());
+    }
+}

@@ -1,0 +1,93 @@
+//! `users`: the current state of each user, and a tombstone for each deleted one.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Projection;
+use crate::event::{After, EventBody, Recorded};
+use crate::key::{Entity, UserPk};
+use crate::snapshot::User;
+use crate::timestamp::Timestamp;
+
+/// The projection `users`, keyed by the user's primary key.
+#[derive(Clone, Copy, Debug)]
+pub struct Users;
+
+/// Whether a user is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum UserStatus {
+    /// May sign in.
+    Active,
+    /// May not sign in.
+    Inactive,
+    /// Gone from authentik.
+    Deleted,
+    /// Gone, and what was known of them erased.
+    Erased,
+}
+
+/// One user.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct UserView {
+    /// authentik's primary key.
+    pub pk: UserPk,
+    /// Whether the user is there.
+    pub status: UserStatus,
+    /// Current state, or what was last recorded of a deleted user; nothing of an erased one.
+    pub user: Option<User>,
+    /// When the user was registered last, by authentik's clock.
+    pub registered: Option<Timestamp>,
+    /// Sequence of that registration: a user's own history begins there.
+    pub registered_sequence: u64,
+    /// Time of the last event, by authentik's clock.
+    pub last_event: Timestamp,
+    /// Sequence of the last event.
+    pub sequence: u64,
+}
+
+impl UserView {
+    /// The user, where they are neither deleted nor erased.
+    pub fn present(&self) -> Option<&User> {
+        match self.status {
+            UserStatus::Active | UserStatus::Inactive => self.user.as_ref(),
+            UserStatus::Deleted | UserStatus::Erased => None,
+        }
+    }
+}
+
+impl Projection for Users {
+    type View = UserView;
+    const NAME: &'static str = "users";
+    const VERSION: u32 = 1;
+
+    fn keys(event: &Recorded) -> Vec<String> {
+        match event.event.subject {
+            Entity::User(pk) => vec![pk.to_string()],
+            Entity::Group(_) => vec![],
+        }
+    }
+
+    fn fold(_: &str, view: Option<&UserView>, event: &Recorded) -> Option<UserView> {
+        let Entity::User(pk) = event.event.subject else { return None };
+        let (status, user) = match event.event.body.after() {
+            After::User(user) if user.is_active => (UserStatus::Active, Some(user.clone())),
+            After::User(user) => (UserStatus::Inactive, Some(user.clone())),
+            After::UserGone(user) => (UserStatus::Deleted, Some(user.clone())),
+            After::UserErased => (UserStatus::Erased, None),
+            After::Group(_) | After::GroupGone(_) => return None,
+        };
+        let registers = matches!(event.event.body, EventBody::UserRegistered(_));
+        let (registered, registered_sequence) = match view {
+            Some(view) if !registers => (view.registered, view.registered_sequence),
+            _ => (registers.then_some(event.event.time), event.sequence),
+        };
+        let last_event = event.event.time;
+        let sequence = event.sequence;
+        Some(UserView { pk, status, user, registered, registered_sequence, last_event, sequence })
+    }
+
+    fn sequence(view: &UserView) -> u64 {
+        view.sequence
+    }
+}

@@ -1,0 +1,216 @@
+//! Configuration: flags and environment variables of one name, secrets also from files.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, ValueEnum};
+use domain::key::Namespace;
+
+/// A value that is never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The value. Keep it out of logs, URLs and errors.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+impl FromStr for Secret {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let value = text.trim();
+        if value.is_empty() { Err("a secret must not be empty") } else { Ok(Self(value.to_owned())) }
+    }
+}
+
+/// How log lines are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Logging.
+#[derive(Clone, Debug, Args)]
+pub struct TelemetryConfig {
+    /// How log lines are written.
+    #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t)]
+    pub log_format: LogFormat,
+    /// Which log lines are written, as `tracing` filters them.
+    #[arg(long = "rust-log", env = "RUST_LOG", default_value = "info")]
+    pub filter: String,
+}
+
+/// The NATS server.
+#[derive(Clone, Debug, Args)]
+pub struct NatsConfig {
+    /// One or more servers, separated by commas.
+    #[arg(long, env = "NATS_URL", default_value = "nats://127.0.0.1:4222")]
+    pub nats_url: String,
+    /// User to connect as.
+    #[arg(long, env = "NATS_USER", requires = "nats_password")]
+    pub nats_user: Option<String>,
+    /// Password of that user.
+    #[arg(long, env = "NATS_PASSWORD", hide_env_values = true)]
+    pub nats_password: Option<Secret>,
+    /// Credentials file (JWT and seed) instead of user and password.
+    #[arg(long, env = "NATS_CREDENTIALS_FILE", conflicts_with = "nats_user")]
+    pub nats_credentials_file: Option<PathBuf>,
+    /// Prefix of every stream, subject and bucket.
+    #[arg(long, env = "NATS_NAMESPACE", default_value = "authentik")]
+    pub nats_namespace: Namespace,
+}
+
+impl NatsConfig {
+    /// An unprotected server, as tests and `standalone` use it.
+    pub fn plain(url: String, namespace: Namespace) -> Self {
+        Self {
+            nats_url: url,
+            nats_user: None,
+            nats_password: None,
+            nats_credentials_file: None,
+            nats_namespace: namespace,
+        }
+    }
+}
+
+/// A setting that cannot be used.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// A secret's file cannot be read.
+    #[error("{variable}: cannot read {path:?}: {problem}")]
+    File {
+        /// The variable that names the file.
+        variable: String,
+        /// The file.
+        path: String,
+        /// What the system says.
+        problem: String,
+    },
+    /// A secret is given twice.
+    #[error("{0} and {0}_FILE are both set: set one of them")]
+    Twice(String),
+    /// A flag or variable has a wrong value; help and version are asked for in the same way.
+    #[error("{}", .0.to_string())]
+    Clap(#[from] ClapError),
+}
+
+/// What clap says.
+#[derive(Debug)]
+pub struct ClapError(pub clap::Error);
+
+impl PartialEq for ClapError {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.kind() == other.0.kind()
+    }
+}
+
+impl Eq for ClapError {}
+
+impl std::error::Error for ClapError {}
+
+/// The first line, which names the variable; clap's whole text is for `--help`.
+impl fmt::Display for ClapError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.0.to_string();
+        let lines: Vec<_> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+        f.write_str(lines.join(" ").trim_start_matches("error: "))
+    }
+}
+
+/// Reads the configuration from arguments and environment.
+///
+/// Each of `secrets` is the name of a variable that `<NAME>_FILE` may stand for.
+pub fn parse<C: Parser>(
+    arguments: impl IntoIterator<Item = OsString>,
+    secrets: &[&str],
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<C, ConfigError> {
+    let mut arguments: Vec<OsString> = arguments.into_iter().collect();
+    for name in secrets {
+        let file_variable = format!("{name}_FILE");
+        let Some(path) = variable(&file_variable) else { continue };
+        if variable(name).is_some() {
+            return Err(ConfigError::Twice((*name).to_owned()));
+        }
+        let value = std::fs::read_to_string(&path).map_err(|error| ConfigError::File {
+            variable: file_variable,
+            path,
+            problem: error.to_string(),
+        })?;
+        let flag = name.to_lowercase().replace('_', "-");
+        // Options of the program come before a subcommand.
+        arguments.insert(1.min(arguments.len()), format!("--{flag}={}", value.trim()).into());
+    }
+    C::try_parse_from(arguments).map_err(|error| ConfigError::Clap(ClapError(error)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Config {
+        #[arg(long, env = "TEST_ONLY_TOKEN", hide_env_values = true)]
+        test_only_token: Option<Secret>,
+        #[arg(long, env = "TEST_ONLY_NUMBER", default_value = "1")]
+        test_only_number: u32,
+    }
+
+    fn read(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let arguments = std::iter::once("program").chain(arguments.iter().copied()).map(OsString::from);
+        parse(arguments, &["TEST_ONLY_TOKEN"], |name| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn a_secret_comes_from_its_file_without_the_line_end() {
+        let directory = std::env::temp_dir().join(format!("secret-{}", std::process::id()));
+        std::fs::write(&directory, "s3cret\n").unwrap();
+        let config = read(&[], &[("TEST_ONLY_TOKEN_FILE", directory.to_str().unwrap())]).unwrap();
+        assert_eq!(config.test_only_token.unwrap().expose(), "s3cret");
+        std::fs::remove_file(directory).unwrap();
+    }
+
+    #[test]
+    fn a_missing_file_is_named_with_its_variable() {
+        let error = read(&[], &[("TEST_ONLY_TOKEN_FILE", "/nowhere/token")]).unwrap_err();
+        assert!(
+            error.to_string().starts_with("TEST_ONLY_TOKEN_FILE: cannot read \"/nowhere/token\""),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_secret_that_is_set_twice_is_refused() {
+        let error = read(&[], &[("TEST_ONLY_TOKEN_FILE", "x"), ("TEST_ONLY_TOKEN", "y")]).unwrap_err();
+        assert_eq!(error, ConfigError::Twice("TEST_ONLY_TOKEN".into()));
+    }
+
+    #[test]
+    fn a_wrong_value_gives_one_line_that_names_the_setting() {
+        let error = read(&["--test-only-number", "many"], &[]).unwrap_err().to_string();
+        assert!(error.contains("--test-only-number") && !error.contains('\n'), "{error}");
+    }
+
+    #[test]
+    fn a_secret_is_never_shown() {
+        let config = read(&["--test-only-token", "s3cret"], &[]).unwrap();
+        assert!(!format!("{config:?}").contains("s3cret"));
+    }
+}

@@ -1,0 +1,55 @@
+//! Whether a process can do its work, condition by condition.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The conditions under which a process is ready. Clones share them.
+#[derive(Clone, Debug, Default)]
+pub struct Health {
+    conditions: Arc<Mutex<BTreeMap<&'static str, Result<(), String>>>>,
+}
+
+impl Health {
+    /// A process that waits for the named conditions.
+    pub fn waiting_for(conditions: &[&'static str]) -> Self {
+        let health = Self::default();
+        for condition in conditions {
+            health.failed(condition, "starting");
+        }
+        health
+    }
+
+    /// The condition holds.
+    pub fn ok(&self, condition: &'static str) {
+        self.set(condition, Ok(()));
+    }
+
+    /// The condition does not hold, for a reason that tells an operator what to do.
+    pub fn failed(&self, condition: &'static str, reason: impl Into<String>) {
+        self.set(condition, Err(reason.into()));
+    }
+
+    fn set(&self, condition: &'static str, state: Result<(), String>) {
+        self.conditions.lock().unwrap_or_else(PoisonError::into_inner).insert(condition, state);
+    }
+
+    /// What keeps the process from being ready, by condition; empty when it is.
+    pub fn failures(&self) -> BTreeMap<&'static str, String> {
+        let conditions = self.conditions.lock().unwrap_or_else(PoisonError::into_inner);
+        conditions.iter().filter_map(|(name, state)| Some((*name, state.clone().err()?))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_ready_when_every_condition_holds() {
+        let health = Health::waiting_for(&["nats", "streams"]);
+        health.ok("nats");
+        assert_eq!(health.failures().keys().copied().collect::<Vec<_>>(), ["streams"]);
+        health.ok("streams");
+        assert!(health.failures().is_empty());
+    }
+}

@@ -1,0 +1,78 @@
+//! HTTP as every binary serves it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use poem::endpoint::make_sync;
+use poem::http::StatusCode;
+use poem::listener::TcpAcceptor;
+use poem::web::Json;
+use poem::{Endpoint, IntoResponse, Route, Server, get};
+use tokio::net::{TcpSocket, lookup_host};
+use tokio_util::sync::CancellationToken;
+
+use crate::health::Health;
+use crate::telemetry;
+
+/// How long a shutdown waits for requests that are under way.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A port that is listened on, not yet served.
+pub struct Bound {
+    acceptor: TcpAcceptor,
+    address: SocketAddr,
+}
+
+/// Listens on `address` (`host:port`, or a port alone for all interfaces).
+pub async fn bind(address: &str) -> anyhow::Result<Bound> {
+    let address = if address.contains(':') { address.to_owned() } else { format!("0.0.0.0:{address}") };
+    let resolved = lookup_host(&address).await.with_context(|| format!("looking up {address}"))?.next();
+    let resolved = resolved.with_context(|| format!("{address} names no address to listen on"))?;
+    let socket = if resolved.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+    let socket = socket.context("making a socket")?;
+    socket.set_reuseaddr(true).context("setting SO_REUSEADDR")?;
+    // Accepted sockets inherit it.
+    socket.set_nodelay(true).context("setting TCP_NODELAY")?;
+    socket.bind(resolved).with_context(|| format!("listening on {resolved}; is the port taken?"))?;
+    // Thousands of browsers that reconnect at once would wait seconds behind the default backlog of 128.
+    let listener = socket.listen(4096).with_context(|| format!("listening on {resolved}"))?;
+    let address = listener.local_addr().context("reading the address listened on")?;
+    Ok(Bound { acceptor: TcpAcceptor::from_tokio(listener).context("accepting connections")?, address })
+}
+
+impl Bound {
+    /// Where it listens; tells the port where port 0 was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until shutdown, then lets requests that are under way finish for a while.
+    pub async fn serve<E: Endpoint + 'static>(
+        self,
+        app: E,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<()> {
+        Server::new_with_acceptor(self.acceptor)
+            .run_with_graceful_shutdown(app, async move { shutdown.cancelled().await }, Some(GRACE))
+            .await
+            .context("serving HTTP")
+    }
+}
+
+/// `/healthz` (alive), `/readyz` (can do its work) and `/metrics` (Prometheus text).
+pub fn operations(health: &Health) -> Route {
+    let health = health.clone();
+    Route::new()
+        .at("/healthz", get(make_sync(|_| "ok\n")))
+        .at("/readyz", get(make_sync(move |_| readiness(&health))))
+        .at("/metrics", get(make_sync(|_| telemetry::render_metrics())))
+}
+
+fn readiness(health: &Health) -> impl IntoResponse + use<> {
+    let failures = health.failures();
+    if failures.is_empty() {
+        return "ready\n".into_response();
+    }
+    Json(failures).with_status(StatusCode::SERVICE_UNAVAILABLE).into_response()
+}

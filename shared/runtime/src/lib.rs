@@ -1,0 +1,14 @@
+//! What every binary needs to start: configuration, telemetry, health, shutdown, HTTP, the NATS connection,
+//! and provisioning.
+
+pub mod clock;
+pub mod config;
+pub mod health;
+pub mod http;
+pub mod nats;
+pub mod problem;
+pub mod program;
+pub mod provision;
+pub mod telemetry;
+
+pub use tokio_util::sync::CancellationToken;

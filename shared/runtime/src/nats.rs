@@ -1,0 +1,125 @@
+//! The connection to NATS.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use async_nats::connection::State;
+use async_nats::jetstream::{self, context::ContextBuilder};
+use async_nats::{ConnectOptions, Event};
+use domain::key::Namespace;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::NatsConfig;
+use crate::health::Health;
+
+/// An acknowledgement that takes longer never comes: a request must not wait for it.
+pub const ACK_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A connection that mends itself. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Nats {
+    /// For requests in the protocol itself.
+    pub client: async_nats::Client,
+    /// For streams and consumers.
+    pub jetstream: jetstream::Context,
+    /// Prefix of every name.
+    pub namespace: Namespace,
+}
+
+impl Nats {
+    /// Connects; waits for the server, and says so, until it is there or the shutdown comes.
+    pub async fn connect(config: &NatsConfig, name: &str, health: &Health) -> anyhow::Result<Self> {
+        let options = options(config, name, health).await?;
+        let servers: Vec<_> = config.nats_url.split(',').map(str::trim).collect();
+        let client = options.connect(servers).await.context("NATS_URL: connecting to NATS")?;
+        let jetstream =
+            ContextBuilder::new().timeout(ACK_TIMEOUT).ack_timeout(ACK_TIMEOUT).build(client.clone());
+        Ok(Self { client, jetstream, namespace: config.nats_namespace.clone() })
+    }
+
+    /// Whether the server can be reached now, without asking it.
+    pub fn is_connected(&self) -> bool {
+        self.client.connection_state() == State::Connected
+    }
+
+    /// Waits until `NATS_NAMESPACE`'s streams are there. Only the projector makes them.
+    pub async fn wait_for_streams(
+        &self,
+        health: &Health,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<()> {
+        let names = [
+            self.namespace.inbox_stream(),
+            self.namespace.events_stream(),
+            self.namespace.dead_letters_stream(),
+        ];
+        let mut waits = tokio::time::interval(Duration::from_millis(250));
+        let mut n_tries = 0_u32;
+        loop {
+            if shutdown.run_until_cancelled(waits.tick()).await.is_none() {
+                anyhow::bail!("stopped while waiting for the streams");
+            }
+            match self.missing_stream(&names).await {
+                None => break,
+                Some(problem) => {
+                    if n_tries.is_multiple_of(40) {
+                        tracing::info!("waiting for the streams, which the projector makes: {problem}");
+                    }
+                    health.failed("streams", problem);
+                }
+            }
+            n_tries += 1;
+        }
+        health.ok("streams");
+        Ok(())
+    }
+
+    async fn missing_stream(&self, names: &[String]) -> Option<String> {
+        for name in names {
+            if let Err(error) = self.jetstream.get_stream(name).await {
+                return Some(format!("{name}: {error}"));
+            }
+        }
+        None
+    }
+}
+
+async fn options(config: &NatsConfig, name: &str, health: &Health) -> anyhow::Result<ConnectOptions> {
+    let mut options = ConnectOptions::new()
+        .name(name)
+        .retry_on_initial_connect()
+        .request_timeout(Some(ACK_TIMEOUT))
+        // Reconnects soon after a restart of the server, without a storm.
+        .reconnect_delay_callback(|attempts| Duration::from_millis(50 * (attempts as u64).clamp(1, 20)))
+        .subscription_capacity(64 * 1024);
+    if let (Some(user), Some(password)) = (&config.nats_user, &config.nats_password) {
+        options = options.user_and_password(user.clone(), password.expose().to_owned());
+    }
+    if let Some(path) = &config.nats_credentials_file {
+        let credentials = tokio::fs::read_to_string(path)
+            .await
+            .with_context(|| format!("NATS_CREDENTIALS_FILE: reading {}", path.display()))?;
+        options =
+            options.credentials(&credentials).context("NATS_CREDENTIALS_FILE: not a credentials file")?;
+    }
+    let health = health.clone();
+    Ok(options.event_callback(move |event| {
+        let health = health.clone();
+        async move { note(&health, &event) }
+    }))
+}
+
+fn note(health: &Health, event: &Event) {
+    match event {
+        Event::Connected => {
+            tracing::info!("connected to NATS");
+            health.ok("nats");
+        }
+        Event::Disconnected | Event::Closed => {
+            tracing::warn!("lost the connection to NATS; trying again");
+            health.failed("nats", "not connected: is nats-server running at NATS_URL?");
+        }
+        Event::LameDuckMode | Event::Draining | Event::SlowConsumer(_) => tracing::warn!("NATS: {event}"),
+        Event::ServerError(_) | Event::ClientError(_) => tracing::warn!("NATS: {event}"),
+    }
+}

@@ -1,0 +1,113 @@
+//! Streams and buckets, from the JSON in `nats/`: made where they are missing, never changed where they are not.
+
+use anyhow::Context;
+use serde_json::{Value, json};
+
+use crate::clock;
+use crate::nats::Nats;
+
+const INBOX: &str = include_str!("../../../nats/inbox.json");
+const EVENTS: &str = include_str!("../../../nats/events.json");
+const DEAD_LETTERS: &str = include_str!("../../../nats/dead-letters.json");
+const META: &str = include_str!("../../../nats/meta.json");
+const PROJECTION: &str = include_str!("../../../nats/projection.json");
+
+/// JetStream's error code for a stream that is not there.
+const STREAM_NOT_FOUND: u64 = 10059;
+
+/// JetStream's error code for a stream that is there with another configuration.
+const STREAM_NAME_IN_USE: u64 = 10058;
+
+/// Makes what is missing, and reports what differs from `nats/`.
+///
+/// Safe to run in several processes at once. Returns one line for each setting that differs, which only an
+/// operator can judge.
+pub async fn provision(nats: &Nats, replicas: usize) -> anyhow::Result<Vec<String>> {
+    let mut drift = vec![];
+    for template in [INBOX, EVENTS, DEAD_LETTERS, META] {
+        let mut config = named_for(template, nats)?;
+        config["num_replicas"] = json!(replicas);
+        if template == EVENTS {
+            config["metadata"] = json!({"epoch": clock::new_id().simple().to_string()});
+        }
+        drift.extend(ensure(nats, &config).await?);
+    }
+    Ok(drift)
+}
+
+/// Makes the bucket of one generation of a projection, where it is missing.
+pub async fn ensure_projection_bucket(nats: &Nats, bucket: &str, replicas: usize) -> anyhow::Result<()> {
+    let mut config: Value = serde_json::from_str(PROJECTION).context("nats/projection.json")?;
+    config["name"] = json!(format!("KV_{bucket}"));
+    config["subjects"] = json!([format!("$KV.{bucket}.>")]);
+    config["num_replicas"] = json!(replicas);
+    ensure(nats, &config).await.map(drop)
+}
+
+/// The template with its names in the namespace of this installation.
+fn named_for(template: &str, nats: &Nats) -> anyhow::Result<Value> {
+    let upper = format!("{}_", nats.namespace.to_string().to_uppercase());
+    let named = template
+        .replace("\"AUTHENTIK_", &format!("\"{upper}"))
+        .replace("\"authentik.", &format!("\"{}.", nats.namespace))
+        .replace("KV_authentik_", &format!("KV_{}_", nats.namespace))
+        .replace("$KV.authentik_", &format!("$KV.{}_", nats.namespace));
+    serde_json::from_str(&named).context("a template in nats/ is not JSON")
+}
+
+async fn ensure(nats: &Nats, wanted: &Value) -> anyhow::Result<Vec<String>> {
+    let name = wanted["name"].as_str().context("a stream has a name")?;
+    let info = api(nats, &format!("STREAM.INFO.{name}"), &Value::Null).await?;
+    if error_code(&info) == Some(STREAM_NOT_FOUND) {
+        let created = api(nats, &format!("STREAM.CREATE.{name}"), wanted).await?;
+        // Another process was faster: what it made is as good.
+        if error_code(&created).is_some_and(|code| code != STREAM_NAME_IN_USE) {
+            anyhow::bail!("making stream {name}: {}", created["error"]["description"]);
+        }
+        tracing::info!("made stream {name}");
+        return Ok(vec![]);
+    }
+    if error_code(&info).is_some() {
+        anyhow::bail!("reading stream {name}: {}", info["error"]["description"]);
+    }
+    Ok(differences(name, wanted, &info["config"]))
+}
+
+fn differences(name: &str, wanted: &Value, actual: &Value) -> Vec<String> {
+    let settings = wanted.as_object().into_iter().flatten();
+    let compared = settings.filter(|(setting, _)| !matches!(setting.as_str(), "metadata" | "description"));
+    compared
+        .filter(|(setting, wanted)| {
+            // The server leaves out what is off.
+            let off = matches!(wanted, Value::Bool(false)) || **wanted == json!(0);
+            actual[setting.as_str()] != **wanted && !(off && actual[setting.as_str()].is_null())
+        })
+        .map(|(setting, wanted)| {
+            format!("{name}: {setting} is {}, expected {wanted}", actual[setting.as_str()])
+        })
+        .collect()
+}
+
+/// Asks the JetStream API; an error of JetStream is in the answer's `error`.
+async fn api(nats: &Nats, subject: &str, request: &Value) -> anyhow::Result<Value> {
+    let payload = if request.is_null() { vec![] } else { serde_json::to_vec(request)? };
+    let answer = nats.client.request(format!("$JS.API.{subject}"), payload.into()).await;
+    let answer = answer.with_context(|| format!("asking JetStream for {subject}; is JetStream on?"))?;
+    serde_json::from_slice(&answer.payload).with_context(|| format!("JetStream's answer to {subject}"))
+}
+
+fn error_code(answer: &Value) -> Option<u64> {
+    answer.get("error")?.get("err_code")?.as_u64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn drift_names_the_setting_and_both_values() {
+        let wanted = json!({"name": "X", "max_age": 5, "allow_direct": true, "deny_delete": false});
+        let actual = json!({"name": "X", "max_age": 7, "allow_direct": true});
+        assert_eq!(differences("X", &wanted, &actual), ["X: max_age is 7, expected 5"]);
+    }
+}

@@ -1,0 +1,8 @@
+//! JetStream as this system uses it: conditional publishes and atomic batches, the log of events, and views.
+//!
+//! Everything that depends on an answer of the server is decided by its error code, in [`publish`].
+
+pub mod log;
+pub mod publish;
+pub mod replica;
+pub mod views;

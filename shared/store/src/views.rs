@@ -1,0 +1,166 @@
+//! A projection's bucket: its pointer, loading it, and writing views together with their checkpoint.
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use async_nats::HeaderMap;
+use async_nats::jetstream::consumer::DeliverPolicy;
+use async_nats::jetstream::consumer::pull::OrderedConfig;
+use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use domain::view::{CHECKPOINT_KEY, Checkpoint, Projection};
+use futures_util::StreamExt;
+use runtime::nats::Nats;
+use serde::{Deserialize, Serialize};
+
+use crate::publish::{self, Expected, Outgoing, PublishError, Stored};
+
+/// Which generation of a projection readers are to use. Stands in the meta bucket.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pointer {
+    /// The generation.
+    pub generation: u64,
+    /// Version of the projection that folds it.
+    pub version: u32,
+}
+
+/// A value in a bucket and its revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry<T> {
+    /// The value.
+    pub value: T,
+    /// Its sequence in the bucket's stream: what a conditional write expects.
+    pub revision: u64,
+}
+
+/// Key of a projection's pointer in the meta bucket.
+pub fn pointer_key(projection: &str) -> String {
+    format!("projection.{projection}")
+}
+
+/// Reads a value from the leader.
+pub async fn read<T: serde::de::DeserializeOwned>(
+    nats: &Nats,
+    bucket: &str,
+    key: &str,
+) -> anyhow::Result<Option<Entry<T>>> {
+    let stream =
+        nats.jetstream.get_stream_no_info(format!("KV_{bucket}")).await.context("opening a bucket")?;
+    match stream.get_last_raw_message_by_subject(&format!("$KV.{bucket}.{key}")).await {
+        Ok(message) if message.headers.get("KV-Operation").is_some() => Ok(None),
+        Ok(message) => {
+            let value = serde_json::from_slice(&message.payload);
+            let value =
+                value.with_context(|| format!("{key} in bucket {bucket} is not what this version writes"))?;
+            Ok(Some(Entry { value, revision: message.sequence }))
+        }
+        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("reading {key} in bucket {bucket}")),
+    }
+}
+
+/// Writes a value where its revision is the expected one; 0 where there must be none.
+pub async fn write<T: Serialize>(
+    nats: &Nats,
+    bucket: &str,
+    key: &str,
+    value: &T,
+    expected: u64,
+) -> Result<Stored, PublishError> {
+    publish::publish(nats, outgoing(bucket, key, value, Some(expected))?).await
+}
+
+/// Writes views and checkpoint as one commit, where the checkpoint's revision is the expected one.
+///
+/// A runner that lost its place to another one is refused by that. At most 999 views fit.
+pub async fn write_views<V: Serialize>(
+    nats: &Nats,
+    bucket: &str,
+    views: &[(String, Option<&V>)],
+    checkpoint: &Checkpoint,
+    expected: u64,
+) -> Result<Stored, PublishError> {
+    let mut messages = Vec::with_capacity(views.len() + 1);
+    for (key, view) in views {
+        messages.push(match view {
+            Some(view) => outgoing(bucket, key, view, None)?,
+            None => deletion(bucket, key),
+        });
+    }
+    messages.push(outgoing(bucket, CHECKPOINT_KEY, checkpoint, Some(expected))?);
+    let batch = runtime::clock::new_id().simple().to_string();
+    publish::publish_batch(nats, &batch, messages).await
+}
+
+fn outgoing<T: Serialize>(
+    bucket: &str,
+    key: &str,
+    value: &T,
+    expected: Option<u64>,
+) -> Result<Outgoing, PublishError> {
+    let payload = serde_json::to_vec(value).map_err(|error| PublishError::Refused {
+        code: 0,
+        description: format!("{key} is no JSON: {error}"),
+    })?;
+    let expected = expected.map(|last_sequence| Expected { last_sequence, filter: None });
+    Ok(Outgoing {
+        subject: format!("$KV.{bucket}.{key}"),
+        headers: HeaderMap::new(),
+        payload: payload.into(),
+        expected,
+    })
+}
+
+fn deletion(bucket: &str, key: &str) -> Outgoing {
+    let mut headers = HeaderMap::new();
+    headers.insert("KV-Operation", "DEL");
+    Outgoing { subject: format!("$KV.{bucket}.{key}"), headers, payload: bytes::Bytes::new(), expected: None }
+}
+
+/// What a bucket holds.
+#[derive(Debug)]
+pub struct Loaded<P: Projection> {
+    /// The views by key.
+    pub views: BTreeMap<String, P::View>,
+    /// Up to where they are folded; nothing in a bucket that was never written.
+    pub checkpoint: Option<Entry<Checkpoint>>,
+}
+
+/// Reads a whole bucket.
+///
+/// What is written meanwhile may be in it or not: a view can be ahead of the checkpoint, never behind it,
+/// and folding skips what a view took in already.
+pub async fn load<P: Projection>(nats: &Nats, bucket: &str) -> anyhow::Result<Loaded<P>> {
+    let stream = nats.jetstream.get_stream(format!("KV_{bucket}")).await;
+    let stream = stream.with_context(|| format!("opening bucket {bucket}"))?;
+    let checkpoint = read(nats, bucket, CHECKPOINT_KEY).await?;
+    let mut views = BTreeMap::new();
+    let mut n_pending = stream.cached_info().state.messages;
+    if n_pending == 0 {
+        return Ok(Loaded { views, checkpoint });
+    }
+    let config = OrderedConfig {
+        deliver_policy: DeliverPolicy::LastPerSubject,
+        filter_subject: format!("$KV.{bucket}.>"),
+        ..OrderedConfig::default()
+    };
+    let consumer =
+        stream.create_consumer(config).await.with_context(|| format!("reading bucket {bucket}"))?;
+    let mut messages = consumer.messages().await.with_context(|| format!("reading bucket {bucket}"))?;
+    while n_pending > 0 {
+        let message = messages.next().await.context("the bucket ended early")?.context("reading a bucket")?;
+        n_pending =
+            message.info().map_err(|error| anyhow::anyhow!("a message without its place: {error}"))?.pending;
+        let prefix = format!("$KV.{bucket}.");
+        let key = message.subject.strip_prefix(prefix.as_str()).context("a key of another bucket")?;
+        let is_deletion =
+            message.headers.as_ref().is_some_and(|headers| headers.get("KV-Operation").is_some());
+        if key == CHECKPOINT_KEY || is_deletion {
+            continue;
+        }
+        let view = serde_json::from_slice(&message.payload);
+        let view = view
+            .with_context(|| format!("view {key} in {bucket} is not of this version: rebuild {}", P::NAME))?;
+        views.insert(key.to_owned(), view);
+    }
+    Ok(Loaded { views, checkpoint })
+}

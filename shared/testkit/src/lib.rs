@@ -1,0 +1,11 @@
+//! What tests share: a real nats-server each, recorded requests of a real authentik, waiting for conditions.
+//!
+//! Everything here panics with a clear text where a test cannot go on.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up must fail, and say why")]
+
+pub mod nats;
+pub mod recordings;
+pub mod wait;
+
+pub use nats::NatsServer;
+pub use wait::eventually;

@@ -1,0 +1,18 @@
+//! Waiting for a condition, with a deadline.
+
+use std::time::{Duration, Instant};
+
+/// How long a condition may take before a test fails.
+pub const DEADLINE: Duration = Duration::from_secs(30);
+
+/// Asks again and again until there is an answer; fails the test, naming what was awaited, after [`DEADLINE`].
+pub async fn eventually<T, F: Future<Output = Option<T>>>(awaited: &str, mut ask: impl FnMut() -> F) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(begin.elapsed() < DEADLINE, "waited {DEADLINE:?} in vain until {awaited}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
