@@ -1,1 +1,97 @@
-//! Stub.
+//! The projector: from hints in the inbox to events, and from events to projections.
+
+mod config;
+pub mod dead_letters;
+pub mod directory;
+mod handle;
+mod inbox;
+mod lanes;
+mod lease;
+mod members;
+mod projections;
+mod record;
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use domain::view::activity::Activity;
+use domain::view::groups::Groups;
+use domain::view::users::Users;
+use runtime::health::Health;
+use runtime::nats::Nats;
+use runtime::{CancellationToken, http, provision};
+use store::log::EventLog;
+use tokio::task::JoinSet;
+
+pub use config::Config;
+pub use directory::{AuthentikDirectory, Directory, DirectoryError};
+
+use crate::handle::Handler;
+use crate::members::Members;
+use crate::record::Recorder;
+
+/// Runs until shutdown: provisions, takes hints from the inbox, folds projections, serves health and metrics.
+pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let health = Health::waiting_for(&["nats", "streams", "authentik", "members"]);
+    let bound = http::bind(&config.listen).await.context("PROJECTOR_LISTEN")?;
+    tracing::info!("serving health and metrics on http://{}", bound.address());
+    let directory = AuthentikDirectory::new(&config).context("AUTHENTIK_URL")?;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(bound.serve(http::operations(&health), shutdown.clone()));
+    let started = shutdown.run_until_cancelled(start(&config, directory, &health, &mut tasks, &shutdown)).await;
+    if let Some(started) = started {
+        started?;
+    }
+    // Each task ends by the shutdown alone: one that ends before is an error, and so ends the others.
+    while let Some(ended) = tasks.join_next().await {
+        let ended = ended.context("a task of the projector panicked").and_then(|result| result);
+        if ended.is_err() {
+            shutdown.cancel();
+            return ended;
+        }
+    }
+    Ok(())
+}
+
+async fn start(
+    config: &Config,
+    directory: AuthentikDirectory,
+    health: &Health,
+    tasks: &mut JoinSet<anyhow::Result<()>>,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let nats = Nats::connect(&config.nats, "projector", health).await?;
+    provision_until_done(&nats, config.nats_replicas, health, shutdown).await;
+    let log = EventLog::open(&nats).await?;
+    let members = Members::default();
+    tasks.spawn(members::follow(members.clone(), nats.clone(), log.clone(), health.clone(), shutdown.clone()));
+    let recorder = Recorder::new(directory, log.clone(), config.envelope());
+    let handler = Handler::new(recorder, nats.clone(), members, health.clone(), config.settle);
+    let inbox = inbox::Inbox { nats: nats.clone(), concurrency: config.concurrency };
+    tasks.spawn(inbox.work(Arc::new(handler), shutdown.clone()));
+    let projections = projections::Runner { nats, log, replicas: config.nats_replicas };
+    tasks.spawn(projections.clone().run::<Users>(shutdown.clone()));
+    tasks.spawn(projections.clone().run::<Groups>(shutdown.clone()));
+    tasks.spawn(projections.run::<Activity>(shutdown.clone()));
+    Ok(())
+}
+
+/// NATS may be away, or JetStream without a leader, when we start: that is waited for, not died of.
+async fn provision_until_done(nats: &Nats, replicas: u8, health: &Health, shutdown: &CancellationToken) {
+    let mut waits = tokio::time::interval(std::time::Duration::from_secs(1));
+    while shutdown.run_until_cancelled(waits.tick()).await.is_some() {
+        match provision::provision(nats, replicas).await {
+            Ok(drift) => {
+                for difference in drift {
+                    tracing::warn!("{difference}; nothing was changed: see nats/README.md");
+                }
+                health.ok("streams");
+                return;
+            }
+            Err(error) => {
+                tracing::warn!("cannot make the streams yet: {error:#}");
+                health.failed("streams", format!("{error:#}"));
+            }
+        }
+    }
+}

@@ -223,3 +223,6 @@ fn fact_event(fact: &Fact, user: User, trigger: &Trigger) -> EventBody {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -176,14 +176,19 @@ impl<T: Subject> Rule<T> {
     pub fn source_read(&mut self, source: Option<T::State>) -> Step {
         self.source = source;
         let Some(log_end) = &self.log_end else { return Step::ReadLog };
-        let may_stand_in_log = log_end.position > 0 && !matches!(log_end.known, Known::Gone);
         match self.fact {
-            FactIs::Unknown if self.subject.fact().is_some() && may_stand_in_log => {
+            // Where nothing would be recorded of it, it need not be sought.
+            FactIs::Unknown if log_end.position > 0 && self.fact_is_due(&log_end.known) => {
                 Step::SeekCause { until: log_end.position }
             }
             FactIs::Unknown | FactIs::Missing => self.cause_sought(false),
             FactIs::Settled => self.cause_sought(true),
         }
+    }
+
+    fn fact_is_due(&self, known: &Known<T::State>) -> bool {
+        let n_events = |fact| self.subject.decide(known, self.source.as_ref(), fact).len();
+        self.subject.fact().is_some_and(|fact| n_events(Some(fact)) > n_events(None))
     }
 
     /// The answer to [`Step::SeekCause`]: whether there is such an event.

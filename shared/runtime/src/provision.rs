@@ -22,7 +22,7 @@ const STREAM_NAME_IN_USE: u64 = 10058;
 ///
 /// Safe to run in several processes at once. Returns one line for each setting that differs, which only an
 /// operator can judge.
-pub async fn provision(nats: &Nats, replicas: usize) -> anyhow::Result<Vec<String>> {
+pub async fn provision(nats: &Nats, replicas: u8) -> anyhow::Result<Vec<String>> {
     let mut drift = vec![];
     for template in [INBOX, EVENTS, DEAD_LETTERS, META] {
         let mut config = named_for(template, nats)?;
@@ -36,7 +36,7 @@ pub async fn provision(nats: &Nats, replicas: usize) -> anyhow::Result<Vec<Strin
 }
 
 /// Makes the bucket of one generation of a projection, where it is missing.
-pub async fn ensure_projection_bucket(nats: &Nats, bucket: &str, replicas: usize) -> anyhow::Result<()> {
+pub async fn ensure_projection_bucket(nats: &Nats, bucket: &str, replicas: u8) -> anyhow::Result<()> {
     let mut config: Value = serde_json::from_str(PROJECTION).context("nats/projection.json")?;
     config["name"] = json!(format!("KV_{bucket}"));
     config["subjects"] = json!([format!("$KV.{bucket}.>")]);

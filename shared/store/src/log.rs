@@ -200,7 +200,7 @@ impl EventLog {
 fn from_direct_get(message: &async_nats::Message) -> anyhow::Result<StoredMessage> {
     let headers = message.headers.as_ref().context("a stored message comes with headers")?;
     let header = |name: &str| {
-        headers.get(name).map(|value| value.as_str()).with_context(|| format!("{name} is missing"))
+        headers.get(name).map(async_nats::HeaderValue::as_str).with_context(|| format!("{name} is missing"))
     };
     Ok(StoredMessage {
         sequence: header("Nats-Sequence")?.parse().context("Nats-Sequence")?,

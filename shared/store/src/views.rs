@@ -79,16 +79,28 @@ pub async fn write_views<V: Serialize>(
     checkpoint: &Checkpoint,
     expected: u64,
 ) -> Result<Stored, PublishError> {
-    let mut messages = Vec::with_capacity(views.len() + 1);
-    for (key, view) in views {
-        messages.push(match view {
-            Some(view) => outgoing(bucket, key, view, None)?,
-            None => deletion(bucket, key),
-        });
-    }
+    let mut messages = view_messages(bucket, views)?;
     messages.push(outgoing(bucket, CHECKPOINT_KEY, checkpoint, Some(expected))?);
     let batch = runtime::clock::new_id().simple().to_string();
     publish::publish_batch(nats, &batch, messages).await
+}
+
+/// Writes views as one commit, without a checkpoint: for the part of an event's changes that does not fit.
+pub async fn write_views_alone<V: Serialize>(
+    nats: &Nats,
+    bucket: &str,
+    views: &[(String, Option<&V>)],
+) -> Result<Stored, PublishError> {
+    let batch = runtime::clock::new_id().simple().to_string();
+    publish::publish_batch(nats, &batch, view_messages(bucket, views)?).await
+}
+
+fn view_messages<V: Serialize>(bucket: &str, views: &[(String, Option<&V>)]) -> Result<Vec<Outgoing>, PublishError> {
+    let message = |(key, view): &(String, Option<&V>)| match view {
+        Some(view) => outgoing(bucket, key, view, None),
+        None => Ok(deletion(bucket, key)),
+    };
+    views.iter().map(message).collect()
 }
 
 fn outgoing<T: Serialize>(

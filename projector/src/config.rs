@@ -1,0 +1,77 @@
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use clap::Parser;
+use runtime::config::{NatsConfig, Secret, TelemetryConfig};
+
+use crate::record::Envelope;
+
+/// Records what happens in authentik as events, and folds projections from them.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "projector", version)]
+pub struct Config {
+    /// NATS.
+    #[command(flatten)]
+    pub nats: NatsConfig,
+    /// Logging.
+    #[command(flatten)]
+    pub telemetry: TelemetryConfig,
+    /// Replicas of streams and buckets that are made: 3 in a cluster.
+    #[arg(long, env = "NATS_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
+    pub nats_replicas: u8,
+    /// Where health and metrics are served: `host:port`, or a port alone for all interfaces.
+    #[arg(long = "projector-listen", env = "PROJECTOR_LISTEN", default_value = "8081")]
+    pub listen: String,
+    /// authentik, as this process reaches it.
+    #[arg(long, env = "AUTHENTIK_URL", value_parser = http_url)]
+    pub authentik_url: String,
+    /// Token of the read-only service account (intent: API).
+    #[arg(long, env = "AUTHENTIK_TOKEN", hide_env_values = true)]
+    pub authentik_token: Secret,
+    /// authentik, as events name it in `source`. Defaults to `AUTHENTIK_URL`.
+    #[arg(long, env = "EVENT_SOURCE", value_parser = http_url)]
+    pub event_source: Option<String>,
+    /// Where people reach the API, for the `dataschema` of events.
+    #[arg(long, env = "PUBLIC_URL", default_value = "http://localhost:3000", value_parser = http_url)]
+    pub public_url: String,
+    /// How many hints are worked on at once.
+    #[arg(long = "projector-concurrency", env = "PROJECTOR_CONCURRENCY", default_value_t = 32,
+          value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub concurrency: u16,
+    /// User attributes that are recorded, separated by commas. None by default: people keep API keys there.
+    #[arg(long = "projector-user-attributes", env = "PROJECTOR_USER_ATTRIBUTES", value_delimiter = ',')]
+    pub user_attributes_setting: Vec<String>,
+    /// Where authentik reads from database replicas: a hint that changed nothing is looked at once more after
+    /// so many seconds.
+    #[arg(long = "settle", env = "SETTLE", default_value = "0", value_parser = seconds)]
+    pub settle: Duration,
+}
+
+impl Config {
+    pub(crate) fn envelope(&self) -> Envelope {
+        Envelope {
+            source: self.event_source.clone().unwrap_or_else(|| self.authentik_url.clone()),
+            schema_base: self.public_url.clone(),
+        }
+    }
+
+    /// The attributes that may be recorded.
+    pub fn user_attributes(&self) -> BTreeSet<String> {
+        let names = self.user_attributes_setting.iter().map(|name| name.trim().to_owned());
+        names.filter(|name| !name.is_empty()).collect()
+    }
+}
+
+fn http_url(text: &str) -> Result<String, &'static str> {
+    let url = text.trim_end_matches('/');
+    let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
+    match host {
+        Some(host) if !host.is_empty() && !host.contains(char::is_whitespace) => Ok(url.to_owned()),
+        _ => Err("expected a URL like https://auth.example.com"),
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, &'static str> {
+    let number: f64 = text.trim_end_matches('s').parse().map_err(|_| "expected a number of seconds")?;
+    Duration::try_from_secs_f64(number).map_err(|_| "expected a number of seconds")
+}

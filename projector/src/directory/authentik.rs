@@ -1,0 +1,120 @@
+//! The directory over authentik's REST API.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::Context;
+use domain::key::{GroupId, UserPk};
+use domain::snapshot::User;
+use reqwest::header::{ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, HeaderMap, HeaderValue};
+use reqwest::{Client, StatusCode, redirect};
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use super::wire::{Detail, GroupAnswer, Page, UserAnswer};
+use super::{Directory, DirectoryError, GroupAndMembers};
+use crate::Config;
+
+/// How long one question may take. authentik answers in tens of milliseconds; a group of 100,000 takes seconds.
+const TIMEOUT: Duration = Duration::from_secs(20);
+
+/// authentik 2026.2's REST API, with a read-only token.
+#[derive(Clone, Debug)]
+pub struct AuthentikDirectory {
+    client: Client,
+    base: String,
+    attributes: BTreeSet<String>,
+}
+
+impl AuthentikDirectory {
+    /// For the authentik and the token of the configuration. Asks nothing yet.
+    pub fn new(config: &Config) -> anyhow::Result<Self> {
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", config.authentik_token.expose()))
+            .context("AUTHENTIK_TOKEN has characters that no token has")?;
+        bearer.set_sensitive(true);
+        let headers = HeaderMap::from_iter([
+            (AUTHORIZATION, bearer),
+            (ACCEPT, HeaderValue::from_static("application/json")),
+            // "No User matches the given query." is the sign that somebody is gone: ask for it in English.
+            (ACCEPT_LANGUAGE, HeaderValue::from_static("en")),
+        ]);
+        let client = Client::builder()
+            .default_headers(headers)
+            .timeout(TIMEOUT)
+            .connect_timeout(Duration::from_secs(5))
+            // authentik does not redirect its API: whoever does is not authentik, and must not get the token.
+            .redirect(redirect::Policy::none())
+            .build()
+            .context("making an HTTP client")?;
+        Ok(Self { client, base: format!("{}/api/v3", config.authentik_url), attributes: config.user_attributes() })
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, DirectoryError> {
+        let answer = self.client.get(format!("{}{path}", self.base)).send().await.map_err(|error| away(&error))?;
+        let status = answer.status();
+        let is_json = answer
+            .headers()
+            .get(reqwest::header::CONTENT_TYPE)
+            .and_then(|kind| kind.to_str().ok())
+            .is_some_and(|kind| kind.starts_with("application/json"));
+        let body = answer.bytes().await.map_err(|error| away(&error))?;
+        match status {
+            StatusCode::OK if is_json => serde_json::from_slice(&body)
+                .map(Some)
+                .map_err(|error| DirectoryError::NotUnderstood(format!("{path}: {error}"))),
+            StatusCode::NOT_FOUND if is_json && is_no_match(&body) => Ok(None),
+            StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => Err(DirectoryError::Forbidden(detail(&body))),
+            // An unhandled exception in authentik can show as an empty 405.
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT | StatusCode::METHOD_NOT_ALLOWED => {
+                Err(DirectoryError::Away(format!("{path} was answered with {status}")))
+            }
+            status if status.is_server_error() => {
+                Err(DirectoryError::Away(format!("{path} was answered with {status}")))
+            }
+            status => Err(DirectoryError::NotUnderstood(format!("{path} was answered with {status}"))),
+        }
+    }
+}
+
+impl Directory for AuthentikDirectory {
+    async fn user(&self, pk: UserPk) -> Result<Option<User>, DirectoryError> {
+        let path = format!("/core/users/{pk}/?include_roles=false");
+        let answer: Option<UserAnswer> = self.get(&path).await?;
+        Ok(answer.map(|answer| answer.into_user(&self.attributes)))
+    }
+
+    async fn user_with_uuid(&self, uuid: Uuid) -> Result<Option<User>, DirectoryError> {
+        let path = format!("/core/users/?uuid={uuid}&include_roles=false");
+        let page: Option<Page<UserAnswer>> = self.get(&path).await?;
+        let found = page.and_then(|page| page.results.into_iter().next());
+        Ok(found.map(|answer| answer.into_user(&self.attributes)).filter(|user| user.uuid == uuid))
+    }
+
+    async fn group(&self, id: GroupId) -> Result<Option<GroupAndMembers>, DirectoryError> {
+        // `users` lists the members' keys all the same; their objects would be megabytes.
+        let path = format!("/core/groups/{id}/?include_users=false");
+        Ok(self.get::<GroupAnswer>(&path).await?.map(GroupAndMembers::from))
+    }
+}
+
+/// A 404 can also come from a proxy, or from a wrong URL: only authentik's own words mean that somebody is gone.
+fn is_no_match(body: &[u8]) -> bool {
+    serde_json::from_slice::<Detail>(body).is_ok_and(|answer| answer.detail.ends_with(" matches the given query."))
+}
+
+fn detail(body: &[u8]) -> String {
+    let answer = serde_json::from_slice::<Detail>(body);
+    answer.map_or_else(|_| "without a reason that is JSON".to_owned(), |answer| answer.detail)
+}
+
+/// The error's own text would repeat the URL, and with it keys of users.
+fn away(error: &reqwest::Error) -> DirectoryError {
+    let problem = if error.is_timeout() {
+        "no answer in time"
+    } else if error.is_connect() {
+        "cannot connect"
+    } else {
+        "the connection broke"
+    };
+    DirectoryError::Away(problem.to_owned())
+}

@@ -1,0 +1,48 @@
+//! authentik's directory of users and groups, in our words.
+
+mod authentik;
+mod wire;
+
+use std::collections::BTreeSet;
+use std::future::Future;
+
+use domain::key::{GroupId, UserPk};
+use domain::snapshot::{Group, User};
+use uuid::Uuid;
+
+pub use authentik::AuthentikDirectory;
+
+/// Where the truth about users and groups is. `None` means that it is certain that there is no such one.
+pub trait Directory: Send + Sync + 'static {
+    /// The user with this key.
+    fn user(&self, pk: UserPk) -> impl Future<Output = Result<Option<User>, DirectoryError>> + Send;
+
+    /// The user with this uuid.
+    fn user_with_uuid(&self, uuid: Uuid) -> impl Future<Output = Result<Option<User>, DirectoryError>> + Send;
+
+    /// The group with this key, and its direct members.
+    fn group(&self, id: GroupId) -> impl Future<Output = Result<Option<GroupAndMembers>, DirectoryError>> + Send;
+}
+
+/// A group and who is a direct member of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupAndMembers {
+    /// The group.
+    pub group: Group,
+    /// Its direct members.
+    pub members: BTreeSet<UserPk>,
+}
+
+/// Why the directory gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DirectoryError {
+    /// It cannot be reached, or is overloaded: the same question will work later.
+    #[error("authentik is away: {0}")]
+    Away(String),
+    /// The token is wrong or has too few rights: the configuration must be mended.
+    #[error("authentik refuses the token: {0}; check AUTHENTIK_TOKEN and the rights of its service account")]
+    Forbidden(String),
+    /// What answers does not answer as authentik does.
+    #[error("what answers at AUTHENTIK_URL is not authentik as we know it: {0}")]
+    NotUnderstood(String),
+}

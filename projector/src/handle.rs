@@ -1,0 +1,127 @@
+//! What is done for one hint.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use async_nats::HeaderMap;
+use domain::event::Channel;
+use domain::hint::{About, Cause, Hint, OwnHint, Reading};
+use domain::key::{DeliveryId, Entity, GroupId, UserPk};
+use domain::timestamp::Timestamp;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use runtime::health::Health;
+use runtime::nats::Nats;
+use store::publish::{self, Expected, Outgoing, PublishError};
+
+use crate::directory::Directory;
+use crate::members::Members;
+use crate::record::{HandleError, Recorder};
+
+/// How many member hints of one group are published at once.
+const MEMBER_HINTS_IN_FLIGHT: usize = 64;
+
+/// A delivery as it stands in the inbox.
+#[derive(Clone, Debug)]
+pub(crate) struct Delivery {
+    pub(crate) id: DeliveryId,
+    pub(crate) channel: Channel,
+    pub(crate) body: bytes::Bytes,
+    pub(crate) received: Timestamp,
+    /// How often it was delivered to a worker, this time included.
+    pub(crate) n_deliveries: i64,
+}
+
+/// How a hint ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Handled {
+    /// Log and authentik agree.
+    Done,
+    /// They agree, but authentik may have read from a replica: look once more after this time.
+    LookAgain(Duration),
+}
+
+/// Everything that handling a hint needs.
+pub(crate) struct Handler<D> {
+    recorder: Recorder<D>,
+    nats: Nats,
+    members: Members,
+    health: Health,
+    settle: Duration,
+}
+
+impl<D: Directory> Handler<D> {
+    pub(crate) fn new(recorder: Recorder<D>, nats: Nats, members: Members, health: Health, settle: Duration) -> Self {
+        Self { recorder, nats, members, health, settle }
+    }
+
+    /// What a delivery asks for; deliveries of which nothing can be made out are rejected.
+    pub(crate) fn read(delivery: &Delivery) -> Result<Reading, HandleError> {
+        let reading = domain::hint::read(delivery.id.clone(), delivery.channel, &delivery.body);
+        reading.map_err(|error| HandleError::Reject(error.into()))
+    }
+
+    /// Records what the hint leads to.
+    pub(crate) async fn handle(&self, hint: Hint, delivery: &Delivery) -> Result<Handled, HandleError> {
+        let result = self.record(hint, delivery.received).await;
+        match &result {
+            Ok(_) => self.health.ok("authentik"),
+            Err(HandleError::Retry(cause) | HandleError::Misconfigured(cause)) => {
+                self.health.failed("authentik", format!("{cause:#}"));
+            }
+            Err(HandleError::Reject(_)) => {}
+        }
+        let n_events = result?;
+        if n_events == 0 && !self.settle.is_zero() && delivery.n_deliveries == 1 {
+            return Ok(Handled::LookAgain(self.settle));
+        }
+        Ok(Handled::Done)
+    }
+
+    async fn record(&self, hint: Hint, received: Timestamp) -> Result<usize, HandleError> {
+        match hint.about {
+            About::Entity(Entity::User(pk)) => self.recorder.record_user(pk, hint, received).await,
+            About::Entity(Entity::Group(id)) => self.record_group(id, hint).await,
+            About::UserWithUuid(uuid) => match self.recorder.directory().user_with_uuid(uuid).await? {
+                Some(user) => self.recorder.record_user(user.pk, hint, received).await,
+                None => Ok(0),
+            },
+        }
+    }
+
+    /// A group's hint does not say whose membership changed, so each member that differs gets a hint of their own.
+    async fn record_group(&self, id: GroupId, hint: Hint) -> Result<usize, HandleError> {
+        let cause = hint.cause.clone();
+        // What is recorded is read first: a member who is recorded later only gets a needless look.
+        let last = self.recorder.log().bounds().await.map_err(HandleError::Retry)?.last;
+        self.members.wait_for(last).await;
+        let recorded = self.members.of(id);
+        let members = self.recorder.record_group(id, hint).await?;
+        let differing: Vec<UserPk> = recorded.symmetric_difference(&members).copied().collect();
+        let n_hints = differing.len();
+        stream::iter(differing)
+            .map(|pk| self.hint_member(pk, &cause))
+            .buffer_unordered(MEMBER_HINTS_IN_FLIGHT)
+            .try_collect::<Vec<()>>()
+            .await?;
+        Ok(n_hints)
+    }
+
+    async fn hint_member(&self, pk: UserPk, cause: &Cause) -> Result<(), HandleError> {
+        let id = cause.delivery.member(pk);
+        let body = serde_json::to_vec(&OwnHint::about_member(pk, cause)).context("writing a hint");
+        let mut headers = HeaderMap::new();
+        headers.insert("Content-Type", "application/json");
+        headers.insert("Channel", cause.channel.as_str());
+        let message = Outgoing {
+            subject: self.nats.namespace.inbox_subject(&id),
+            headers,
+            payload: body.map_err(HandleError::Reject)?.into(),
+            expected: Some(Expected { last_sequence: 0, filter: None }),
+        };
+        match publish::publish(&self.nats, message).await {
+            // Stored before: the hint stands in the inbox all the same.
+            Ok(_) | Err(PublishError::Conflict) => Ok(()),
+            Err(error) => Err(HandleError::Retry(anyhow::Error::new(error).context("hinting at a member"))),
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Who is recorded as a member of which group: what a group's hint is compared with.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use domain::event::{After, Recorded};
+use domain::key::{Entity, GroupId, UserPk};
+use domain::snapshot::User;
+use domain::view::users::{UserView, Users};
+use runtime::CancellationToken;
+use runtime::health::Health;
+use runtime::nats::Nats;
+use store::log::EventLog;
+use store::views::{self, Pointer, pointer_key};
+use tokio::sync::watch;
+
+/// Recorded memberships, in memory. Clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Members {
+    index: Arc<RwLock<Index>>,
+    sequence: watch::Sender<u64>,
+}
+
+#[derive(Debug, Default)]
+struct Index {
+    by_group: HashMap<GroupId, BTreeSet<UserPk>>,
+    by_user: HashMap<UserPk, BTreeSet<GroupId>>,
+}
+
+impl Index {
+    fn set(&mut self, pk: UserPk, groups: BTreeSet<GroupId>) {
+        let before = self.by_user.remove(&pk).unwrap_or_default();
+        for id in before.difference(&groups) {
+            if let Some(members) = self.by_group.get_mut(id) {
+                members.remove(&pk);
+            }
+        }
+        for id in groups.difference(&before) {
+            self.by_group.entry(*id).or_default().insert(pk);
+        }
+        if !groups.is_empty() {
+            self.by_user.insert(pk, groups);
+        }
+    }
+}
+
+impl Default for Members {
+    fn default() -> Self {
+        Self { index: Arc::default(), sequence: watch::Sender::new(0) }
+    }
+}
+
+impl Members {
+    /// Direct members of a group.
+    pub(crate) fn of(&self, id: GroupId) -> BTreeSet<UserPk> {
+        let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
+        index.by_group.get(&id).cloned().unwrap_or_default()
+    }
+
+    /// Waits until the event of that sequence is taken in.
+    pub(crate) async fn wait_for(&self, sequence: u64) {
+        // The sender is ours: it cannot be gone.
+        let _ = self.sequence.subscribe().wait_for(|seen| *seen >= sequence).await;
+    }
+
+    fn apply(&self, event: &Recorded) {
+        let Entity::User(pk) = event.event.subject else { return };
+        let groups = match event.event.body.after() {
+            After::User(user) => user.groups.clone(),
+            After::UserGone(_) | After::UserErased | After::Group(_) | After::GroupGone(_) => BTreeSet::new(),
+        };
+        self.index.write().unwrap_or_else(PoisonError::into_inner).set(pk, groups);
+    }
+
+    fn load<'a>(&self, users: impl Iterator<Item = &'a UserView>, sequence: u64) {
+        let mut index = Index::default();
+        for user in users.filter_map(UserView::present) {
+            let User { pk, groups, .. } = user;
+            index.set(*pk, groups.clone());
+        }
+        *self.index.write().unwrap_or_else(PoisonError::into_inner) = index;
+        self.sequence.send_replace(sequence);
+    }
+}
+
+/// Keeps the memberships up to date until shutdown: from the users' bucket first, then from each event.
+pub(crate) async fn follow(
+    members: Members,
+    nats: Nats,
+    log: EventLog,
+    health: Health,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    while !shutdown.is_cancelled() {
+        let followed = shutdown.run_until_cancelled(follow_once(&members, &nats, &log, &health)).await;
+        if let Some(Err(error)) = followed {
+            tracing::warn!("cannot follow the recorded memberships now: {error:#}");
+            health.failed("members", format!("{error:#}"));
+            shutdown.run_until_cancelled(tokio::time::sleep(Duration::from_secs(1))).await;
+        }
+    }
+    Ok(())
+}
+
+async fn follow_once(members: &Members, nats: &Nats, log: &EventLog, health: &Health) -> anyhow::Result<()> {
+    let begin = load(members, nats).await?;
+    let mut events = log.follow(begin + 1);
+    let last = log.bounds().await?.last;
+    if begin >= last {
+        health.ok("members");
+    }
+    loop {
+        let message = events.next().await?;
+        match message.decode() {
+            Ok(event) => members.apply(&event),
+            Err(error) => tracing::warn!(event.sequence = message.sequence, "skipped an event: {error}"),
+        }
+        members.sequence.send_replace(message.sequence);
+        if message.sequence >= last {
+            health.ok("members");
+        }
+    }
+}
+
+async fn load(members: &Members, nats: &Nats) -> anyhow::Result<u64> {
+    let name = <Users as domain::view::Projection>::NAME;
+    let version = <Users as domain::view::Projection>::VERSION;
+    let pointer = views::read::<Pointer>(nats, &nats.namespace.meta_bucket(), &pointer_key(name)).await?;
+    let Some(pointer) = pointer.filter(|pointer| pointer.value.version == version) else {
+        members.load(std::iter::empty(), 0);
+        return Ok(0);
+    };
+    let bucket = nats.namespace.projection_bucket(name, pointer.value.generation);
+    let loaded = views::load::<Users>(nats, &bucket).await?;
+    let sequence = loaded.checkpoint.map_or(0, |checkpoint| checkpoint.value.sequence);
+    members.load(loaded.views.values(), sequence);
+    Ok(sequence)
+}

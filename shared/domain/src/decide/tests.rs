@@ -1,0 +1,265 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use super::*;
+use crate::event::payload::Actor;
+use crate::event::{Channel, EventType};
+use crate::hint::{About, Cause};
+use crate::history;
+use crate::key::{DeliveryId, Entity};
+
+const PK: UserPk = 42;
+
+fn group(n: u128) -> GroupId {
+    Uuid::from_u128(n)
+}
+
+fn alice() -> User {
+    User {
+        uuid: Uuid::from_u128(1),
+        uid: "hash".into(),
+        username: "alice".into(),
+        email: "alice@example.com".into(),
+        is_active: true,
+        kind: "internal".into(),
+        path: "users".into(),
+        ..User::partial(PK, "Alice".into())
+    }
+}
+
+fn alice_in(groups: &[u128]) -> User {
+    User {
+        groups: groups.iter().map(|n| group(*n)).collect(),
+        group_names: groups.iter().map(|n| (group(*n), format!("group {n}"))).collect(),
+        ..alice()
+    }
+}
+
+fn hint(action: &str, fact: Option<Fact>) -> Hint {
+    Hint {
+        about: About::Entity(Entity::User(PK)),
+        created: (action == "model_created").then(|| "Alice".to_owned()),
+        fact,
+        cause: Cause {
+            delivery: DeliveryId::from(Uuid::from_u128(9)),
+            channel: Channel::Webhook,
+            occurred: None,
+            correlation: None,
+            trigger: Trigger { action: action.into(), actor: Some(Actor { pk: 3 }) },
+        },
+    }
+}
+
+/// Given what is recorded, when authentik says this, then these events follow.
+struct Given(Known<User>);
+
+impl Given {
+    fn when_authentik_says(self, source: Option<User>, hint: &Hint) -> Vec<EventBody> {
+        let events = decide_user(PK, &self.0, source.as_ref(), hint, hint.fact.as_ref());
+        let mut whole = match &self.0 {
+            Known::Present(user) => registered(user, None, &Trigger::default()),
+            Known::Nothing | Known::Gone => vec![],
+        };
+        whole.extend(events.iter().cloned());
+        assert_eq!(history::check(&whole), Ok(()));
+        events
+    }
+}
+
+fn types(events: &[EventBody]) -> Vec<EventType> {
+    events.iter().map(EventBody::event_type).collect()
+}
+
+fn present(user: User) -> Given {
+    Given(Known::Present(user))
+}
+
+#[test]
+fn an_unknown_user_is_registered_with_their_groups() {
+    let source = User { is_active: false, ..alice_in(&[1, 2]) };
+    let events = Given(Known::Nothing).when_authentik_says(Some(source.clone()), &hint("model_updated", None));
+    let trigger = Trigger { action: "model_updated".into(), actor: Some(Actor { pk: 3 }) };
+    assert_eq!(events, [EventBody::UserRegistered(UserRegistered { user: source, partial: false, trigger })]);
+}
+
+#[test]
+fn a_repeated_hint_records_nothing() {
+    let events = present(alice()).when_authentik_says(Some(alice()), &hint("model_updated", None));
+    assert_eq!(events, []);
+}
+
+#[test]
+fn what_is_carried_makes_no_event() {
+    let now: crate::timestamp::Timestamp = "2026-11-22T08:00:00Z".parse().unwrap();
+    let source =
+        User { last_login: Some(now), last_updated: Some(now), password_change_date: Some(now), ..alice() };
+    assert_eq!(present(alice()).when_authentik_says(Some(source), &hint("model_updated", None)), []);
+}
+
+#[test]
+fn each_compared_field_makes_one_update_that_names_it() {
+    let attributes = BTreeMap::from([("locale".to_owned(), Value::from("en"))]);
+    for (field, source) in [
+        ("username", User { username: "al".into(), ..alice() }),
+        ("name", User { name: "Al".into(), ..alice() }),
+        ("email", User { email: String::new(), ..alice() }),
+        ("type", User { kind: "external".into(), ..alice() }),
+        ("path", User { path: "elsewhere".into(), ..alice() }),
+        ("is_superuser", User { is_superuser: true, ..alice() }),
+        ("attributes", User { attributes, ..alice() }),
+    ] {
+        let events = present(alice()).when_authentik_says(Some(source.clone()), &hint("model_updated", None));
+        let [EventBody::UserUpdated(update)] = events.as_slice() else { panic!("{field}: {events:?}") };
+        assert_eq!(update.changes.keys().collect::<Vec<_>>(), [field]);
+        assert_eq!(update.user, source);
+    }
+}
+
+#[test]
+fn several_differences_are_one_event_each_and_end_in_the_state_of_the_source() {
+    let source = User { name: "Al".into(), is_active: false, ..alice_in(&[2, 3]) };
+    let known = User { group_names: BTreeMap::new(), ..alice_in(&[1, 2]) };
+    let events = present(known).when_authentik_says(Some(source.clone()), &hint("user_write", None));
+    let expected =
+        [EventType::UserUpdated, EventType::UserLeftGroup, EventType::UserJoinedGroup, EventType::UserDeactivated];
+    assert_eq!(types(&events), expected);
+    assert_eq!(Known::from_newest_of_user(&events[3]), Known::Present(source));
+}
+
+#[test]
+fn a_user_is_deactivated_and_reactivated() {
+    let inactive = User { is_active: false, ..alice() };
+    let events = present(alice()).when_authentik_says(Some(inactive.clone()), &hint("model_updated", None));
+    assert_eq!(types(&events), [EventType::UserDeactivated]);
+    let events = present(inactive).when_authentik_says(Some(alice()), &hint("model_updated", None));
+    assert_eq!(types(&events), [EventType::UserReactivated]);
+}
+
+#[test]
+fn a_left_group_is_named_as_it_was_recorded() {
+    let events = present(alice_in(&[1])).when_authentik_says(Some(alice()), &hint("model_updated", None));
+    let [EventBody::UserLeftGroup(left)] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!(left.group, GroupRef { uuid: group(1), name: "group 1".into() });
+    assert_eq!(left.user.groups, BTreeSet::new());
+}
+
+#[test]
+fn a_user_who_is_gone_is_deleted_as_last_recorded() {
+    let events = present(alice()).when_authentik_says(None, &hint("model_deleted", None));
+    let [EventBody::UserDeleted(deleted)] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!(deleted.user, alice());
+}
+
+#[test]
+fn a_deletion_is_recorded_once() {
+    assert_eq!(Given(Known::Gone).when_authentik_says(None, &hint("model_deleted", None)), []);
+}
+
+#[test]
+fn a_user_who_came_and_went_unseen_leaves_a_partial_registration() {
+    let events = Given(Known::Nothing).when_authentik_says(None, &hint("model_created", None));
+    let [EventBody::UserRegistered(registered), EventBody::UserDeleted(_)] = events.as_slice() else {
+        panic!("{events:?}")
+    };
+    assert!(registered.partial);
+    assert_eq!((registered.user.pk, registered.user.name.as_str()), (PK, "Alice"));
+}
+
+#[test]
+fn a_404_alone_registers_nobody() {
+    for action in ["model_updated", "model_deleted", "resync"] {
+        assert_eq!(Given(Known::Nothing).when_authentik_says(None, &hint(action, None)), [], "{action}");
+    }
+}
+
+#[test]
+fn another_uuid_under_the_same_key_is_somebody_else() {
+    let other = User { uuid: Uuid::from_u128(2), ..alice() };
+    let events = present(alice()).when_authentik_says(Some(other), &hint("model_updated", None));
+    assert_eq!(types(&events), [EventType::UserDeleted, EventType::UserRegistered]);
+}
+
+#[test]
+fn a_user_who_is_back_is_registered_again() {
+    let events = Given(Known::Gone).when_authentik_says(Some(alice()), &hint("model_updated", None));
+    assert_eq!(types(&events), [EventType::UserRegistered]);
+}
+
+fn facts() -> Vec<(Fact, EventType)> {
+    let client_ip = || Some("192.0.2.7".to_owned());
+    let application = Fact::AuthorizedApplication { client_ip: client_ip(), application: None, scopes: vec![] };
+    vec![
+        (Fact::PasswordChanged, EventType::UserPasswordChanged),
+        (Fact::LoggedIn { client_ip: client_ip(), auth_method: None }, EventType::UserLoggedIn),
+        (Fact::LoginFailed { client_ip: client_ip() }, EventType::UserLoginFailed),
+        (Fact::LoggedOut { client_ip: client_ip() }, EventType::UserLoggedOut),
+        (application, EventType::UserAuthorizedApplication),
+        (Fact::LinkedSource { client_ip: client_ip(), source: None }, EventType::UserLinkedSource),
+        (Fact::SuspiciousRequest { client_ip: client_ip() }, EventType::UserSuspiciousRequest),
+        (Fact::ImpersonationStarted { target: None }, EventType::UserImpersonationStarted),
+        (Fact::ImpersonationEnded { target: None }, EventType::UserImpersonationEnded),
+    ]
+}
+
+#[test]
+fn a_fact_is_recorded_with_the_state_it_happened_in() {
+    for (fact, expected) in facts() {
+        let events = present(alice()).when_authentik_says(Some(alice()), &hint("x", Some(fact)));
+        assert_eq!(types(&events), [expected]);
+        assert_eq!(Known::from_newest_of_user(&events[0]), Known::Present(alice()));
+    }
+}
+
+#[test]
+fn a_fact_comes_after_the_differences_and_before_a_deletion() {
+    let renamed = User { name: "Al".into(), ..alice() };
+    for (fact, expected) in facts() {
+        let hint = hint("x", Some(fact));
+        let events = present(alice()).when_authentik_says(Some(renamed.clone()), &hint);
+        assert_eq!(types(&events), [EventType::UserUpdated, expected]);
+        let events = present(alice()).when_authentik_says(None, &hint);
+        assert_eq!(types(&events), [expected, EventType::UserDeleted]);
+        let events = Given(Known::Nothing).when_authentik_says(Some(alice()), &hint);
+        assert_eq!(types(&events), [EventType::UserRegistered, expected]);
+    }
+}
+
+#[test]
+fn a_fact_about_a_user_who_is_gone_is_not_recorded() {
+    for (fact, _) in facts() {
+        let hint = hint("x", Some(fact));
+        assert_eq!(Given(Known::Gone).when_authentik_says(None, &hint), []);
+        assert_eq!(Given(Known::Nothing).when_authentik_says(None, &hint), []);
+    }
+}
+
+fn engineers() -> Group {
+    Group { uuid: group(1), name: "engineers".into(), is_superuser: false, parents: BTreeSet::new(), n_members: 2 }
+}
+
+fn decide_about_group(known: &Known<Group>, source: Option<&Group>) -> Vec<EventType> {
+    types(&decide_group(known, source, &Trigger::default()))
+}
+
+#[test]
+fn a_group_is_created_updated_and_deleted() {
+    let renamed = Group { name: "builders".into(), ..engineers() };
+    let nested = Group { parents: BTreeSet::from([group(2)]), ..engineers() };
+    let powerful = Group { is_superuser: true, ..engineers() };
+    let known = || Known::Present(engineers());
+    assert_eq!(decide_about_group(&Known::Nothing, Some(&engineers())), [EventType::GroupCreated]);
+    assert_eq!(decide_about_group(&Known::Gone, Some(&engineers())), [EventType::GroupCreated]);
+    for changed in [renamed, nested, powerful] {
+        assert_eq!(decide_about_group(&known(), Some(&changed)), [EventType::GroupUpdated]);
+    }
+    assert_eq!(decide_about_group(&known(), None), [EventType::GroupDeleted]);
+    assert_eq!(decide_about_group(&Known::Gone, None), []);
+    assert_eq!(decide_about_group(&Known::Nothing, None), []);
+}
+
+#[test]
+fn another_number_of_members_is_no_change_of_a_group() {
+    let larger = Group { n_members: 3, ..engineers() };
+    assert_eq!(decide_about_group(&Known::Present(engineers()), Some(&larger)), []);
+}

@@ -1,0 +1,58 @@
+//! Samples of every event type, of every released version, and the published schemas.
+//!
+//! `BLESS=1 cargo test -p domain --test golden` writes the schemas anew after an intended change.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use domain::event::{Event, EventType};
+
+fn golden(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(path)
+}
+
+fn samples() -> Vec<(String, String)> {
+    let files = fs::read_dir(golden("v1")).unwrap().map(|file| file.unwrap().path());
+    files.map(|path| (path.display().to_string(), fs::read_to_string(&path).unwrap())).collect()
+}
+
+#[test]
+fn every_sample_reads_and_is_written_byte_for_byte() {
+    for (name, line) in samples() {
+        let line = line.trim_end();
+        let event = Event::from_json(line.as_bytes()).unwrap_or_else(|error| panic!("{name}: {error:?}"));
+        assert_eq!(String::from_utf8(event.to_json().unwrap()).unwrap(), line, "{name}");
+    }
+}
+
+#[test]
+fn every_type_has_a_sample() {
+    let sampled: BTreeSet<EventType> = samples()
+        .iter()
+        .map(|(_, line)| Event::from_json(line.trim_end().as_bytes()).unwrap().body.event_type())
+        .collect();
+    let missing: Vec<_> = EventType::ALL.iter().filter(|event_type| !sampled.contains(event_type)).collect();
+    assert!(missing.is_empty(), "add a sample to tests/golden/v1 for {missing:?}");
+}
+
+#[test]
+fn every_type_keeps_its_published_schema() {
+    for event_type in EventType::ALL {
+        let path = golden(&format!("schemas/{event_type}.v1.json"));
+        let schema = serde_json::to_string_pretty(&event_type.schema()).unwrap() + "\n";
+        if std::env::var_os("BLESS").is_some() {
+            fs::write(&path, &schema).unwrap();
+        }
+        let published = fs::read_to_string(&path).unwrap_or_default();
+        assert_eq!(schema, published, "{event_type}: BLESS=1 writes it, if the change is meant");
+    }
+}
+
+#[test]
+fn an_event_of_a_newer_schema_is_refused_by_name() {
+    let (_, line) = samples().into_iter().find(|(name, _)| name.ends_with("/user-updated.json")).unwrap();
+    let newer = line.replace("user-updated/v1", "user-updated/v2");
+    let error = Event::from_json(newer.trim_end().as_bytes()).unwrap_err();
+    assert!(error.to_string().contains("v2"), "{error}");
+}
