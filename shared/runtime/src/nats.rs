@@ -7,6 +7,7 @@ use async_nats::connection::State;
 use async_nats::jetstream::{self, context::ContextBuilder};
 use async_nats::{ConnectOptions, Event};
 use domain::key::Namespace;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::NatsConfig;
@@ -24,22 +25,32 @@ pub struct Nats {
     pub jetstream: jetstream::Context,
     /// Prefix of every name.
     pub namespace: Namespace,
+    connects: watch::Receiver<u64>,
 }
 
 impl Nats {
     /// Connects; waits for the server, and says so, until it is there or the shutdown comes.
     pub async fn connect(config: &NatsConfig, name: &str, health: &Health) -> anyhow::Result<Self> {
-        let options = options(config, name, health).await?;
+        let (connected, connects) = watch::channel(0);
+        let options = options(config, name, health, connected).await?;
         let servers: Vec<_> = config.nats_url.split(',').map(str::trim).collect();
         let client = options.connect(servers).await.context("NATS_URL: connecting to NATS")?;
         let jetstream =
             ContextBuilder::new().timeout(ACK_TIMEOUT).ack_timeout(ACK_TIMEOUT).build(client.clone());
-        Ok(Self { client, jetstream, namespace: config.nats_namespace.clone() })
+        Ok(Self { client, jetstream, namespace: config.nats_namespace.clone(), connects })
     }
 
     /// Whether the server can be reached now, without asking it.
     pub fn is_connected(&self) -> bool {
         self.client.connection_state() == State::Connected
+    }
+
+    /// Changes with each new connection. What was subscribed to before is then to be asked for again: the server
+    /// may have restarted, and a consumer notices that by missing heartbeats alone, which takes long.
+    pub fn connects(&self) -> watch::Receiver<u64> {
+        let mut connects = self.connects.clone();
+        connects.mark_unchanged();
+        connects
     }
 
     /// Waits until `NATS_NAMESPACE`'s streams are there. Only the projector makes them.
@@ -84,7 +95,12 @@ impl Nats {
     }
 }
 
-async fn options(config: &NatsConfig, name: &str, health: &Health) -> anyhow::Result<ConnectOptions> {
+async fn options(
+    config: &NatsConfig,
+    name: &str,
+    health: &Health,
+    connected: watch::Sender<u64>,
+) -> anyhow::Result<ConnectOptions> {
     let mut options = ConnectOptions::new()
         .name(name)
         .retry_on_initial_connect()
@@ -104,6 +120,9 @@ async fn options(config: &NatsConfig, name: &str, health: &Health) -> anyhow::Re
     }
     let health = health.clone();
     Ok(options.event_callback(move |event| {
+        if matches!(event, Event::Connected) {
+            connected.send_modify(|n_connects| *n_connects += 1);
+        }
         let health = health.clone();
         async move { note(&health, &event) }
     }))

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use anyhow::Context;
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
 use crate::config::{LogFormat, TelemetryConfig};
@@ -26,7 +26,11 @@ pub fn start(config: &TelemetryConfig) -> anyhow::Result<()> {
 fn start_metrics() -> anyhow::Result<()> {
     if METRICS.get().is_none() {
         let seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-        let builder = PrometheusBuilder::new().set_buckets(&seconds).context("metric buckets")?;
+        let sizes = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
+        let builder = PrometheusBuilder::new()
+            .set_buckets(&seconds)
+            .and_then(|builder| builder.set_buckets_for_metric(Matcher::Suffix("_size".to_owned()), &sizes))
+            .context("metric buckets")?;
         // A second program in the same process shares the first one's recorder.
         if let Ok(handle) = builder.install_recorder() {
             METRICS.get_or_init(|| handle);

@@ -14,7 +14,7 @@ use domain::timestamp::Timestamp;
 use futures_util::StreamExt;
 use runtime::nats::Nats;
 use serde_json::json;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::publish::{self, Expected, Outgoing, PublishError, Stored};
 
@@ -183,7 +183,7 @@ impl EventLog {
     /// Follows the log from a sequence on, for ever; survives restarts of the server. Ends never by itself:
     /// an error is followed by another try.
     pub fn follow(&self, from: u64) -> Follow {
-        Follow { log: self.clone(), next: from.max(1), messages: None }
+        Follow { log: self.clone(), next: from.max(1), messages: None, connects: self.nats.connects() }
     }
 
     async fn ordered(&self, from: u64) -> anyhow::Result<async_nats::jetstream::consumer::pull::Ordered> {
@@ -215,6 +215,7 @@ pub struct Follow {
     log: EventLog,
     next: u64,
     messages: Option<async_nats::jetstream::consumer::pull::Ordered>,
+    connects: watch::Receiver<u64>,
 }
 
 impl Follow {
@@ -225,7 +226,11 @@ impl Follow {
                 self.messages = Some(self.log.ordered(self.next).await?);
             }
             let Some(messages) = &mut self.messages else { continue };
-            match messages.next().await {
+            let next = tokio::select! {
+                next = messages.next() => next,
+                Ok(()) = self.connects.changed() => None,
+            };
+            match next {
                 Some(Ok(message)) => {
                     let info = message
                         .info()

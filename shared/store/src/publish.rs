@@ -98,6 +98,8 @@ pub async fn publish_batch(
     batch: &str,
     messages: Vec<Outgoing>,
 ) -> Result<Stored, PublishError> {
+    // While the connection is lost the client would keep them, and send them later as a batch without an end.
+    ensure_connected(nats)?;
     let n_messages = messages.len();
     let mut last = Err(PublishError::Refused { code: 0, description: "an empty batch".to_owned() });
     for (index, message) in messages.into_iter().enumerate() {
@@ -125,6 +127,14 @@ fn conditions(mut headers: HeaderMap, expected: Option<&Expected>) -> HeaderMap 
     headers
 }
 
+fn ensure_connected(nats: &Nats) -> Result<(), PublishError> {
+    if nats.is_connected() {
+        Ok(())
+    } else {
+        Err(PublishError::Unacknowledged("not connected to NATS".to_owned()))
+    }
+}
+
 async fn request(
     nats: &Nats,
     subject: String,
@@ -132,9 +142,7 @@ async fn request(
     payload: Bytes,
 ) -> Result<Stored, PublishError> {
     // While the connection is lost a request would only wait for its timeout.
-    if !nats.is_connected() {
-        return Err(PublishError::Unacknowledged("not connected to NATS".to_owned()));
-    }
+    ensure_connected(nats)?;
     let request = async_nats::Request::new().headers(headers).payload(payload).timeout(Some(ACK_TIMEOUT));
     let answer = nats.client.send_request(subject, request).await.map_err(|error| match error.kind() {
         RequestErrorKind::NoResponders => PublishError::Unacknowledged(

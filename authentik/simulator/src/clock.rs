@@ -1,0 +1,137 @@
+//! The one place that reads the clock and makes random values.
+
+use std::fmt;
+
+use rand::RngExt as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use time::format_description::well_known::Rfc3339;
+use time::{Duration, OffsetDateTime};
+use uuid::Uuid;
+
+/// A moment in UTC with microseconds, as PostgreSQL keeps it.
+///
+/// Serialises as the REST API writes it: `2026-11-22T08:52:41.322256Z`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp(OffsetDateTime);
+
+impl Timestamp {
+    /// Cuts `instant` to microseconds.
+    pub fn new(instant: OffsetDateTime) -> Self {
+        let utc = instant.to_offset(time::UtcOffset::UTC);
+        Self(utc - Duration::nanoseconds(i64::from(utc.nanosecond() % 1_000)))
+    }
+
+    /// Seconds since 1970.
+    pub fn unix(self) -> i64 {
+        self.0.unix_timestamp()
+    }
+
+    /// The time from `self` until `later`; zero when that has passed.
+    pub fn until(self, later: Self) -> std::time::Duration {
+        (later.0 - self.0).try_into().unwrap_or_default()
+    }
+
+    /// The moment `seconds` (which may be a fraction) later.
+    pub fn plus_seconds(self, seconds: f64) -> Self {
+        Self::new(self.0 + Duration::seconds_f64(seconds))
+    }
+
+    /// The next moment that can be told apart from this one.
+    pub fn next(self) -> Self {
+        Self(self.0 + Duration::MICROSECOND)
+    }
+
+    /// Python's `datetime.isoformat()`, as the webhook's body mapping writes it: `…+00:00`.
+    pub fn python_isoformat(self) -> String {
+        format!("{}+00:00", self.without_zone())
+    }
+
+    /// Python leaves the fraction away when it is zero and else writes all six digits.
+    fn without_zone(self) -> String {
+        let (date, micros) = (self.0, self.0.microsecond());
+        let (month, day) = (u8::from(date.month()), date.day());
+        let (hour, minute, second) = date.to_hms();
+        let whole = format!("{:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}", date.year());
+        if micros == 0 { whole } else { format!("{whole}.{micros:06}") }
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}Z", self.without_zone())
+    }
+}
+
+impl std::str::FromStr for Timestamp {
+    type Err = time::error::Parse;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        OffsetDateTime::parse(text, &Rfc3339).map(Self::new)
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Timestamp {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// What the clock says.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the simulator is its own clock; everything else takes the time"
+)]
+pub fn now() -> Timestamp {
+    Timestamp::new(OffsetDateTime::now_utc())
+}
+
+/// A random UUID, version 4.
+pub fn new_uuid() -> Uuid {
+    uuid::Builder::from_random_bytes(rand::random()).into_uuid()
+}
+
+/// A random string of letters and digits, as authentik's `generate_id` makes them.
+pub fn new_token(length: usize) -> String {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let mut random = rand::rng();
+    (0..length).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())])).collect()
+}
+
+/// True in `probability` (0.0 to 1.0) of the cases.
+pub fn chance(probability: f64) -> bool {
+    rand::random_bool(probability.clamp(0.0, 1.0))
+}
+
+/// A random number from 0.0 up to, not including, 1.0.
+pub fn fraction() -> f64 {
+    rand::random()
+}
+
+/// A random index into a list of `length` items, which must not be empty.
+pub fn pick(length: usize) -> usize {
+    rand::random_range(0..length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_written_as_python_writes_it() {
+        let moment: Timestamp = "2026-11-22T08:49:37.639040+00:00".parse().unwrap();
+        assert_eq!(moment.python_isoformat(), "2026-11-22T08:49:37.639040+00:00");
+        assert_eq!(moment.to_string(), "2026-11-22T08:49:37.639040Z");
+    }
+
+    #[test]
+    fn a_whole_second_has_no_fraction() {
+        let moment: Timestamp = "2026-11-22T08:49:37Z".parse().unwrap();
+        assert_eq!(moment.to_string(), "2026-11-22T08:49:37Z");
+    }
+}

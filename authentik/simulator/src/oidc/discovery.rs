@@ -1,0 +1,88 @@
+//! What clients find out about the provider.
+
+use poem::Response;
+use poem::http::{HeaderValue, StatusCode, header};
+
+use super::{SCOPES, issuer, keys};
+use crate::call::{self, Call};
+use crate::json::{Json, object};
+use crate::world::World;
+
+/// `/application/o/{slug}/.well-known/openid-configuration`, in authentik's order.
+pub fn configuration(world: &World, call: &Call) -> Response {
+    let base = &call.base_url;
+    let issuer = issuer(world, base);
+    let common = |path: &str| Json::from(format!("{base}/application/o/{path}/"));
+    let body = object([
+        ("issuer", issuer.as_str().into()),
+        ("authorization_endpoint", common("authorize")),
+        ("token_endpoint", common("token")),
+        ("userinfo_endpoint", common("userinfo")),
+        ("end_session_endpoint", format!("{issuer}end-session/").into()),
+        ("introspection_endpoint", common("introspect")),
+        ("revocation_endpoint", common("revoke")),
+        ("device_authorization_endpoint", common("device")),
+        ("backchannel_logout_supported", true.into()),
+        ("backchannel_logout_session_supported", true.into()),
+        ("response_types_supported", list(&RESPONSE_TYPES)),
+        ("response_modes_supported", list(&["query", "fragment", "form_post"])),
+        ("jwks_uri", format!("{issuer}jwks/").into()),
+        ("grant_types_supported", list(&GRANT_TYPES)),
+        ("id_token_signing_alg_values_supported", list(&["RS256"])),
+        ("subject_types_supported", list(&["public"])),
+        ("token_endpoint_auth_methods_supported", list(&["client_secret_post", "client_secret_basic"])),
+        ("acr_values_supported", list(&["goauthentik.io/providers/oauth2/default"])),
+        ("scopes_supported", list(&SCOPES)),
+        ("request_parameter_supported", false.into()),
+        ("claims_supported", list(&CLAIMS)),
+        ("claims_parameter_supported", false.into()),
+        ("code_challenge_methods_supported", list(&["plain", "S256"])),
+    ]);
+    call::json(StatusCode::OK, &body)
+}
+
+/// More than the simulator does: what authentik says of itself.
+const RESPONSE_TYPES: [&str; 6] =
+    ["code", "id_token", "id_token token", "code token", "code id_token", "code id_token token"];
+const GRANT_TYPES: [&str; 6] = [
+    "authorization_code",
+    "refresh_token",
+    "implicit",
+    "client_credentials",
+    "password",
+    "urn:ietf:params:oauth:grant-type:device_code",
+];
+const CLAIMS: [&str; 18] = [
+    "sub",
+    "iss",
+    "aud",
+    "exp",
+    "iat",
+    "auth_time",
+    "acr",
+    "amr",
+    "nonce",
+    "email",
+    "email_verified",
+    "entitlements",
+    "roles",
+    "name",
+    "given_name",
+    "preferred_username",
+    "nickname",
+    "groups",
+];
+
+fn list(items: &[&str]) -> Json {
+    Json::Array(items.iter().map(|item| Json::from(*item)).collect())
+}
+
+/// `/application/o/{slug}/jwks/`: the current key, for every origin.
+pub fn key_set(world: &World) -> Response {
+    let Ok(key) = keys::current(world) else {
+        return call::empty(StatusCode::INTERNAL_SERVER_ERROR);
+    };
+    let mut answer = call::json(StatusCode::OK, &object([("keys", Json::Array(vec![key.jwk()]))]));
+    answer.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    answer
+}

@@ -1,0 +1,38 @@
+//! Who is logged in, by cookie.
+
+use poem::Response;
+use poem::http::{HeaderValue, header};
+
+use crate::call::Call;
+use crate::store::session::Session;
+use crate::store::user::User;
+use crate::world::World;
+
+const COOKIE: &str = "authentik_session";
+
+/// The session of the request's cookie, while its user exists and is active.
+pub fn of(world: &World, call: &Call) -> Option<(Session, User)> {
+    let id = call.cookie(COOKIE)?;
+    world.read(|store| {
+        let session = store.sessions.get(id)?;
+        let user = store.users.get(&session.user).filter(|user| user.is_active)?;
+        Some((session.clone(), user.clone()))
+    })
+}
+
+/// Gives the browser the session's cookie.
+pub fn start(answer: Response, session: &Session) -> Response {
+    set(answer, &format!("{COOKIE}={}; Path=/; HttpOnly; SameSite=Lax", session.id))
+}
+
+/// Takes the cookie away.
+pub fn end(answer: Response) -> Response {
+    set(answer, &format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0"))
+}
+
+fn set(mut answer: Response, cookie: &str) -> Response {
+    if let Ok(value) = HeaderValue::from_str(cookie) {
+        answer.headers_mut().insert(header::SET_COOKIE, value);
+    }
+    answer
+}

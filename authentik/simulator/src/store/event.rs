@@ -1,0 +1,126 @@
+//! Events: what authentik's audit log says happened.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::clock::Timestamp;
+use crate::json::{Json, object};
+
+/// The `app` of events about models.
+pub const MODEL_APP: &str = "authentik.events.middleware";
+/// The `app` of logins, passwords and profile changes.
+pub const SIGNAL_APP: &str = "authentik.events.signals";
+
+/// authentik's `Event`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Event {
+    /// The key, which is also the `webhook-id`.
+    pub pk: Uuid,
+    /// Who did it: `pk`, `email`, `username` and perhaps more.
+    pub user: Json,
+    /// What happened, such as `model_updated`.
+    pub action: String,
+    /// The Python module that wrote the event.
+    pub app: String,
+    /// What depends on the action; in the order of `jsonb`.
+    pub context: Json,
+    /// The address of the client.
+    pub client_ip: Option<String>,
+    /// When; strictly increasing in the simulator.
+    pub created: Timestamp,
+    /// A year later.
+    pub expires: Timestamp,
+    /// The brand of the request.
+    pub brand: Json,
+}
+
+impl Event {
+    /// The `context.model` of the event, as (app, name of the model).
+    pub fn model(&self) -> Option<(&str, &str)> {
+        let model = self.context.get("model")?;
+        Some((model.get("app")?.as_str()?, model.get("model_name")?.as_str()?))
+    }
+
+    /// The actor's key.
+    pub fn actor_pk(&self) -> Option<i64> {
+        self.user.get("pk").and_then(Json::as_i64)
+    }
+
+    /// Whether the notification rule sends this event.
+    pub fn is_sent(&self) -> bool {
+        const ACTIONS: &[&str] = &[
+            "login",
+            "login_failed",
+            "logout",
+            "user_write",
+            "password_set",
+            "authorize_application",
+            "source_linked",
+            "suspicious_request",
+            "invitation_used",
+            "impersonation_started",
+            "impersonation_ended",
+            "custom_notification_test",
+        ];
+        let about_people = matches!(self.model(), Some(("authentik_core", "user" | "group")));
+        (self.action.starts_with("model_") && about_people) || ACTIONS.contains(&self.action.as_str())
+    }
+}
+
+/// Where a change came from: the HTTP request that every audited change has.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Who asked, as events store it.
+    pub actor: Json,
+    /// The address of the client.
+    pub client_ip: Option<String>,
+    /// The path that the event names.
+    pub path: String,
+    /// The method that the event names.
+    pub method: String,
+    /// The query, as an object.
+    pub args: Json,
+    /// The client's `User-Agent`.
+    pub user_agent: String,
+    /// The `x-authentik-id` of the answer.
+    pub request_id: String,
+}
+
+impl Origin {
+    /// The same request, seen with another actor.
+    #[must_use]
+    pub fn with_actor(&self, actor: Json) -> Self {
+        Self { actor, ..self.clone() }
+    }
+
+    /// The request as events store it.
+    pub fn http_request(&self) -> Json {
+        object([
+            ("args", self.args.clone()),
+            ("path", self.path.as_str().into()),
+            ("method", self.method.as_str().into()),
+            ("request_id", self.request_id.as_str().into()),
+            ("user_agent", self.user_agent.as_str().into()),
+        ])
+    }
+}
+
+/// Whom authentik takes requests without a session for.
+pub fn anonymous() -> Json {
+    object([
+        ("pk", 1.into()),
+        ("email", "".into()),
+        ("username", "AnonymousUser".into()),
+        ("is_anonymous", true.into()),
+    ])
+}
+
+/// The brand of every request.
+pub fn default_brand() -> Json {
+    object([
+        ("pk", "8406f1c2a4924a5abea2fdd3458d2539".into()),
+        ("app", "authentik_brands".into()),
+        ("name", "Default brand".into()),
+        ("model_name", "brand".into()),
+    ])
+}

@@ -1,0 +1,14 @@
+//! Holds the simulator against recordings of authentik 2026.2.2, and tries its own controls.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+
+mod control;
+mod delivery;
+mod events;
+mod oidc;
+mod oidc_errors;
+mod persistence;
+mod rest;
+mod shape;
+mod support;
+mod users;

@@ -1,0 +1,167 @@
+//! Against a real nats-server.
+
+use std::collections::BTreeMap;
+
+use async_nats::HeaderMap;
+use domain::event::payload::{Trigger, UserRegistered};
+use domain::event::{Channel, Event, EventBody};
+use domain::key::{DeliveryId, Entity};
+use domain::snapshot::User;
+use domain::view::users::Users;
+use domain::view::{Checkpoint, Projection};
+use runtime::nats::Nats;
+use store::log::{EventLog, From};
+use store::publish::{Expected, Outgoing, PublishError, publish, publish_batch};
+use store::replica::Replica;
+use store::views::{self, Pointer, pointer_key};
+use testkit::{NatsServer, eventually};
+
+fn registered(pk: i64, position: u64) -> Event {
+    let user = User { is_active: true, ..User::partial(pk, "Ada".into()) };
+    Event {
+        id: format!("user-{pk}-{position}.0"),
+        source: "https://auth.example.com".into(),
+        subject: Entity::User(pk),
+        time: "2026-11-22T08:00:00Z".parse().unwrap(),
+        approximate: false,
+        dataschema: "http://localhost:3000/api/schemas/user-registered/v1".into(),
+        causationid: "cause".parse::<DeliveryId>().unwrap(),
+        correlationid: None,
+        channel: Channel::Webhook,
+        body: EventBody::UserRegistered(UserRegistered { user, partial: false, trigger: Trigger::default() }),
+    }
+}
+
+fn delivery(nats: &Nats, id: &str) -> Outgoing {
+    Outgoing {
+        subject: nats.namespace.inbox_subject(&id.parse().unwrap()),
+        headers: HeaderMap::new(),
+        payload: "{}".into(),
+        expected: Some(Expected { last_sequence: 0, filter: None }),
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_stored_once_for_its_subject() {
+    let server = NatsServer::start().await;
+    let nats = server.provisioned().await;
+    assert_eq!(publish(&nats, delivery(&nats, "a")).await.unwrap().sequence, 1);
+    assert_eq!(publish(&nats, delivery(&nats, "a")).await, Err(PublishError::Conflict));
+}
+
+#[tokio::test]
+async fn a_batch_is_stored_whole_or_not_at_all() {
+    let server = NatsServer::start().await;
+    let nats = server.provisioned().await;
+    let messages = ["a", "b", "c"].map(|id| delivery(&nats, id)).to_vec();
+    assert_eq!(publish_batch(&nats, "one", messages).await.unwrap().sequence, 3);
+    let messages = ["d", "b", "e"].map(|id| delivery(&nats, id)).to_vec();
+    publish_batch(&nats, "two", messages).await.unwrap_err();
+    assert_eq!(publish(&nats, delivery(&nats, "d")).await.unwrap().sequence, 4);
+}
+
+#[tokio::test]
+async fn without_a_server_nothing_is_acknowledged() {
+    let mut server = NatsServer::start().await;
+    let nats = server.provisioned().await;
+    server.kill().await;
+    let error = publish(&nats, delivery(&nats, "a")).await.unwrap_err();
+    assert!(matches!(error, PublishError::Unacknowledged(_)), "{error}");
+}
+
+#[tokio::test]
+async fn an_append_at_an_old_position_is_refused() {
+    let server = NatsServer::start().await;
+    let log = EventLog::open(&server.provisioned().await).await.unwrap();
+    let user = Entity::User(42);
+    let first = log.append(user, 0, &[registered(42, 0)]).await.unwrap();
+    assert_eq!(log.append(user, 0, &[registered(42, 0)]).await, Err(PublishError::Conflict));
+    // Somebody else's events do not move the position.
+    log.append(Entity::User(7), 0, &[registered(7, 0)]).await.unwrap();
+    let batch = [registered(42, 1), registered(42, 1)];
+    log.append(user, first.sequence, &batch).await.unwrap();
+    let newest = log.newest(user).await.unwrap().unwrap();
+    assert_eq!(newest.sequence, 4);
+    assert_eq!(newest.decode().unwrap().event, registered(42, 1));
+    assert_eq!(log.newest(Entity::User(8)).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_page_is_narrowed_and_begins_where_it_is_asked_to() {
+    let server = NatsServer::start().await;
+    let log = EventLog::open(&server.provisioned().await).await.unwrap();
+    for pk in 1..=6 {
+        log.append(Entity::User(pk), 0, &[registered(pk, 0)]).await.unwrap();
+    }
+    let sequences = |messages: Vec<store::log::StoredMessage>| messages.iter().map(|m| m.sequence).collect::<Vec<_>>();
+    let all = log.namespace().events_filter(None, None);
+    assert_eq!(sequences(log.page(&all, From::Sequence(3), 2).await.unwrap()), [3, 4]);
+    assert_eq!(sequences(log.page(&all, From::Sequence(7), 2).await.unwrap()), [0_u64; 0]);
+    let fifth = log.namespace().entity_filter(Entity::User(5));
+    assert_eq!(sequences(log.page(&fifth, From::Sequence(1), 10).await.unwrap()), [5]);
+    let stored = log.newest(Entity::User(5)).await.unwrap().unwrap().stored;
+    assert_eq!(sequences(log.page(&all, From::Time(stored), 10).await.unwrap()).last(), Some(&6));
+}
+
+#[tokio::test]
+async fn following_the_log_survives_a_restart_of_the_server_without_gap_or_double() {
+    let mut server = NatsServer::start().await;
+    let log = EventLog::open(&server.provisioned().await).await.unwrap();
+    for pk in 1..=3 {
+        log.append(Entity::User(pk), 0, &[registered(pk, 0)]).await.unwrap();
+    }
+    let mut follow = log.follow(2);
+    assert_eq!(follow.next().await.unwrap().sequence, 2);
+    assert_eq!(follow.next().await.unwrap().sequence, 3);
+    server.restart().await;
+    eventually("the log can be appended to again", || async {
+        log.append(Entity::User(4), 0, &[registered(4, 0)]).await.ok()
+    })
+    .await;
+    let next = async {
+        loop {
+            if let Ok(message) = follow.next().await {
+                return message.sequence;
+            }
+        }
+    };
+    assert_eq!(tokio::time::timeout(testkit::wait::DEADLINE, next).await.unwrap(), 4);
+}
+
+#[tokio::test]
+async fn views_are_written_with_their_checkpoint_and_a_second_writer_is_refused() {
+    let server = NatsServer::start().await;
+    let nats = server.provisioned().await;
+    let bucket = nats.namespace.projection_bucket(Users::NAME, 1);
+    runtime::provision::ensure_projection_bucket(&nats, &bucket, 1).await.unwrap();
+    let recorded = domain::event::Recorded {
+        sequence: 9,
+        stored: "2026-11-22T08:00:00Z".parse().unwrap(),
+        event: registered(42, 0),
+    };
+    let view = Users::fold("42", None, &recorded).unwrap();
+    let checkpoint = Checkpoint { epoch: "e".into(), version: 1, sequence: 9 };
+    let entries = [("42".to_owned(), Some(&view))];
+    let stored = views::write_views(&nats, &bucket, &entries, &checkpoint, 0).await.unwrap();
+    let zombie = views::write_views(&nats, &bucket, &entries, &checkpoint, 0).await;
+    assert_eq!(zombie, Err(PublishError::Conflict));
+    let loaded = views::load::<Users>(&nats, &bucket).await.unwrap();
+    assert_eq!(loaded.views, BTreeMap::from([("42".to_owned(), view.clone())]));
+    assert_eq!(loaded.checkpoint.map(|entry| (entry.value, entry.revision)), Some((checkpoint, stored.sequence)));
+    let pointer = Pointer { generation: 1, version: Users::VERSION };
+    views::write(&nats, &nats.namespace.meta_bucket(), &pointer_key(Users::NAME), &pointer, 0).await.unwrap();
+    let replica = Replica::<Users>::default();
+    assert_eq!(replica.load(&nats).await.unwrap(), 9);
+    assert_eq!(replica.read(|views| views.get("42").cloned()), Some(view));
+}
+
+#[tokio::test]
+async fn provisioning_twice_changes_nothing_and_drift_is_reported() {
+    let server = NatsServer::start().await;
+    let nats = server.provisioned().await;
+    let epoch = EventLog::open(&nats).await.unwrap().epoch().to_owned();
+    assert_eq!(runtime::provision::provision(&nats, 1).await.unwrap(), Vec::<String>::new());
+    assert_eq!(EventLog::open(&nats).await.unwrap().epoch(), epoch);
+    let drift = runtime::provision::provision(&nats, 3).await.unwrap();
+    assert!(drift[0].contains("num_replicas is 1, expected 3"), "{drift:?}");
+}
