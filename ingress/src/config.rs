@@ -1,0 +1,149 @@
+//! Settings of the ingress.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::{Context, bail, ensure};
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Parser};
+use runtime::config::{NatsConfig, TelemetryConfig};
+use standardwebhooks::Webhook;
+
+/// Fewest characters of a secret without its prefix: 16 bytes in Base64. A shorter one could be guessed.
+const MIN_SECRET_CHARS: usize = 22;
+
+/// Stores authentik's webhooks in NATS JetStream.
+#[derive(Clone, Debug, Parser)]
+#[command(version)]
+pub struct Config {
+    /// Where to listen: a port, or `host:port`.
+    #[arg(long, env = "INGRESS_LISTEN", default_value = "8080")]
+    pub ingress_listen: String,
+    /// Secrets that webhooks are signed with (`whsec_…`), separated by commas; several while they are rotated.
+    #[arg(
+        long,
+        env = "WEBHOOK_SECRETS",
+        default_value = "",
+        hide_default_value = true,
+        hide_env_values = true
+    )]
+    pub webhook_secrets: WebhookSecrets,
+    /// Whether webhooks without a signature are accepted.
+    #[arg(
+        long,
+        env = "WEBHOOK_ALLOW_UNSIGNED",
+        action = ArgAction::Set,
+        value_parser = BoolishValueParser::new(),
+        num_args = 0..=1,
+        default_value = "false",
+        default_missing_value = "true"
+    )]
+    pub webhook_allow_unsigned: bool,
+    /// The NATS server.
+    #[command(flatten)]
+    pub nats: NatsConfig,
+    /// Logging.
+    #[command(flatten)]
+    pub telemetry: TelemetryConfig,
+}
+
+impl Config {
+    /// The keys that webhooks are verified with.
+    ///
+    /// None only where unsigned webhooks are accepted.
+    pub(crate) fn keys(&self) -> anyhow::Result<Vec<Webhook>> {
+        let secrets = &self.webhook_secrets.0;
+        if secrets.is_empty() && !self.webhook_allow_unsigned {
+            bail!(
+                "WEBHOOK_SECRETS is not set: set it to the secret that authentik signs with (whsec_…), \
+                 or accept unsigned webhooks with WEBHOOK_ALLOW_UNSIGNED=true"
+            );
+        }
+        let numbered = secrets.iter().zip(1..);
+        numbered
+            .map(|(secret, n)| key(secret).with_context(|| format!("WEBHOOK_SECRETS: secret {n}")))
+            .collect()
+    }
+}
+
+fn key(secret: &str) -> anyhow::Result<Webhook> {
+    let encoded = secret.strip_prefix("whsec_").unwrap_or(secret);
+    ensure!(encoded.len() >= MIN_SECRET_CHARS, "shorter than 16 bytes");
+    // What the decoder says of a wrong character gives away a part of the secret.
+    Webhook::new(secret).ok().context("not whsec_ followed by Base64")
+}
+
+/// Secrets as they are given, not yet checked, so that no error shows one. Never shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct WebhookSecrets(Vec<String>);
+
+impl fmt::Debug for WebhookSecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "WebhookSecrets({})", self.0.len())
+    }
+}
+
+impl FromStr for WebhookSecrets {
+    type Err = Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Infallible> {
+        // A file may hold one a line.
+        let secrets = text.split(|c: char| c == ',' || c.is_whitespace());
+        Ok(Self(secrets.filter(|secret| !secret.is_empty()).map(str::to_owned).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "whsec_bGFiLXdlYmhvb2stc2VjcmV0LTAxMjM0NTY3ODlhYmNkZWY=";
+
+    fn config(arguments: &[&str]) -> Config {
+        Config::try_parse_from(std::iter::once(&"ingress").chain(arguments)).unwrap()
+    }
+
+    fn refusal(arguments: &[&str]) -> String {
+        let error = config(arguments).keys().err().expect("a refusal");
+        let line = format!("{error:#}");
+        assert!(!line.contains('\n'), "{line}");
+        line
+    }
+
+    #[test]
+    fn without_secrets_the_start_says_what_to_set() {
+        let line = refusal(&[]);
+        assert!(line.contains("WEBHOOK_SECRETS") && line.contains("WEBHOOK_ALLOW_UNSIGNED"), "{line}");
+    }
+
+    #[test]
+    fn unsigned_webhooks_need_no_secret() {
+        for allowed in
+            ["--webhook-allow-unsigned", "--webhook-allow-unsigned=true", "--webhook-allow-unsigned=1"]
+        {
+            assert!(config(&[allowed]).keys().unwrap().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_wrong_secret_is_named_by_its_place_and_never_shown() {
+        for wrong in [
+            "whsec_not base64 but long enough",
+            "whsec_####################################",
+            "whsec_",
+            "secret",
+        ] {
+            let line = refusal(&["--webhook-secrets", &format!("{GOOD},{wrong}")]);
+            assert!(line.starts_with("WEBHOOK_SECRETS: secret 2: "), "{line}");
+            assert!(!line.contains("base64 but") && !line.contains('#'), "{line}");
+        }
+    }
+
+    #[test]
+    fn several_secrets_are_read_and_none_is_shown() {
+        let config = config(&["--webhook-secrets", &format!("{GOOD}, {GOOD}\n")]);
+        assert_eq!(config.keys().unwrap().len(), 2);
+        assert!(!format!("{config:?}").contains("whsec"), "{config:?}");
+    }
+}

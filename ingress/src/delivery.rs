@@ -1,0 +1,101 @@
+//! From a request to the message that is stored.
+
+use async_nats::HeaderValue;
+use bytes::Bytes;
+use domain::hint::delivery_id_in;
+use domain::key::{DeliveryId, Namespace};
+use poem::http::HeaderMap;
+use serde_json::Value;
+use standardwebhooks::HEADER_WEBHOOK_ID;
+use store::publish::{Expected, Outgoing};
+use uuid::Uuid;
+
+/// What is kept of a request's headers. Never the signature: nobody needs it later.
+const KEPT_HEADERS: [&str; 4] = ["Content-Type", "User-Agent", HEADER_WEBHOOK_ID, "webhook-timestamp"];
+
+/// The id of a delivery: authentik's event, else what a trusted header says, else `random`.
+///
+/// The header of an unsigned request is not trusted: it would let anybody take the place of a webhook to come.
+pub(crate) fn delivery_id(json: &Value, headers: &HeaderMap, is_signed: bool, random: Uuid) -> DeliveryId {
+    let header = || headers.get(HEADER_WEBHOOK_ID)?.to_str().ok()?.parse().ok();
+    let trusted = delivery_id_in(json).or_else(|| if is_signed { header() } else { None });
+    trusted.unwrap_or(random).into()
+}
+
+/// The message that keeps a delivery, byte for byte; stored only where none with this id is.
+pub(crate) fn message(namespace: &Namespace, id: &DeliveryId, headers: &HeaderMap, body: Bytes) -> Outgoing {
+    let mut kept = async_nats::HeaderMap::new();
+    for name in KEPT_HEADERS {
+        let value = headers.get(name).and_then(|value| value.to_str().ok()?.parse::<HeaderValue>().ok());
+        if let Some(value) = value {
+            kept.insert(name, value);
+        }
+    }
+    kept.insert("Channel", "webhook");
+    Outgoing {
+        subject: namespace.inbox_subject(id),
+        headers: kept,
+        payload: body,
+        expected: Some(Expected { last_sequence: 0, filter: None }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const EVENT: &str = "f9fc2ade-fae3-4865-a48c-7fb4d921559e";
+    const HEADER: &str = "10626b0e-f766-4287-b63c-08a7fb853912";
+    const RANDOM: &str = "00000000-0000-0000-0000-000000000007";
+
+    fn check(json: &Value, header: &str, is_signed: bool, expected: &str) {
+        let mut headers = HeaderMap::new();
+        headers.insert(HEADER_WEBHOOK_ID, header.parse().unwrap());
+        let id = delivery_id(json, &headers, is_signed, RANDOM.parse().unwrap());
+        assert_eq!(id.as_str(), expected, "{json} {header} {is_signed}");
+    }
+
+    #[test]
+    fn the_event_names_the_delivery_then_a_signed_header_then_chance() {
+        let with_event = json!({"event": {"id": EVENT}});
+        let without_event = json!({"event_type": "model_created", "pk": 1});
+        check(&with_event, HEADER, true, EVENT);
+        check(&with_event, HEADER, false, EVENT);
+        check(&without_event, HEADER, true, HEADER);
+        check(&without_event, HEADER, false, RANDOM);
+        check(&without_event, "*.>", true, RANDOM);
+        check(&json!({"event": {"id": "*.>"}}), HEADER, true, HEADER);
+        check(&json!({"event": {"id": 7}}), "", true, RANDOM);
+        check(&json!([]), "", true, RANDOM);
+    }
+
+    #[test]
+    fn both_spellings_of_an_event_are_one_delivery() {
+        check(&json!({"event": {"id": EVENT.replace('-', "")}}), HEADER, true, EVENT);
+    }
+
+    #[test]
+    fn only_the_listed_headers_are_kept() {
+        let given = [
+            ("content-type", "application/json"),
+            ("user-agent", "authentik@2026.2.2"),
+            ("webhook-id", EVENT),
+            ("webhook-timestamp", "1"),
+            ("webhook-signature", "v1,x"),
+            ("authorization", "Bearer x"),
+            ("nats-msg-id", "x"),
+            ("channel", "sweep"),
+        ];
+        let headers = given.map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+        let id = EVENT.parse().unwrap();
+        let message =
+            message(&Namespace::default(), &id, &headers.into_iter().collect(), Bytes::from_static(b"{}"));
+        assert_eq!(message.subject, format!("authentik.inbox.{EVENT}"));
+        let mut names: Vec<_> = message.headers.iter().map(|(name, _)| name.to_string()).collect();
+        names.sort();
+        assert_eq!(names, ["Channel", "Content-Type", "User-Agent", "webhook-id", "webhook-timestamp"]);
+        assert_eq!(message.headers.get("Channel").map(HeaderValue::as_str), Some("webhook"));
+    }
+}

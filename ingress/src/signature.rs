@@ -1,0 +1,184 @@
+//! Signatures of webhooks, after <https://www.standardwebhooks.com>.
+
+use domain::timestamp::Timestamp;
+use poem::http::HeaderMap;
+use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook};
+use subtle::ConstantTimeEq;
+
+/// How far the time of a signature may be from ours.
+const TOLERANCE_SECONDS: u64 = 5 * 60;
+
+const HEADERS: [&str; 3] = [HEADER_WEBHOOK_ID, HEADER_WEBHOOK_TIMESTAMP, HEADER_WEBHOOK_SIGNATURE];
+
+/// Why a webhook is not trusted.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Rejection {
+    /// It carries no signature at all.
+    #[error("the webhook is not signed: webhook-id, webhook-timestamp and webhook-signature are missing")]
+    Unsigned,
+    /// It carries a part of a signature.
+    #[error("missing or not readable as text: {}", .0.join(", "))]
+    Missing(Vec<&'static str>),
+    /// The time of the signature is none.
+    #[error("webhook-timestamp is not a number of seconds since 1970")]
+    MalformedTimestamp,
+    /// The signature is older than the tolerance.
+    #[error("webhook-timestamp is more than {TOLERANCE_SECONDS} s in the past: are both clocks right?")]
+    TooOld,
+    /// The signature is from the future.
+    #[error("webhook-timestamp is more than {TOLERANCE_SECONDS} s in the future: are both clocks right?")]
+    TooNew,
+    /// Signatures are over text, and this is none.
+    #[error("the body is not UTF-8")]
+    NotText,
+    /// No secret gives one of the signatures.
+    #[error("webhook-signature is not that of this body with any of WEBHOOK_SECRETS")]
+    WrongSignature,
+}
+
+/// Whether a request claims to be signed: it has one of the headers.
+pub(crate) fn is_claimed(headers: &HeaderMap) -> bool {
+    HEADERS.iter().any(|name| headers.contains_key(*name))
+}
+
+/// Whether one of the signatures is that of the very bytes of the body, with one of the secrets, and of now.
+pub(crate) fn verify(
+    secrets: &[Webhook],
+    headers: &HeaderMap,
+    body: &[u8],
+    now: Timestamp,
+) -> Result<(), Rejection> {
+    if !is_claimed(headers) {
+        return Err(Rejection::Unsigned);
+    }
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let [Some(id), Some(timestamp), Some(signatures)] = HEADERS.map(text) else {
+        return Err(Rejection::Missing(HEADERS.into_iter().filter(|name| text(name).is_none()).collect()));
+    };
+    let timestamp: i64 = timestamp.parse().map_err(|_| Rejection::MalformedTimestamp)?;
+    let now = now.unix_seconds();
+    if now.abs_diff(timestamp) > TOLERANCE_SECONDS {
+        return Err(if timestamp < now { Rejection::TooOld } else { Rejection::TooNew });
+    }
+    let mut is_genuine = false;
+    for secret in secrets {
+        let expected = secret.sign(id, timestamp, body).map_err(|_| Rejection::NotText)?;
+        for given in signatures.split(' ') {
+            // Other versions of signatures begin with another prefix, so they never match.
+            is_genuine |= bool::from(expected.as_bytes().ct_eq(given.as_bytes()));
+        }
+    }
+    if is_genuine { Ok(()) } else { Err(Rejection::WrongSignature) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OLD: &str = "whsec_bGFiLXdlYmhvb2stc2VjcmV0LTAxMjM0NTY3ODlhYmNkZWY=";
+    const NEW: &str = "whsec_YW5vdGhlci13ZWJob29rLXNlY3JldC0wMTIzNDU2Nzg5YWI=";
+    const ID: &str = "f9fc2ade-fae3-4865-a48c-7fb4d921559e";
+    const BODY: &[u8] = b"{\"a\": 1}";
+    const NOW: i64 = 1_795_337_559;
+
+    fn headers(timestamp: &str, signatures: &str) -> HeaderMap {
+        HEADERS
+            .into_iter()
+            .zip([ID, timestamp, signatures])
+            .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+            .collect()
+    }
+
+    fn signature(secret: &str, timestamp: i64) -> String {
+        Webhook::new(secret).unwrap().sign(ID, timestamp, BODY).unwrap()
+    }
+
+    fn check(secrets: &[&str], headers: &HeaderMap, body: &[u8]) -> Result<(), Rejection> {
+        let secrets: Vec<_> = secrets.iter().map(|secret| Webhook::new(secret).unwrap()).collect();
+        let now = "2026-11-22T08:52:39Z".parse::<Timestamp>().unwrap();
+        assert_eq!(now.unix_seconds(), NOW);
+        verify(&secrets, headers, body, now)
+    }
+
+    fn check_timestamp(timestamp: i64) -> Result<(), Rejection> {
+        check(&[NEW], &headers(&timestamp.to_string(), &signature(NEW, timestamp)), BODY)
+    }
+
+    #[test]
+    fn while_a_secret_is_rotated_old_and_new_are_accepted() {
+        for secret in [OLD, NEW] {
+            assert_eq!(check(&[NEW, OLD], &headers(&NOW.to_string(), &signature(secret, NOW)), BODY), Ok(()));
+        }
+        let old = headers(&NOW.to_string(), &signature(OLD, NOW));
+        assert_eq!(check(&[NEW], &old, BODY), Err(Rejection::WrongSignature));
+    }
+
+    #[test]
+    fn one_right_signature_among_several_is_enough() {
+        let several = format!("v1a,abc v1,{} v1 {} ,", "A".repeat(43), signature(NEW, NOW));
+        assert_eq!(check(&[NEW], &headers(&NOW.to_string(), &several), BODY), Ok(()));
+    }
+
+    #[test]
+    fn a_signature_holds_for_its_very_bytes_and_version() {
+        let right = signature(NEW, NOW);
+        let now = NOW.to_string();
+        assert_eq!(check(&[NEW], &headers(&now, &right), b"{\"a\":1}"), Err(Rejection::WrongSignature));
+        let wrong =
+            [right.replace("v1,", "v2,"), right.replace("v1,", ""), right[..20].to_owned(), String::new()];
+        for wrong in wrong {
+            assert_eq!(
+                check(&[NEW], &headers(&now, &wrong), BODY),
+                Err(Rejection::WrongSignature),
+                "{wrong}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_signature_is_accepted_for_five_minutes_either_way() {
+        assert_eq!(check_timestamp(NOW - 300), Ok(()));
+        assert_eq!(check_timestamp(NOW + 300), Ok(()));
+        assert_eq!(check_timestamp(NOW - 301), Err(Rejection::TooOld));
+        assert_eq!(check_timestamp(NOW + 301), Err(Rejection::TooNew));
+        assert_eq!(check_timestamp(i64::MIN), Err(Rejection::TooOld));
+        assert_eq!(check_timestamp(i64::MAX), Err(Rejection::TooNew));
+    }
+
+    #[test]
+    fn a_timestamp_that_is_none_is_refused() {
+        for malformed in ["", "now", "1795337559.5", "2026-11-22T08:52:39Z", "99999999999999999999"] {
+            let headers = headers(malformed, &signature(NEW, NOW));
+            assert_eq!(check(&[NEW], &headers, BODY), Err(Rejection::MalformedTimestamp), "{malformed}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        assert_eq!(check(&[NEW], &HeaderMap::new(), BODY), Err(Rejection::Unsigned));
+        let mut headers = headers(&NOW.to_string(), &signature(NEW, NOW));
+        headers.remove(HEADER_WEBHOOK_ID);
+        headers.remove(HEADER_WEBHOOK_TIMESTAMP);
+        let rejection = check(&[NEW], &headers, BODY).unwrap_err();
+        assert_eq!(rejection, Rejection::Missing(vec![HEADER_WEBHOOK_ID, HEADER_WEBHOOK_TIMESTAMP]));
+    }
+
+    #[test]
+    fn a_header_that_is_no_text_counts_as_missing() {
+        let mut headers = headers(&NOW.to_string(), &signature(NEW, NOW));
+        headers.insert(HEADER_WEBHOOK_ID, b"\xff".as_slice().try_into().unwrap());
+        assert_eq!(check(&[NEW], &headers, BODY), Err(Rejection::Missing(vec![HEADER_WEBHOOK_ID])));
+    }
+
+    #[test]
+    fn a_body_that_is_no_text_cannot_be_verified() {
+        let headers = headers(&NOW.to_string(), &signature(NEW, NOW));
+        assert_eq!(check(&[NEW], &headers, b"\"\xff\""), Err(Rejection::NotText));
+    }
+
+    #[test]
+    fn without_secrets_nothing_is_genuine() {
+        let headers = headers(&NOW.to_string(), &signature(NEW, NOW));
+        assert_eq!(check(&[], &headers, BODY), Err(Rejection::WrongSignature));
+    }
+}

@@ -1,0 +1,8 @@
+//! The ingress over real HTTP, with a real nats-server.
+#![expect(clippy::unwrap_used, reason = "what cannot be set up, sent or read must fail the test")]
+
+mod answers;
+mod program;
+mod recordings;
+mod service;
+mod storing;
