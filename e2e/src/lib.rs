@@ -1,1 +1,11 @@
-//! Stub.
+//! The whole system as real processes, for black-box tests.
+#![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up must fail, and say why")]
+
+pub mod authentik;
+pub mod feed;
+pub mod process;
+pub mod system;
+
+pub use authentik::Authentik;
+pub use feed::Feed;
+pub use system::System;

@@ -33,7 +33,7 @@ const PROGRESS: Duration = Duration::from_secs(10);
 const GRACE: Duration = Duration::from_secs(9);
 
 /// Longest wait before a delivery is tried again.
-const MAX_BACKOFF: Duration = Duration::from_secs(60);
+const MAX_BACKOFF: Duration = Duration::from_mins(1);
 
 /// The inbox and how many hints are worked on at once.
 pub(crate) struct Inbox {
@@ -77,11 +77,16 @@ impl Inbox {
         let consumer = self.consumer().await?;
         let messages = consumer.stream().max_messages_per_batch(usize::from(self.concurrency) * 2);
         let mut messages = messages.messages().await.context("reading the inbox")?;
+        let mut connects = self.nats.connects();
         loop {
             let Some(permit) = shutdown.run_until_cancelled(Arc::clone(&in_hand).acquire_owned()).await else {
                 return Ok(());
             };
-            let Some(next) = shutdown.run_until_cancelled(messages.next()).await else { return Ok(()) };
+            let next = tokio::select! {
+                next = messages.next() => next,
+                Ok(()) = connects.changed() => return Ok(()),
+                () = shutdown.cancelled() => return Ok(()),
+            };
             let message = next.context("the inbox ended")?.context("reading the inbox")?;
             let worker = Arc::clone(worker);
             // The place in the lane is taken here, in the order of arrival.

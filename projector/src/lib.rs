@@ -12,6 +12,7 @@ mod projections;
 mod record;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use domain::view::activity::Activity;
@@ -65,6 +66,7 @@ async fn start(
     let log = EventLog::open(&nats).await?;
     let members = Members::default();
     tasks.spawn(members::follow(members.clone(), nats.clone(), log.clone(), health.clone(), shutdown.clone()));
+    tasks.spawn(watch_directory(directory.clone(), health.clone(), shutdown.clone()));
     let recorder = Recorder::new(directory, log.clone(), config.envelope());
     let handler = Handler::new(recorder, nats.clone(), members, health.clone(), config.settle);
     let inbox = inbox::Inbox { nats: nats.clone(), concurrency: config.concurrency };
@@ -76,9 +78,25 @@ async fn start(
     Ok(())
 }
 
+/// Readiness tells of a wrong token or an outage also while there are no hints.
+async fn watch_directory(directory: impl Directory, health: Health, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut checks = tokio::time::interval(Duration::from_secs(15));
+    while shutdown.run_until_cancelled(checks.tick()).await.is_some() {
+        match shutdown.run_until_cancelled(directory.check()).await {
+            Some(Ok(())) => health.ok("authentik"),
+            Some(Err(error)) => {
+                tracing::warn!("{error}");
+                health.failed("authentik", error.to_string());
+            }
+            None => {}
+        }
+    }
+    Ok(())
+}
+
 /// NATS may be away, or JetStream without a leader, when we start: that is waited for, not died of.
 async fn provision_until_done(nats: &Nats, replicas: u8, health: &Health, shutdown: &CancellationToken) {
-    let mut waits = tokio::time::interval(std::time::Duration::from_secs(1));
+    let mut waits = tokio::time::interval(Duration::from_secs(1));
     while shutdown.run_until_cancelled(waits.tick()).await.is_some() {
         match provision::provision(nats, replicas).await {
             Ok(drift) => {

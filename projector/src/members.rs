@@ -93,7 +93,7 @@ pub(crate) async fn follow(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     while !shutdown.is_cancelled() {
-        let followed = shutdown.run_until_cancelled(follow_once(&members, &nats, &log, &health)).await;
+        let followed = shutdown.run_until_cancelled(Box::pin(follow_once(&members, &nats, &log, &health))).await;
         if let Some(Err(error)) = followed {
             tracing::warn!("cannot follow the recorded memberships now: {error:#}");
             health.failed("members", format!("{error:#}"));

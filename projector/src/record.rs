@@ -23,7 +23,7 @@ const MAX_CONFLICTS: u32 = 20;
 const CAUSE_PAGE: usize = 256;
 
 /// How far apart the clocks of two stream leaders may be.
-const CLOCK_SKEW: Duration = Duration::from_secs(60);
+const CLOCK_SKEW: Duration = Duration::from_mins(1);
 
 /// Why a hint is not done.
 #[derive(Debug, thiserror::Error)]

@@ -77,6 +77,13 @@ impl AuthentikDirectory {
 }
 
 impl Directory for AuthentikDirectory {
+    async fn check(&self) -> Result<(), DirectoryError> {
+        for path in ["/core/users/?page_size=1", "/core/groups/?page_size=1&include_users=false"] {
+            self.get::<Page<serde::de::IgnoredAny>>(path).await?;
+        }
+        Ok(())
+    }
+
     async fn user(&self, pk: UserPk) -> Result<Option<User>, DirectoryError> {
         let path = format!("/core/users/{pk}/?include_roles=false");
         let answer: Option<UserAnswer> = self.get(&path).await?;

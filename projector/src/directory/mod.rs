@@ -14,6 +14,9 @@ pub use authentik::AuthentikDirectory;
 
 /// Where the truth about users and groups is. `None` means that it is certain that there is no such one.
 pub trait Directory: Send + Sync + 'static {
+    /// Whether it answers, and lets us read users and groups.
+    fn check(&self) -> impl Future<Output = Result<(), DirectoryError>> + Send;
+
     /// The user with this key.
     fn user(&self, pk: UserPk) -> impl Future<Output = Result<Option<User>, DirectoryError>> + Send;
 

@@ -50,13 +50,18 @@ impl<P: Projection> Replica<P> {
         let mut views = self.views.write().unwrap_or_else(PoisonError::into_inner);
         views.apply(event);
         views.take_changed();
+        // Not the event's own: one that was taken in before must not turn the clock back.
+        let sequence = views.sequence();
         drop(views);
-        self.sequence.send_replace(event.sequence);
+        self.sequence.send_replace(sequence);
     }
 
     /// Notes that the log was seen up to `sequence`, though what stands there concerns nothing here.
     pub fn advance(&self, sequence: u64) {
-        self.views.write().unwrap_or_else(PoisonError::into_inner).advance(sequence);
+        let mut views = self.views.write().unwrap_or_else(PoisonError::into_inner);
+        views.advance(sequence);
+        let sequence = views.sequence();
+        drop(views);
         self.sequence.send_replace(sequence);
     }
 

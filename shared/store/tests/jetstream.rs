@@ -1,4 +1,5 @@
 //! Against a real nats-server.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::collections::BTreeMap;
 

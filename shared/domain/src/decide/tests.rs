@@ -55,7 +55,8 @@ fn hint(action: &str, fact: Option<Fact>) -> Hint {
 struct Given(Known<User>);
 
 impl Given {
-    fn when_authentik_says(self, source: Option<User>, hint: &Hint) -> Vec<EventBody> {
+    fn when_authentik_says(self, source: impl Into<Option<User>>, hint: &Hint) -> Vec<EventBody> {
+        let source = source.into();
         let events = decide_user(PK, &self.0, source.as_ref(), hint, hint.fact.as_ref());
         let mut whole = match &self.0 {
             Known::Present(user) => registered(user, None, &Trigger::default()),
@@ -78,14 +79,14 @@ fn present(user: User) -> Given {
 #[test]
 fn an_unknown_user_is_registered_with_their_groups() {
     let source = User { is_active: false, ..alice_in(&[1, 2]) };
-    let events = Given(Known::Nothing).when_authentik_says(Some(source.clone()), &hint("model_updated", None));
+    let events = Given(Known::Nothing).when_authentik_says(source.clone(), &hint("model_updated", None));
     let trigger = Trigger { action: "model_updated".into(), actor: Some(Actor { pk: 3 }) };
     assert_eq!(events, [EventBody::UserRegistered(UserRegistered { user: source, partial: false, trigger })]);
 }
 
 #[test]
 fn a_repeated_hint_records_nothing() {
-    let events = present(alice()).when_authentik_says(Some(alice()), &hint("model_updated", None));
+    let events = present(alice()).when_authentik_says(alice(), &hint("model_updated", None));
     assert_eq!(events, []);
 }
 
@@ -94,7 +95,7 @@ fn what_is_carried_makes_no_event() {
     let now: crate::timestamp::Timestamp = "2026-11-22T08:00:00Z".parse().unwrap();
     let source =
         User { last_login: Some(now), last_updated: Some(now), password_change_date: Some(now), ..alice() };
-    assert_eq!(present(alice()).when_authentik_says(Some(source), &hint("model_updated", None)), []);
+    assert_eq!(present(alice()).when_authentik_says(source, &hint("model_updated", None)), []);
 }
 
 #[test]
@@ -109,7 +110,7 @@ fn each_compared_field_makes_one_update_that_names_it() {
         ("is_superuser", User { is_superuser: true, ..alice() }),
         ("attributes", User { attributes, ..alice() }),
     ] {
-        let events = present(alice()).when_authentik_says(Some(source.clone()), &hint("model_updated", None));
+        let events = present(alice()).when_authentik_says(source.clone(), &hint("model_updated", None));
         let [EventBody::UserUpdated(update)] = events.as_slice() else { panic!("{field}: {events:?}") };
         assert_eq!(update.changes.keys().collect::<Vec<_>>(), [field]);
         assert_eq!(update.user, source);
@@ -120,7 +121,7 @@ fn each_compared_field_makes_one_update_that_names_it() {
 fn several_differences_are_one_event_each_and_end_in_the_state_of_the_source() {
     let source = User { name: "Al".into(), is_active: false, ..alice_in(&[2, 3]) };
     let known = User { group_names: BTreeMap::new(), ..alice_in(&[1, 2]) };
-    let events = present(known).when_authentik_says(Some(source.clone()), &hint("user_write", None));
+    let events = present(known).when_authentik_says(source.clone(), &hint("user_write", None));
     let expected =
         [EventType::UserUpdated, EventType::UserLeftGroup, EventType::UserJoinedGroup, EventType::UserDeactivated];
     assert_eq!(types(&events), expected);
@@ -130,15 +131,15 @@ fn several_differences_are_one_event_each_and_end_in_the_state_of_the_source() {
 #[test]
 fn a_user_is_deactivated_and_reactivated() {
     let inactive = User { is_active: false, ..alice() };
-    let events = present(alice()).when_authentik_says(Some(inactive.clone()), &hint("model_updated", None));
+    let events = present(alice()).when_authentik_says(inactive.clone(), &hint("model_updated", None));
     assert_eq!(types(&events), [EventType::UserDeactivated]);
-    let events = present(inactive).when_authentik_says(Some(alice()), &hint("model_updated", None));
+    let events = present(inactive).when_authentik_says(alice(), &hint("model_updated", None));
     assert_eq!(types(&events), [EventType::UserReactivated]);
 }
 
 #[test]
 fn a_left_group_is_named_as_it_was_recorded() {
-    let events = present(alice_in(&[1])).when_authentik_says(Some(alice()), &hint("model_updated", None));
+    let events = present(alice_in(&[1])).when_authentik_says(alice(), &hint("model_updated", None));
     let [EventBody::UserLeftGroup(left)] = events.as_slice() else { panic!("{events:?}") };
     assert_eq!(left.group, GroupRef { uuid: group(1), name: "group 1".into() });
     assert_eq!(left.user.groups, BTreeSet::new());
@@ -176,13 +177,13 @@ fn a_404_alone_registers_nobody() {
 #[test]
 fn another_uuid_under_the_same_key_is_somebody_else() {
     let other = User { uuid: Uuid::from_u128(2), ..alice() };
-    let events = present(alice()).when_authentik_says(Some(other), &hint("model_updated", None));
+    let events = present(alice()).when_authentik_says(other, &hint("model_updated", None));
     assert_eq!(types(&events), [EventType::UserDeleted, EventType::UserRegistered]);
 }
 
 #[test]
 fn a_user_who_is_back_is_registered_again() {
-    let events = Given(Known::Gone).when_authentik_says(Some(alice()), &hint("model_updated", None));
+    let events = Given(Known::Gone).when_authentik_says(alice(), &hint("model_updated", None));
     assert_eq!(types(&events), [EventType::UserRegistered]);
 }
 
@@ -205,7 +206,7 @@ fn facts() -> Vec<(Fact, EventType)> {
 #[test]
 fn a_fact_is_recorded_with_the_state_it_happened_in() {
     for (fact, expected) in facts() {
-        let events = present(alice()).when_authentik_says(Some(alice()), &hint("x", Some(fact)));
+        let events = present(alice()).when_authentik_says(alice(), &hint("x", Some(fact)));
         assert_eq!(types(&events), [expected]);
         assert_eq!(Known::from_newest_of_user(&events[0]), Known::Present(alice()));
     }
@@ -216,11 +217,11 @@ fn a_fact_comes_after_the_differences_and_before_a_deletion() {
     let renamed = User { name: "Al".into(), ..alice() };
     for (fact, expected) in facts() {
         let hint = hint("x", Some(fact));
-        let events = present(alice()).when_authentik_says(Some(renamed.clone()), &hint);
+        let events = present(alice()).when_authentik_says(renamed.clone(), &hint);
         assert_eq!(types(&events), [EventType::UserUpdated, expected]);
         let events = present(alice()).when_authentik_says(None, &hint);
         assert_eq!(types(&events), [expected, EventType::UserDeleted]);
-        let events = Given(Known::Nothing).when_authentik_says(Some(alice()), &hint);
+        let events = Given(Known::Nothing).when_authentik_says(alice(), &hint);
         assert_eq!(types(&events), [EventType::UserRegistered, expected]);
     }
 }

@@ -255,19 +255,19 @@ mod tests {
         }
     }
 
-    fn rich(event: Value) -> Value {
+    fn rich(event: &Value) -> Value {
         json!({"schema": "authentik.event.v1", "event": event})
     }
 
     fn of_user_8(action: &str) -> Value {
-        rich(json!({"action": action, "actor": {"pk": 8}, "client_ip": "192.0.2.7", "context": {}}))
+        rich(&json!({"action": action, "actor": {"pk": 8}, "client_ip": "192.0.2.7", "context": {}}))
     }
 
     #[test]
     fn a_change_of_a_user_looks_at_that_user() {
         for action in ["model_created", "model_updated", "model_deleted"] {
             let model = json!({"app": "authentik_core", "model_name": "user", "pk": 66, "name": "Ada"});
-            let hint = hint(&rich(json!({"action": action, "actor": {"pk": 3}, "model": model})));
+            let hint = hint(&rich(&json!({"action": action, "actor": {"pk": 3}, "model": model})));
             assert_eq!(hint.about, About::Entity(Entity::User(66)));
             assert_eq!(hint.created.is_some(), action == "model_created");
             assert_eq!(hint.cause.trigger, Trigger { action: action.into(), actor: Some(Actor { pk: 3 }) });
@@ -279,7 +279,7 @@ mod tests {
     fn a_change_of_a_group_looks_at_that_group_though_its_key_has_no_dashes() {
         let model =
             json!({"app": "authentik_core", "model_name": "group", "pk": "988c253ba93548f785c797f6173fbfdd"});
-        let hint = hint(&rich(json!({"action": "model_updated", "model": model})));
+        let hint = hint(&rich(&json!({"action": "model_updated", "model": model})));
         let id = "988c253b-a935-48f7-85c7-97f6173fbfdd".parse().unwrap();
         assert_eq!(hint.about, About::Entity(Entity::Group(id)));
     }
@@ -306,7 +306,7 @@ mod tests {
     #[test]
     fn an_impersonation_is_the_impersonators_and_names_the_target_by_key_alone() {
         let actor = json!({"pk": 3, "on_behalf_of": {"pk": 8, "username": "grace"}});
-        let hint = hint(&rich(json!({"action": "impersonation_started", "actor": actor})));
+        let hint = hint(&rich(&json!({"action": "impersonation_started", "actor": actor})));
         assert_eq!(hint.about, About::Entity(Entity::User(3)));
         assert_eq!(hint.fact, Some(Fact::ImpersonationStarted { target: Some(Actor { pk: 8 }) }));
     }
@@ -318,10 +318,10 @@ mod tests {
         let anonymous = json!({"action": "logout", "actor": {"pk": 1, "is_anonymous": true}});
         for (body, reason) in [
             (of_user_8("custom_notification_test"), Reason::UnknownAction),
-            (rich(json!({"action": "model_updated", "model": other_model})), Reason::OtherModel),
-            (rich(nobody), Reason::NoUser),
-            (rich(anonymous), Reason::NoUser),
-            (rich(Value::Null), Reason::UnknownBody),
+            (rich(&json!({"action": "model_updated", "model": other_model})), Reason::OtherModel),
+            (rich(&nobody), Reason::NoUser),
+            (rich(&anonymous), Reason::NoUser),
+            (rich(&Value::Null), Reason::UnknownBody),
             (json!({"body": "model_updated: …", "severity": "notice"}), Reason::UnknownBody),
             (json!({"schema": "authentik.event.v9"}), Reason::UnknownBody),
             (json!({"event_type": "login", "pk": 1}), Reason::UnknownAction),
@@ -350,8 +350,8 @@ mod tests {
     fn a_body_that_breaks_its_schema_is_undecodable() {
         let text_for_key = json!({"app": "authentik_core", "model_name": "user", "pk": "abc"});
         for body in [
-            rich(json!({"action": "model_updated", "model": text_for_key})),
-            rich(json!({"actor": {"pk": 1}})),
+            rich(&json!({"action": "model_updated", "model": text_for_key})),
+            rich(&json!({"actor": {"pk": 1}})),
             json!({"event_type": "model_created", "pk": "one"}),
             json!({"schema": "hint.v1", "reason": "resync"}),
         ] {

@@ -1,0 +1,100 @@
+//! authentik's REST API and controls, as an administrator uses them.
+
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+
+/// An administrator of the simulator.
+#[derive(Clone, Debug)]
+pub struct Authentik {
+    client: Client,
+    url: String,
+    token: String,
+}
+
+impl Authentik {
+    /// At this address, with this administrator's token.
+    pub fn new(url: String, token: String) -> Self {
+        Self { client: Client::new(), url, token }
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+        let url = format!("{}{path}", self.url);
+        let mut request = self.client.request(method.clone(), &url).bearer_auth(&self.token);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+        let status = answer.status();
+        let text = answer.text().await.expect("an answer has a body");
+        assert!(status.is_success(), "{method} {path}: {status} {text}");
+        serde_json::from_str(&text).unwrap_or_default()
+    }
+
+    /// Creates a user; returns the key.
+    pub async fn create_user(&self, username: &str) -> i64 {
+        let body = json!({"username": username, "name": username, "email": format!("{username}@example.com")});
+        let user = self.ask(Method::POST, "/api/v3/core/users/", Some(body)).await;
+        user["pk"].as_i64().expect("a user has a key")
+    }
+
+    /// Changes fields of a user.
+    pub async fn update_user(&self, pk: i64, fields: Value) {
+        self.ask(Method::PATCH, &format!("/api/v3/core/users/{pk}/"), Some(fields)).await;
+    }
+
+    /// Deletes a user.
+    pub async fn delete_user(&self, pk: i64) {
+        self.ask(Method::DELETE, &format!("/api/v3/core/users/{pk}/"), None).await;
+    }
+
+    /// A user as REST gives them; nothing where there is no such one.
+    pub async fn find_user(&self, pk: i64) -> Option<Value> {
+        let url = format!("{}/api/v3/core/users/{pk}/", self.url);
+        let answer = self.client.get(url).bearer_auth(&self.token).send().await.expect("authentik answers");
+        if answer.status().as_u16() == 404 { None } else { Some(answer.json().await.expect("a user is JSON")) }
+    }
+
+    /// Creates a group; returns the key.
+    pub async fn create_group(&self, name: &str) -> String {
+        let group = self.ask(Method::POST, "/api/v3/core/groups/", Some(json!({"name": name}))).await;
+        group["pk"].as_str().expect("a group has a key").to_owned()
+    }
+
+    /// Makes a user a member of a group.
+    pub async fn add_to_group(&self, group: &str, pk: i64) {
+        self.ask(Method::POST, &format!("/api/v3/core/groups/{group}/add_user/"), Some(json!({"pk": pk}))).await;
+    }
+
+    /// Takes a user out of a group.
+    pub async fn remove_from_group(&self, group: &str, pk: i64) {
+        self.ask(Method::POST, &format!("/api/v3/core/groups/{group}/remove_user/"), Some(json!({"pk": pk}))).await;
+    }
+
+    /// Deletes a group.
+    pub async fn delete_group(&self, group: &str) {
+        self.ask(Method::DELETE, &format!("/api/v3/core/groups/{group}/"), None).await;
+    }
+
+    /// Sets a user's password.
+    pub async fn set_password(&self, pk: i64) {
+        let path = format!("/api/v3/core/users/{pk}/set_password/");
+        self.ask(Method::POST, &path, Some(json!({"password": "correct horse battery staple"}))).await;
+    }
+
+    /// An access token of a user, as signing in gives it.
+    pub async fn token(&self, username: &str) -> String {
+        let tokens = self.ask(Method::POST, "/_control/token", Some(json!({"username": username}))).await;
+        tokens["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    /// Faults of the simulator, from now on.
+    pub async fn faults(&self, faults: Value) {
+        self.ask(Method::POST, "/_control/faults", Some(faults)).await;
+    }
+
+    /// How many webhooks are not delivered yet.
+    pub async fn n_pending(&self) -> u64 {
+        let state = self.ask(Method::GET, "/_control/state", None).await;
+        state["deliveries"]["pending"].as_u64().expect("a number of deliveries")
+    }
+}

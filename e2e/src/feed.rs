@@ -1,0 +1,102 @@
+//! The live feed, as a client of the HTML standard reads it: it reconnects with the last id it has seen.
+
+use std::time::Duration;
+
+use reqwest::{Client, Response};
+use serde_json::Value;
+use tokio::time::{Instant, timeout_at};
+
+/// A subscription that survives restarts of the API.
+pub struct Feed {
+    client: Client,
+    url: String,
+    token: String,
+    last_id: Option<String>,
+    answer: Option<Response>,
+    buffer: Vec<u8>,
+    /// Everything that was received, in order: id, type, data.
+    pub received: Vec<Received>,
+}
+
+/// One event of the feed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// `<epoch>-<sequence>`.
+    pub id: String,
+    /// The event's type.
+    pub event: String,
+    /// The CloudEvent.
+    pub data: Value,
+}
+
+impl Feed {
+    /// Subscribes from the first event on.
+    pub fn from_the_beginning(api: &str, token: String) -> Self {
+        let url = format!("{api}/api/events/stream?after=earliest");
+        let (last_id, answer) = (None, None);
+        Self { client: Client::new(), url, token, last_id, answer, buffer: vec![], received: vec![] }
+    }
+
+    /// Reads on until the condition holds for what was received.
+    pub async fn read_until(&mut self, awaited: &str, mut holds: impl FnMut(&[Received]) -> bool) {
+        let deadline = Instant::now() + testkit::wait::DEADLINE;
+        while !holds(&self.received) {
+            if timeout_at(deadline, self.read_some()).await.is_err() {
+                let types: Vec<_> = self.received.iter().map(|received| received.event.as_str()).collect();
+                panic!("waited in vain on the feed until {awaited}; received {types:?}");
+            }
+        }
+    }
+
+    async fn read_some(&mut self) {
+        if self.answer.is_none() {
+            self.connect().await;
+        }
+        let Some(answer) = &mut self.answer else { return };
+        let Ok(Some(chunk)) = answer.chunk().await else {
+            // The API is away: half a block is worth nothing.
+            (self.answer, self.buffer) = (None, vec![]);
+            return;
+        };
+        self.buffer.extend_from_slice(&chunk);
+        while let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
+            let block: Vec<u8> = self.buffer.drain(..end + 2).collect();
+            self.take(std::str::from_utf8(&block).expect("the feed is UTF-8"));
+        }
+    }
+
+    async fn connect(&mut self) {
+        let mut request = self.client.get(&self.url).bearer_auth(&self.token);
+        if let Some(id) = &self.last_id {
+            request = request.header("Last-Event-ID", id);
+        }
+        match request.send().await {
+            Ok(answer) if answer.status().is_success() => self.answer = Some(answer),
+            Ok(answer) if answer.status().as_u16() == 503 => tokio::time::sleep(Duration::from_millis(50)).await,
+            Ok(answer) => panic!("the feed answered {}", answer.status()),
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+
+    fn take(&mut self, block: &str) {
+        let field = |name: &str| {
+            let line = block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.map(|value| value.trim_start().to_owned())
+        };
+        if let Some(id) = field("id") {
+            self.last_id = Some(id);
+        }
+        let (Some(id), Some(event), Some(data)) = (field("id"), field("event"), field("data")) else { return };
+        if event != "progress" {
+            let data = serde_json::from_str(&data).expect("the data of an event is JSON");
+            self.received.push(Received { id, event, data });
+        }
+    }
+
+    /// Types of the events about one user, in order.
+    pub fn types_of(&self, pk: i64) -> Vec<String> {
+        let subject = format!("user/{pk}");
+        let about = self.received.iter().filter(|received| received.data["subject"] == subject.as_str());
+        about.map(|received| received.event.clone()).collect()
+    }
+}

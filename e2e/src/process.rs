@@ -1,0 +1,78 @@
+//! One of our binaries as a child process.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use testkit::eventually;
+use tokio::process::{Child, Command};
+
+/// A process that can be killed and started again with the same settings.
+pub struct Process {
+    name: &'static str,
+    environment: Vec<(&'static str, String)>,
+    log: PathBuf,
+    child: Option<Child>,
+}
+
+impl Process {
+    /// Starts a binary of this workspace; its log goes to `directory`.
+    pub fn start(name: &'static str, directory: &Path, environment: Vec<(&'static str, String)>) -> Self {
+        let log = directory.join(format!("{name}-{}.log", runtime::clock::new_id().simple()));
+        let mut process = Self { name, environment, log, child: None };
+        process.restart_killed();
+        process
+    }
+
+    /// Ends it at once (SIGKILL).
+    pub async fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().await.expect("killing a child");
+        }
+    }
+
+    /// Kills it, and starts it again.
+    pub async fn restart(&mut self) {
+        self.kill().await;
+        self.restart_killed();
+    }
+
+    fn restart_killed(&mut self) {
+        let log = File::options().create(true).append(true).open(&self.log).expect("opening a log file");
+        let binary = binary(self.name);
+        let child = Command::new(&binary)
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            // No `.env` of a developer must reach a test.
+            .current_dir(self.log.parent().expect("a log file is in a directory"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .kill_on_drop(true)
+            .spawn();
+        self.child = Some(child.unwrap_or_else(|error| panic!("{}: {error}; run `make test`", binary.display())));
+    }
+
+    /// Waits until `/readyz` at this address says yes.
+    pub async fn ready(&self, url: &str) {
+        let client = reqwest::Client::new();
+        eventually(&format!("{} is ready at {url}; its log is {}", self.name, self.log.display()), || async {
+            let answer = client.get(format!("{url}/readyz")).send().await.ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+    }
+}
+
+/// The binaries stand where the test's own is, one level up.
+fn binary(name: &str) -> PathBuf {
+    let own = std::env::current_exe().expect("a test knows where it is");
+    let directory = own.parent().and_then(Path::parent).expect("a test is in target/<profile>/deps");
+    directory.join(name)
+}
+
+/// A port that is free now. Another process could take it before it is used; it is not asked for twice here.
+pub fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("listening on a free port");
+    listener.local_addr().expect("a listener has an address").port()
+}

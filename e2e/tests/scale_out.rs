@@ -1,0 +1,133 @@
+//! Two ingresses and two projectors give what one of each gives, though every webhook comes to both.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+use std::sync::{Arc, OnceLock};
+
+use e2e::system::Size;
+use e2e::{Feed, System};
+use poem::endpoint::make;
+use poem::http::StatusCode;
+use runtime::CancellationToken;
+use serde_json::{Value, json};
+use testkit::eventually;
+
+const N_USERS: usize = 30;
+
+/// Receives authentik's webhooks and hands each to every ingress at once.
+async fn to_all(targets: Arc<OnceLock<Vec<String>>>) -> String {
+    let bound = runtime::http::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/authentik/webhook", bound.address());
+    let client = reqwest::Client::new();
+    let app = make(move |mut request| {
+        let (targets, client) = (Arc::clone(&targets), client.clone());
+        async move {
+            let headers = request.headers().clone();
+            let body = request.take_body().into_bytes().await?;
+            let targets = targets.get().cloned().unwrap_or_default();
+            let posts = targets.iter().map(|target| {
+                let names = ["content-type", "webhook-id", "webhook-timestamp", "webhook-signature"];
+                let request = client.post(format!("{target}/authentik/webhook")).body(body.clone());
+                let request = names.iter().fold(request, |request, name| request.header(*name, &headers[*name]));
+                async move { request.send().await.is_ok_and(|answer| answer.status().is_success()) }
+            });
+            let accepted = futures_util::future::join_all(posts).await;
+            let all = !accepted.is_empty() && accepted.into_iter().all(|accepted| accepted);
+            Ok::<_, poem::Error>(if all { StatusCode::NO_CONTENT } else { StatusCode::SERVICE_UNAVAILABLE })
+        }
+    });
+    tokio::spawn(bound.serve(app, CancellationToken::new()));
+    url
+}
+
+/// The same changes in every run: many users at once, each in the order of their own life.
+async fn live(system: &System) -> Vec<i64> {
+    let authentik = &system.authentik;
+    let group = authentik.create_group("engineers").await;
+    let mut users = vec![];
+    for n in 0..N_USERS {
+        users.push(authentik.create_user(&format!("user-{n}")).await);
+    }
+    for (n, pk) in users.iter().enumerate() {
+        authentik.update_user(*pk, json!({"name": format!("User {n}")})).await;
+        match n % 3 {
+            0 => authentik.update_user(*pk, json!({"is_active": false})).await,
+            1 => authentik.add_to_group(&group, *pk).await,
+            _ => authentik.set_password(*pk).await,
+        }
+    }
+    for pk in users.iter().step_by(5) {
+        authentik.delete_user(*pk).await;
+    }
+    users
+}
+
+/// Waits until the API shows what authentik says of each user.
+async fn converged(system: &System, users: &[i64]) {
+    for pk in users {
+        let awaited = format!("the API agrees with authentik about user {pk}");
+        eventually(&awaited, || async {
+            let (_, view) = system.ask(&format!("/api/users/{pk}"), "akadmin").await;
+            let source = system.authentik.find_user(*pk).await;
+            let agrees = match source {
+                None => view["status"] == json!("deleted"),
+                Some(source) => {
+                    let fields = ["name", "username", "email", "is_active", "groups", "uuid"];
+                    view["status"] != json!("deleted") && fields.iter().all(|field| view["user"][*field] == source[*field])
+                }
+            };
+            agrees.then_some(())
+        })
+        .await;
+    }
+    eventually("every webhook is delivered", || async { (system.authentik.n_pending().await == 0).then_some(()) }).await;
+}
+
+/// What must be the same however many work: each user's facts, and the last state. How many updates it took to get
+/// there may differ, for a worker that comes late finds two changes at once.
+fn facts_and_end(feed: &Feed, pk: i64) -> (usize, usize, Option<Value>) {
+    let types = feed.types_of(pk);
+    let count = |wanted: &str| types.iter().filter(|event| *event == wanted).count();
+    let last = feed.received.iter().rev().find(|received| received.data["subject"] == json!(format!("user/{pk}")));
+    let mut user = last.map(|received| received.data["data"]["user"].clone());
+    if let Some(user) = user.as_mut().and_then(Value::as_object_mut) {
+        for field in ["uuid", "uid", "groups", "group_names", "date_joined", "last_updated", "password_change_date"] {
+            user.remove(field);
+        }
+    }
+    (count("user-registered"), count("user-password-changed"), user)
+}
+
+async fn run(size: Size) -> Vec<(usize, usize, Option<Value>)> {
+    let targets = Arc::new(OnceLock::new());
+    let webhook_url = to_all(Arc::clone(&targets)).await;
+    let system = System::start_with(size, Some(webhook_url)).await;
+    targets.set(system.ingress_urls.clone()).unwrap();
+    let mut feed = system.feed().await;
+    let users = live(&system).await;
+    converged(&system, &users).await;
+    let (_, status) = system.ask("/api/events?limit=1", "akadmin").await;
+    let last = status["as_of"].clone();
+    feed.read_until("the feed has everything", |received| {
+        received.last().is_some_and(|received| json!(received.id) == last)
+    })
+    .await;
+    for pk in &users {
+        let bodies: Vec<_> = feed
+            .received
+            .iter()
+            .filter(|received| received.data["subject"] == json!(format!("user/{pk}")))
+            .map(|received| domain::event::Event::from_json(received.data.to_string().as_bytes()).unwrap().body)
+            .collect();
+        assert_eq!(domain::history::check(&bodies), Ok(()), "user {pk}: {:?}", feed.types_of(*pk));
+    }
+    users.iter().map(|pk| facts_and_end(&feed, *pk)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_of_each_give_what_one_of_each_gives() {
+    let alone = run(Size { n_ingresses: 1, n_projectors: 1 }).await;
+    let together = run(Size { n_ingresses: 2, n_projectors: 2 }).await;
+    assert_eq!(alone, together);
+    assert!(alone.iter().all(|(n_registered, _, _)| *n_registered == 1));
+    assert_eq!(alone.iter().map(|(_, n_passwords, _)| n_passwords).sum::<usize>(), N_USERS / 3);
+}
