@@ -64,8 +64,8 @@ impl Process {
     }
 }
 
-/// The binaries stand where the test's own is, one level up.
-fn binary(name: &str) -> PathBuf {
+/// Path of one of our binaries: they stand where the test's own is, one level up.
+pub fn binary(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("a test knows where it is");
     let directory = own.parent().and_then(Path::parent).expect("a test is in target/<profile>/deps");
     directory.join(name)

@@ -92,8 +92,8 @@ impl<D: Directory> Handler<D> {
     async fn record_group(&self, id: GroupId, hint: Hint) -> Result<usize, HandleError> {
         let cause = hint.cause.clone();
         // What is recorded is read first: a member who is recorded later only gets a needless look.
-        let last = self.recorder.log().bounds().await.map_err(HandleError::Retry)?.last;
-        self.members.wait_for(last).await;
+        let head = self.recorder.log().head().await.map_err(HandleError::Retry)?;
+        self.members.wait_for(head).await.map_err(HandleError::Retry)?;
         let recorded = self.members.of(id);
         let members = self.recorder.record_group(id, hint).await?;
         let differing: Vec<UserPk> = recorded.symmetric_difference(&members).copied().collect();

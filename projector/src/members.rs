@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use anyhow::Context;
 use domain::event::{After, Recorded};
 use domain::key::{Entity, GroupId, UserPk};
 use domain::snapshot::User;
@@ -14,6 +15,9 @@ use runtime::nats::Nats;
 use store::log::EventLog;
 use store::views::{self, Pointer, pointer_key};
 use tokio::sync::watch;
+
+/// How long a hint waits for the memberships to catch up before it is put back.
+const CATCH_UP: Duration = Duration::from_secs(10);
 
 /// Recorded memberships, in memory. Clones share them.
 #[derive(Clone, Debug)]
@@ -58,10 +62,12 @@ impl Members {
         index.by_group.get(&id).cloned().unwrap_or_default()
     }
 
-    /// Waits until the event of that sequence is taken in.
-    pub(crate) async fn wait_for(&self, sequence: u64) {
-        // The sender is ours: it cannot be gone.
-        let _ = self.sequence.subscribe().wait_for(|seen| *seen >= sequence).await;
+    /// Waits until the event of that sequence is taken in; an error where that takes too long.
+    pub(crate) async fn wait_for(&self, sequence: u64) -> anyhow::Result<()> {
+        let mut seen = self.sequence.subscribe();
+        let waited = tokio::time::timeout(CATCH_UP, seen.wait_for(|seen| *seen >= sequence)).await;
+        waited.context("the recorded memberships are not caught up with the log yet")?.context("nobody follows the log")?;
+        Ok(())
     }
 
     fn apply(&self, event: &Recorded) {
@@ -106,8 +112,8 @@ pub(crate) async fn follow(
 async fn follow_once(members: &Members, nats: &Nats, log: &EventLog, health: &Health) -> anyhow::Result<()> {
     let begin = load(members, nats).await?;
     let mut events = log.follow(begin + 1);
-    let last = log.bounds().await?.last;
-    if begin >= last {
+    let head = log.head().await?;
+    if begin >= head {
         health.ok("members");
     }
     loop {
@@ -117,7 +123,7 @@ async fn follow_once(members: &Members, nats: &Nats, log: &EventLog, health: &He
             Err(error) => tracing::warn!(event.sequence = message.sequence, "skipped an event: {error}"),
         }
         members.sequence.send_replace(message.sequence);
-        if message.sequence >= last {
+        if message.sequence >= head {
             health.ok("members");
         }
     }

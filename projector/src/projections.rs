@@ -63,8 +63,8 @@ impl Runner {
         let number = if is_usable { current } else { current + 1 };
         let mut generation = self.open::<P>(number).await?;
         if !is_usable {
-            let last = self.log.bounds().await?.last;
-            self.fold_until(&mut generation, Some(last)).await?;
+            let head = self.log.head().await?;
+            self.fold_until(&mut generation, Some(head)).await?;
             self.point_to::<P>(number, pointer.map_or(0, |pointer| pointer.revision)).await?;
         }
         self.fold_until(&mut generation, None).await

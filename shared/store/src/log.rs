@@ -102,6 +102,18 @@ impl EventLog {
         Ok(Bounds { first: info.state.first_sequence, last: info.state.last_sequence })
     }
 
+    /// Sequence of the newest event that is kept, from the leader; 0 where there is none.
+    ///
+    /// What follows the log gets this one. It may never get [`Bounds::last`], which an erasure can leave behind.
+    pub async fn head(&self) -> anyhow::Result<u64> {
+        let filter = self.nats.namespace.events_filter(None, None);
+        match self.stream.get_last_raw_message_by_subject(&filter).await {
+            Ok(message) => Ok(message.sequence),
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(0),
+            Err(error) => Err(error).context("reading the newest event"),
+        }
+    }
+
     /// The newest event of an entity, from the leader: an answer of a replica could be older than our own append.
     pub async fn newest(&self, entity: Entity) -> anyhow::Result<Option<StoredMessage>> {
         let filter = self.nats.namespace.entity_filter(entity);

@@ -73,7 +73,8 @@ async fn without_a_server_nothing_is_acknowledged() {
 #[tokio::test]
 async fn an_append_at_an_old_position_is_refused() {
     let server = NatsServer::start().await;
-    let log = EventLog::open(&server.provisioned().await).await.unwrap();
+    let nats = server.provisioned().await;
+    let log = EventLog::open(&nats).await.unwrap();
     let user = Entity::User(42);
     let first = log.append(user, 0, &[registered(42, 0)]).await.unwrap();
     assert_eq!(log.append(user, 0, &[registered(42, 0)]).await, Err(PublishError::Conflict));
@@ -85,6 +86,11 @@ async fn an_append_at_an_old_position_is_refused() {
     assert_eq!(newest.sequence, 4);
     assert_eq!(newest.decode().unwrap().event, registered(42, 1));
     assert_eq!(log.newest(Entity::User(8)).await.unwrap(), None);
+    // An erased event is not the head, though the stream counts it as its last.
+    assert_eq!(log.head().await.unwrap(), 4);
+    let stream = nats.jetstream.get_stream(nats.namespace.events_stream()).await.unwrap();
+    assert!(stream.delete_message(4).await.unwrap());
+    assert_eq!((log.head().await.unwrap(), log.bounds().await.unwrap().last), (3, 4));
 }
 
 #[tokio::test]

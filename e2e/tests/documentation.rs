@@ -1,0 +1,26 @@
+//! What the README says of the configuration is what the binaries take.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+use std::collections::BTreeSet;
+
+const README: &str = include_str!("../../README.md");
+
+fn variables_of(binary: &str) -> BTreeSet<String> {
+    let output = std::process::Command::new(e2e::process::binary(binary)).arg("--help").env_clear().output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    let variables = help.split("[env: ").skip(1).filter_map(|rest| rest.split(['=', ']']).next());
+    variables.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_readme_names_every_variable_and_no_other() {
+    let binaries = ["ingress", "projector", "api"];
+    let taken: BTreeSet<String> = binaries.into_iter().flat_map(variables_of).collect();
+    let table = README.split("## Configuration").nth(1).unwrap().split("\n## ").next().unwrap();
+    let rows = table.lines().filter(|line| line.starts_with("| `"));
+    let named: BTreeSet<String> = rows
+        .flat_map(|row| row.split('|').nth(1).unwrap().split(','))
+        .map(|name| name.trim().trim_matches('`').to_owned())
+        .collect();
+    assert_eq!(named, taken);
+}
