@@ -32,7 +32,8 @@ impl Authentik {
 
     /// Creates a user; returns the key.
     pub async fn create_user(&self, username: &str) -> i64 {
-        let body = json!({"username": username, "name": username, "email": format!("{username}@example.com")});
+        let body =
+            json!({"username": username, "name": username, "email": format!("{username}@example.com")});
         let user = self.ask(Method::POST, "/api/v3/core/users/", Some(body)).await;
         user["pk"].as_i64().expect("a user has a key")
     }
@@ -51,7 +52,11 @@ impl Authentik {
     pub async fn find_user(&self, pk: i64) -> Option<Value> {
         let url = format!("{}/api/v3/core/users/{pk}/", self.url);
         let answer = self.client.get(url).bearer_auth(&self.token).send().await.expect("authentik answers");
-        if answer.status().as_u16() == 404 { None } else { Some(answer.json().await.expect("a user is JSON")) }
+        if answer.status().as_u16() == 404 {
+            None
+        } else {
+            Some(answer.json().await.expect("a user is JSON"))
+        }
     }
 
     /// Creates a group; returns the key.
@@ -62,12 +67,14 @@ impl Authentik {
 
     /// Makes a user a member of a group.
     pub async fn add_to_group(&self, group: &str, pk: i64) {
-        self.ask(Method::POST, &format!("/api/v3/core/groups/{group}/add_user/"), Some(json!({"pk": pk}))).await;
+        self.ask(Method::POST, &format!("/api/v3/core/groups/{group}/add_user/"), Some(json!({"pk": pk})))
+            .await;
     }
 
     /// Takes a user out of a group.
     pub async fn remove_from_group(&self, group: &str, pk: i64) {
-        self.ask(Method::POST, &format!("/api/v3/core/groups/{group}/remove_user/"), Some(json!({"pk": pk}))).await;
+        self.ask(Method::POST, &format!("/api/v3/core/groups/{group}/remove_user/"), Some(json!({"pk": pk})))
+            .await;
     }
 
     /// Deletes a group.

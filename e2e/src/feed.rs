@@ -72,7 +72,9 @@ impl Feed {
         }
         match request.send().await {
             Ok(answer) if answer.status().is_success() => self.answer = Some(answer),
-            Ok(answer) if answer.status().as_u16() == 503 => tokio::time::sleep(Duration::from_millis(50)).await,
+            Ok(answer) if answer.status().as_u16() == 503 => {
+                tokio::time::sleep(Duration::from_millis(50)).await
+            }
             Ok(answer) => panic!("the feed answered {}", answer.status()),
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
@@ -86,7 +88,9 @@ impl Feed {
         if let Some(id) = field("id") {
             self.last_id = Some(id);
         }
-        let (Some(id), Some(event), Some(data)) = (field("id"), field("event"), field("data")) else { return };
+        let (Some(id), Some(event), Some(data)) = (field("id"), field("event"), field("data")) else {
+            return;
+        };
         if event != "progress" {
             let data = serde_json::from_str(&data).expect("the data of an event is JSON");
             self.received.push(Received { id, event, data });

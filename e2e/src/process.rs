@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::{Duration, Instant};
 
-use testkit::eventually;
+use testkit::wait::DEADLINE;
 use tokio::process::{Child, Command};
 
 /// A process that can be killed and started again with the same settings.
@@ -50,17 +51,24 @@ impl Process {
             .stderr(log)
             .kill_on_drop(true)
             .spawn();
-        self.child = Some(child.unwrap_or_else(|error| panic!("{}: {error}; run `make test`", binary.display())));
+        self.child =
+            Some(child.unwrap_or_else(|error| panic!("{}: {error}; run `make test`", binary.display())));
     }
 
     /// Waits until `/readyz` at this address says yes.
     pub async fn ready(&self, url: &str) {
         let client = reqwest::Client::new();
-        eventually(&format!("{} is ready at {url}; its log is {}", self.name, self.log.display()), || async {
-            let answer = client.get(format!("{url}/readyz")).send().await.ok()?;
-            answer.status().is_success().then_some(())
-        })
-        .await;
+        let begin = Instant::now();
+        let mut answer = "no answer".to_owned();
+        while answer != "ready\n" {
+            // The log goes away with the test.
+            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+            assert!(begin.elapsed() < DEADLINE, "{} is not ready: {answer}\n{log}", self.name);
+            if let Ok(response) = client.get(format!("{url}/readyz")).send().await {
+                answer = response.text().await.unwrap_or_default();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 }
 

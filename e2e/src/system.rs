@@ -54,35 +54,52 @@ impl System {
         let (authentik_port, api_port) = (free_port(), free_port());
         let (ingress_ports, projector_ports) = (ports(size.n_ingresses), ports(size.n_projectors));
         let authentik_url = local(authentik_port);
-        let webhook_url = webhook_url.unwrap_or_else(|| format!("{}/authentik/webhook", local(ingress_ports[0])));
+        let webhook_url =
+            webhook_url.unwrap_or_else(|| format!("{}/authentik/webhook", local(ingress_ports[0])));
         let start = |name, environment| Process::start(name, directory.path(), environment);
         let state = directory.path().join("authentik");
-        let simulator = start("simulator", vec![
-            ("SIMULATOR_LISTEN", format!("127.0.0.1:{authentik_port}")),
-            ("SIMULATOR_WEBHOOK_URL", webhook_url),
-            ("SIMULATOR_WEBHOOK_SECRET", WEBHOOK_SECRET.to_owned()),
-            ("SIMULATOR_API_TOKEN", "reader-token".to_owned()),
-            ("SIMULATOR_ADMIN_TOKEN", "admin-token".to_owned()),
-            ("SIMULATOR_STATE_DIR", state.display().to_string()),
-            ("SIMULATOR_RETRY_SCALE", "0.02".to_owned()),
-        ]);
-        let ingress = |port: &u16| start("ingress", vec![
-            ("NATS_URL", nats.url()),
-            ("INGRESS_LISTEN", format!("127.0.0.1:{port}")),
-            ("WEBHOOK_SECRETS", WEBHOOK_SECRET.to_owned()),
-        ]);
-        let projector = |port: &u16| start("projector", vec![
-            ("NATS_URL", nats.url()),
-            ("PROJECTOR_LISTEN", format!("127.0.0.1:{port}")),
-            ("AUTHENTIK_URL", authentik_url.clone()),
-            ("AUTHENTIK_TOKEN", "reader-token".to_owned()),
-        ]);
-        let api = start("api", vec![
-            ("NATS_URL", nats.url()),
-            ("API_LISTEN", format!("127.0.0.1:{api_port}")),
-            ("AUTHENTIK_ISSUER", format!("{authentik_url}/application/o/{SLUG}/")),
-            ("AUTHENTIK_CLIENT_ID", SLUG.to_owned()),
-        ]);
+        let simulator = start(
+            "simulator",
+            vec![
+                ("SIMULATOR_LISTEN", format!("127.0.0.1:{authentik_port}")),
+                ("SIMULATOR_WEBHOOK_URL", webhook_url),
+                ("SIMULATOR_WEBHOOK_SECRET", WEBHOOK_SECRET.to_owned()),
+                ("SIMULATOR_API_TOKEN", "reader-token".to_owned()),
+                ("SIMULATOR_ADMIN_TOKEN", "admin-token".to_owned()),
+                ("SIMULATOR_STATE_DIR", state.display().to_string()),
+                ("SIMULATOR_RETRY_SCALE", "0.02".to_owned()),
+            ],
+        );
+        let ingress = |port: &u16| {
+            start(
+                "ingress",
+                vec![
+                    ("NATS_URL", nats.url()),
+                    ("INGRESS_LISTEN", format!("127.0.0.1:{port}")),
+                    ("WEBHOOK_SECRETS", WEBHOOK_SECRET.to_owned()),
+                ],
+            )
+        };
+        let projector = |port: &u16| {
+            start(
+                "projector",
+                vec![
+                    ("NATS_URL", nats.url()),
+                    ("PROJECTOR_LISTEN", format!("127.0.0.1:{port}")),
+                    ("AUTHENTIK_URL", authentik_url.clone()),
+                    ("AUTHENTIK_TOKEN", "reader-token".to_owned()),
+                ],
+            )
+        };
+        let api = start(
+            "api",
+            vec![
+                ("NATS_URL", nats.url()),
+                ("API_LISTEN", format!("127.0.0.1:{api_port}")),
+                ("AUTHENTIK_ISSUER", format!("{authentik_url}/application/o/{SLUG}/")),
+                ("AUTHENTIK_CLIENT_ID", SLUG.to_owned()),
+            ],
+        );
         let system = Self {
             ingresses: ingress_ports.iter().map(ingress).collect(),
             projectors: projector_ports.iter().map(projector).collect(),

@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 const README: &str = include_str!("../../README.md");
 
 fn variables_of(binary: &str) -> BTreeSet<String> {
-    let output = std::process::Command::new(e2e::process::binary(binary)).arg("--help").env_clear().output().unwrap();
+    let output =
+        std::process::Command::new(e2e::process::binary(binary)).arg("--help").env_clear().output().unwrap();
     let help = String::from_utf8(output.stdout).unwrap();
     let variables = help.split("[env: ").skip(1).filter_map(|rest| rest.split(['=', ']']).next());
     variables.map(str::to_owned).collect()

@@ -55,7 +55,10 @@ async fn a_users_life_is_seen_in_order_though_every_process_is_killed_in_the_mid
 
     let path = format!("/api/users/{pk}");
     let (status, view) = system.ask(&path, "akadmin").await;
-    assert_eq!((status, &view["status"], &view["user"]["name"]), (200, &json!("active"), &json!("Mary Jackson")));
+    assert_eq!(
+        (status, &view["status"], &view["user"]["name"]),
+        (200, &json!("active"), &json!("Mary Jackson"))
+    );
     assert_eq!(view["user"]["groups"], json!([]));
 
     authentik.delete_user(pk).await;

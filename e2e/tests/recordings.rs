@@ -66,7 +66,8 @@ impl Pipeline {
         let ingress = ingress::Config::parse_from(ingress_flags.iter().chain(&nats_flags));
         let now = Arc::new(Mutex::new(unix(0)));
         let clock = Arc::clone(&now);
-        let ingress = ingress::Ingress::bind(ingress, Arc::new(move || *clock.lock().unwrap())).await.unwrap();
+        let ingress =
+            ingress::Ingress::bind(ingress, Arc::new(move || *clock.lock().unwrap())).await.unwrap();
         let ingress_url = format!("http://{}{}", ingress.address(), ingress::WEBHOOK_PATH);
         tasks.spawn(ingress.serve(shutdown.clone()));
         let health = runtime::health::Health::default();
@@ -90,7 +91,9 @@ impl Pipeline {
         let client = reqwest::Client::new();
         let status = eventually("ingress is ready", || async {
             let mut request = client.post(&self.ingress).body(webhook.body.clone());
-            for (name, value) in webhook.headers.iter().filter(|(name, _)| name != "Host" && name != "Content-Length") {
+            for (name, value) in
+                webhook.headers.iter().filter(|(name, _)| name != "Host" && name != "Content-Length")
+            {
                 request = request.header(name, value);
             }
             let status = request.send().await.unwrap().status().as_u16();
@@ -115,7 +118,8 @@ impl Pipeline {
         eventually("the inbox is worked off", || async {
             let info = inbox.consumer_info("projector").await.ok()?;
             let last = inbox.get_info().await.ok()?.state.last_sequence;
-            let is_settled = info.num_pending == 0 && info.num_ack_pending == 0 && info.delivered.stream_sequence == last;
+            let is_settled =
+                info.num_pending == 0 && info.num_ack_pending == 0 && info.delivered.stream_sequence == last;
             is_settled.then_some(())
         })
         .await;
@@ -191,12 +195,17 @@ fn group(name: &str, users: &[i64]) -> Value {
 /// What authentik said when the recorded webhook came, from the recording itself.
 fn said_on_arrival(name: &str, pk: i64) -> Value {
     let said = recordings::json(&format!("webhooks/{name}.json"))["rest_state_when_received"].clone();
-    let fields = ["is_active", "name", "groups", "last_updated"].map(|field| (field.to_owned(), said[field].clone()));
+    let fields =
+        ["is_active", "name", "groups", "last_updated"].map(|field| (field.to_owned(), said[field].clone()));
     user(pk, &Value::Object(fields.into_iter().collect()))
 }
 
 /// Runs the named recordings; before them, `prepare` says what was recorded and what REST answers.
-async fn run<'a, F: AsyncFnOnce(&Pipeline)>(server: &NatsServer, name: &'a str, prepare: F) -> (&'a str, Pipeline) {
+async fn run<'a, F: AsyncFnOnce(&Pipeline)>(
+    server: &NatsServer,
+    name: &'a str,
+    prepare: F,
+) -> (&'a str, Pipeline) {
     let pipeline = Pipeline::start(server, &name.replace('_', "-")).await;
     prepare(&pipeline).await;
     let status = pipeline.post(&recordings::webhook(name)).await;
@@ -205,7 +214,12 @@ async fn run<'a, F: AsyncFnOnce(&Pipeline)>(server: &NatsServer, name: &'a str, 
     (name, pipeline)
 }
 
-async fn expect<F: AsyncFnOnce(&Pipeline)>(server: &NatsServer, name: &str, prepare: F, types: &[&str]) -> Vec<Value> {
+async fn expect<F: AsyncFnOnce(&Pipeline)>(
+    server: &NatsServer,
+    name: &str,
+    prepare: F,
+    types: &[&str],
+) -> Vec<Value> {
     let (name, pipeline) = run(server, name, prepare).await;
     let events = pipeline.events().await;
     let recorded: Vec<_> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
@@ -296,7 +310,10 @@ async fn recorded_facts_become_their_events() {
         let data = &events.last().unwrap()["data"];
         match name {
             "impersonation_started" => assert_eq!(data["target"], json!({"pk": 8})),
-            "login" => assert_eq!((&data["client_ip"], &data["auth_method"]), (&json!("127.0.0.1"), &json!("password"))),
+            "login" => assert_eq!(
+                (&data["client_ip"], &data["auth_method"]),
+                (&json!("127.0.0.1"), &json!("password"))
+            ),
             "authorize_application" => {
                 assert_eq!(data["application"]["name"], "Example");
                 assert_eq!(data["scopes"], json!(["email", "offline_access", "openid", "profile"]));
@@ -312,11 +329,16 @@ async fn recorded_changes_of_groups_become_their_events() {
     let group_before = async |pipeline: &Pipeline, users: &[i64], user: Value| {
         pipeline.answer(&group_path(GROUP), group("engineers-1200", users));
         pipeline.answer(&user_path(66), user);
-        let about_group = OwnHint { user: None, group: Some(GROUP.parse().unwrap()), ..OwnHint::about_user(0, "resync", None) };
+        let about_group = OwnHint {
+            user: None,
+            group: Some(GROUP.parse().unwrap()),
+            ..OwnHint::about_user(0, "resync", None)
+        };
         pipeline.look_at(about_group).await;
         pipeline.look_at(OwnHint::about_user(66, "resync", None)).await;
     };
-    let prepare = async |pipeline: &Pipeline| pipeline.answer(&group_path(GROUP), group("engineers-1200", &[]));
+    let prepare =
+        async |pipeline: &Pipeline| pipeline.answer(&group_path(GROUP), group("engineers-1200", &[]));
     expect(&server, "group_created", prepare, &["group-created"]).await;
 
     let prepare = async |pipeline: &Pipeline| {
@@ -324,7 +346,13 @@ async fn recorded_changes_of_groups_become_their_events() {
         pipeline.answer(&group_path(GROUP), group("engineers-1200", &[66]));
         pipeline.answer(&user_path(66), member(66, &json!({})));
     };
-    let events = expect(&server, "group_member_added", prepare, &["group-created", "user-registered", "user-joined-group"]).await;
+    let events = expect(
+        &server,
+        "group_member_added",
+        prepare,
+        &["group-created", "user-registered", "user-joined-group"],
+    )
+    .await;
     let body: Value = serde_json::from_str(&recordings::webhook("group_member_added").body).unwrap();
     let delivery = body["event"]["id"].as_str().unwrap();
     assert_eq!(events[2]["causationid"], format!("{delivery}.66"));
@@ -332,8 +360,18 @@ async fn recorded_changes_of_groups_become_their_events() {
 
     let with_member = ["group-created", "user-registered"];
     for (name, then, group_then, user_then) in [
-        ("group_member_removed", vec!["user-left-group"], Some(group("engineers-1200", &[])), user(66, &json!({}))),
-        ("group_renamed", vec!["group-updated"], Some(group("engineers2-1200", &[66])), member(66, &json!({}))),
+        (
+            "group_member_removed",
+            vec!["user-left-group"],
+            Some(group("engineers-1200", &[])),
+            user(66, &json!({})),
+        ),
+        (
+            "group_renamed",
+            vec!["group-updated"],
+            Some(group("engineers2-1200", &[66])),
+            member(66, &json!({})),
+        ),
         ("group_deleted", vec!["group-deleted", "user-left-group"], None, user(66, &json!({}))),
     ] {
         let prepare = async |pipeline: &Pipeline| {
@@ -380,7 +418,8 @@ async fn a_recorded_redelivery_and_six_retries_are_recorded_once() {
         let mut webhook = Webhook { note: String::new(), headers, body: String::new() };
         let id = webhook.header("webhook-id").unwrap().to_owned();
         webhook.body = template.replace("f9fc2ade-fae3-4865-a48c-7fb4d921559e", &id);
-        let signature = recordings::sign(&recordings::webhook_secret(), &id, webhook.timestamp(), &webhook.body);
+        let signature =
+            recordings::sign(&recordings::webhook_secret(), &id, webhook.timestamp(), &webhook.body);
         for (name, value) in &mut webhook.headers {
             if name == "webhook-signature" {
                 value.clone_from(&signature);

@@ -27,7 +27,8 @@ async fn to_all(targets: Arc<OnceLock<Vec<String>>>) -> String {
             let posts = targets.iter().map(|target| {
                 let names = ["content-type", "webhook-id", "webhook-timestamp", "webhook-signature"];
                 let request = client.post(format!("{target}/authentik/webhook")).body(body.clone());
-                let request = names.iter().fold(request, |request, name| request.header(*name, &headers[*name]));
+                let request =
+                    names.iter().fold(request, |request, name| request.header(*name, &headers[*name]));
                 async move { request.send().await.is_ok_and(|answer| answer.status().is_success()) }
             });
             let accepted = futures_util::future::join_all(posts).await;
@@ -72,14 +73,18 @@ async fn converged(system: &System, users: &[i64]) {
                 None => view["status"] == json!("deleted"),
                 Some(source) => {
                     let fields = ["name", "username", "email", "is_active", "groups", "uuid"];
-                    view["status"] != json!("deleted") && fields.iter().all(|field| view["user"][*field] == source[*field])
+                    view["status"] != json!("deleted")
+                        && fields.iter().all(|field| view["user"][*field] == source[*field])
                 }
             };
             agrees.then_some(())
         })
         .await;
     }
-    eventually("every webhook is delivered", || async { (system.authentik.n_pending().await == 0).then_some(()) }).await;
+    eventually("every webhook is delivered", || async {
+        (system.authentik.n_pending().await == 0).then_some(())
+    })
+    .await;
 }
 
 /// What must be the same however many work: each user's facts, and the last state. How many updates it took to get
@@ -87,10 +92,13 @@ async fn converged(system: &System, users: &[i64]) {
 fn facts_and_end(feed: &Feed, pk: i64) -> (usize, usize, Option<Value>) {
     let types = feed.types_of(pk);
     let count = |wanted: &str| types.iter().filter(|event| *event == wanted).count();
-    let last = feed.received.iter().rev().find(|received| received.data["subject"] == json!(format!("user/{pk}")));
+    let last =
+        feed.received.iter().rev().find(|received| received.data["subject"] == json!(format!("user/{pk}")));
     let mut user = last.map(|received| received.data["data"]["user"].clone());
     if let Some(user) = user.as_mut().and_then(Value::as_object_mut) {
-        for field in ["uuid", "uid", "groups", "group_names", "date_joined", "last_updated", "password_change_date"] {
+        for field in
+            ["uuid", "uid", "groups", "group_names", "date_joined", "last_updated", "password_change_date"]
+        {
             user.remove(field);
         }
     }
@@ -116,7 +124,9 @@ async fn run(size: Size) -> Vec<(usize, usize, Option<Value>)> {
             .received
             .iter()
             .filter(|received| received.data["subject"] == json!(format!("user/{pk}")))
-            .map(|received| domain::event::Event::from_json(received.data.to_string().as_bytes()).unwrap().body)
+            .map(|received| {
+                domain::event::Event::from_json(received.data.to_string().as_bytes()).unwrap().body
+            })
             .collect();
         assert_eq!(domain::history::check(&bodies), Ok(()), "user {pk}: {:?}", feed.types_of(*pk));
     }

@@ -19,7 +19,8 @@ pub(crate) async fn set_aside(
 ) -> anyhow::Result<()> {
     let mut headers = message.headers.clone().unwrap_or_default();
     // A header is one line.
-    let reason: String = reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_REASON).collect();
+    let reason: String =
+        reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_REASON).collect();
     headers.insert("Dead-Letter-Reason", reason);
     headers.insert("Dead-Letter-Attempts", delivery.n_deliveries.to_string());
     headers.insert("Dead-Letter-First-Failure", delivery.received.to_string());

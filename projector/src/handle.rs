@@ -50,7 +50,13 @@ pub(crate) struct Handler<D> {
 }
 
 impl<D: Directory> Handler<D> {
-    pub(crate) fn new(recorder: Recorder<D>, nats: Nats, members: Members, health: Health, settle: Duration) -> Self {
+    pub(crate) fn new(
+        recorder: Recorder<D>,
+        nats: Nats,
+        members: Members,
+        health: Health,
+        settle: Duration,
+    ) -> Self {
         Self { recorder, nats, members, health, settle }
     }
 

@@ -43,7 +43,11 @@ pub(crate) struct Inbox {
 
 impl Inbox {
     /// Works until shutdown; then what is in hand is finished, and the rest stays for others.
-    pub(crate) async fn work<D: Directory>(self, handler: Arc<Handler<D>>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    pub(crate) async fn work<D: Directory>(
+        self,
+        handler: Arc<Handler<D>>,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<()> {
         let worker = Worker {
             nats: self.nats.clone(),
             handler,
@@ -77,14 +81,13 @@ impl Inbox {
         let consumer = self.consumer().await?;
         let messages = consumer.stream().max_messages_per_batch(usize::from(self.concurrency) * 2);
         let mut messages = messages.messages().await.context("reading the inbox")?;
-        let mut connects = self.nats.connects();
         loop {
-            let Some(permit) = shutdown.run_until_cancelled(Arc::clone(&in_hand).acquire_owned()).await else {
+            let Some(permit) = shutdown.run_until_cancelled(Arc::clone(&in_hand).acquire_owned()).await
+            else {
                 return Ok(());
             };
             let next = tokio::select! {
                 next = messages.next() => next,
-                Ok(()) = connects.changed() => return Ok(()),
                 () = shutdown.cancelled() => return Ok(()),
             };
             let message = next.context("the inbox ended")?.context("reading the inbox")?;
@@ -99,7 +102,8 @@ impl Inbox {
     }
 
     async fn consumer(&self) -> anyhow::Result<PullConsumer> {
-        let stream = self.nats.jetstream.get_stream(self.nats.namespace.inbox_stream()).await.context("the inbox")?;
+        let stream =
+            self.nats.jetstream.get_stream(self.nats.namespace.inbox_stream()).await.context("the inbox")?;
         let config = pull::Config {
             durable_name: Some(CONSUMER.to_owned()),
             description: Some("Hints for the projectors".to_owned()),
@@ -217,7 +221,8 @@ impl<D: Directory> Work<D> {
 fn delivery_of(nats: &Nats, message: &Message) -> Option<Delivery> {
     let id = nats.namespace.delivery_of(&message.subject)?;
     let info = message.info().ok()?;
-    let channel = message.headers.as_ref().and_then(|headers| Channel::from_name(headers.get("Channel")?.as_str()));
+    let channel =
+        message.headers.as_ref().and_then(|headers| Channel::from_name(headers.get("Channel")?.as_str()));
     Some(Delivery {
         id,
         channel: channel.unwrap_or(Channel::Webhook),

@@ -77,7 +77,9 @@ impl Held {
                 Ok(()) => renewed = Instant::now(),
                 Err(PublishError::Conflict) => return,
                 // NATS is away: nobody else can take it either, until the expiry.
-                Err(error) if renewed.elapsed() < EXPIRY => tracing::debug!("cannot renew {}: {error}", self.key),
+                Err(error) if renewed.elapsed() < EXPIRY => {
+                    tracing::debug!("cannot renew {}: {error}", self.key)
+                }
                 Err(_) => return,
             }
         }

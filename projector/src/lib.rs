@@ -39,7 +39,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     let directory = AuthentikDirectory::new(&config).context("AUTHENTIK_URL")?;
     let mut tasks = JoinSet::new();
     tasks.spawn(bound.serve(http::operations(&health), shutdown.clone()));
-    let started = shutdown.run_until_cancelled(start(&config, directory, &health, &mut tasks, &shutdown)).await;
+    let started =
+        shutdown.run_until_cancelled(start(&config, directory, &health, &mut tasks, &shutdown)).await;
     if let Some(started) = started {
         started?;
     }
@@ -65,7 +66,13 @@ async fn start(
     provision_until_done(&nats, config.nats_replicas, health, shutdown).await;
     let log = EventLog::open(&nats).await?;
     let members = Members::default();
-    tasks.spawn(members::follow(members.clone(), nats.clone(), log.clone(), health.clone(), shutdown.clone()));
+    tasks.spawn(members::follow(
+        members.clone(),
+        nats.clone(),
+        log.clone(),
+        health.clone(),
+        shutdown.clone(),
+    ));
     tasks.spawn(watch_directory(directory.clone(), health.clone(), shutdown.clone()));
     let recorder = Recorder::new(directory, log.clone(), config.envelope());
     let handler = Handler::new(recorder, nats.clone(), members, health.clone(), config.settle);
@@ -79,7 +86,11 @@ async fn start(
 }
 
 /// Readiness tells of a wrong token or an outage also while there are no hints.
-async fn watch_directory(directory: impl Directory, health: Health, shutdown: CancellationToken) -> anyhow::Result<()> {
+async fn watch_directory(
+    directory: impl Directory,
+    health: Health,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let mut checks = tokio::time::interval(Duration::from_secs(15));
     while shutdown.run_until_cancelled(checks.tick()).await.is_some() {
         match shutdown.run_until_cancelled(directory.check()).await {

@@ -66,7 +66,9 @@ impl Members {
     pub(crate) async fn wait_for(&self, sequence: u64) -> anyhow::Result<()> {
         let mut seen = self.sequence.subscribe();
         let waited = tokio::time::timeout(CATCH_UP, seen.wait_for(|seen| *seen >= sequence)).await;
-        waited.context("the recorded memberships are not caught up with the log yet")?.context("nobody follows the log")?;
+        waited
+            .context("the recorded memberships are not caught up with the log yet")?
+            .context("nobody follows the log")?;
         Ok(())
     }
 
@@ -99,7 +101,8 @@ pub(crate) async fn follow(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     while !shutdown.is_cancelled() {
-        let followed = shutdown.run_until_cancelled(Box::pin(follow_once(&members, &nats, &log, &health))).await;
+        let followed =
+            shutdown.run_until_cancelled(Box::pin(follow_once(&members, &nats, &log, &health))).await;
         if let Some(Err(error)) = followed {
             tracing::warn!("cannot follow the recorded memberships now: {error:#}");
             health.failed("members", format!("{error:#}"));

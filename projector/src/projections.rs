@@ -34,7 +34,10 @@ struct Generation<P: Projection> {
 
 impl Runner {
     /// Runs until shutdown. Trouble is logged and tried again from what is stored.
-    pub(crate) async fn run<P: Projection + Send + Sync + 'static>(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+    pub(crate) async fn run<P: Projection + Send + Sync + 'static>(
+        self,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<()> {
         while let Some(mut lease) = lease::acquire(&self.nats, P::NAME, &shutdown).await {
             tracing::info!("folding {}", P::NAME);
             let ended = tokio::select! {
@@ -43,7 +46,10 @@ impl Runner {
                 () = shutdown.cancelled() => Ok(()),
             };
             if let Err(error) = ended {
-                tracing::warn!("stopped folding {}, will begin again from what is stored: {error:#}", P::NAME);
+                tracing::warn!(
+                    "stopped folding {}, will begin again from what is stored: {error:#}",
+                    P::NAME
+                );
                 shutdown.run_until_cancelled(tokio::time::sleep(Duration::from_millis(500))).await;
             }
             lease.give_back().await;
@@ -56,7 +62,9 @@ impl Runner {
         let pointer = self.pointer::<P>().await?;
         let current = pointer.as_ref().map_or(0, |pointer| pointer.value.generation);
         let is_usable = match &pointer {
-            Some(pointer) => pointer.value.version == P::VERSION && self.is_of_this_epoch::<P>(current).await?,
+            Some(pointer) => {
+                pointer.value.version == P::VERSION && self.is_of_this_epoch::<P>(current).await?
+            }
             None => false,
         };
         // A generation of another version or of another stream is folded anew beside the old one.
@@ -84,7 +92,8 @@ impl Runner {
         let bucket = self.nats.namespace.projection_bucket(P::NAME, generation);
         provision::ensure_projection_bucket(&self.nats, &bucket, self.replicas).await?;
         let loaded = views::load::<P>(&self.nats, &bucket).await?;
-        let (sequence, revision) = loaded.checkpoint.map_or((0, 0), |entry| (entry.value.sequence, entry.revision));
+        let (sequence, revision) =
+            loaded.checkpoint.map_or((0, 0), |entry| (entry.value.sequence, entry.revision));
         Ok(Generation { bucket, views: Views::loaded(loaded.views, sequence), revision })
     }
 
@@ -98,7 +107,11 @@ impl Runner {
     }
 
     /// Folds up to the given sequence, or for ever.
-    async fn fold_until<P: Projection>(&self, generation: &mut Generation<P>, until: Option<u64>) -> anyhow::Result<()> {
+    async fn fold_until<P: Projection>(
+        &self,
+        generation: &mut Generation<P>,
+        until: Option<u64>,
+    ) -> anyhow::Result<()> {
         let mut events = self.log.follow(generation.views.sequence() + 1);
         let mut committed = generation.views.sequence();
         loop {
@@ -123,8 +136,12 @@ impl Runner {
                 Ok(event) => generation.apply(&event),
                 // A message that is no event of ours concerns no view: it must not stop the others.
                 Err(error) => {
-                    tracing::error!(event.sequence = next.sequence, "left out an event that cannot be read: {error}");
-                    metrics::counter!("projector_unreadable_events_total", "projection" => P::NAME).increment(1);
+                    tracing::error!(
+                        event.sequence = next.sequence,
+                        "left out an event that cannot be read: {error}"
+                    );
+                    metrics::counter!("projector_unreadable_events_total", "projection" => P::NAME)
+                        .increment(1);
                     generation.views.advance(next.sequence);
                 }
             }
@@ -146,10 +163,16 @@ impl Runner {
             views::write_views_alone(&self.nats, &generation.bucket, &generation.entries(keys)).await?;
         }
         let entries = generation.entries(last);
-        let written = views::write_views(&self.nats, &generation.bucket, &entries, &checkpoint, generation.revision).await;
+        let written =
+            views::write_views(&self.nats, &generation.bucket, &entries, &checkpoint, generation.revision)
+                .await;
         generation.revision = written.context("writing views")?.sequence;
-        #[expect(clippy::cast_precision_loss, reason = "metrics are floats; a sequence beyond 2^52 is far away")]
-        metrics::gauge!("projector_projection_sequence", "projection" => P::NAME).set(checkpoint.sequence as f64);
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "metrics are floats; a sequence beyond 2^52 is far away"
+        )]
+        metrics::gauge!("projector_projection_sequence", "projection" => P::NAME)
+            .set(checkpoint.sequence as f64);
         Ok(())
     }
 }

@@ -8,8 +8,8 @@ use domain::decide::Known;
 use domain::event::{Event, EventBody, Recorded, schema_url};
 use domain::hint::{Cause, Hint};
 use domain::key::{Entity, GroupId, UserPk};
-use domain::timestamp::Timestamp;
 use domain::rule::{AboutGroup, AboutUser, Conflict, LogEnd, Rule, Step};
+use domain::timestamp::Timestamp;
 use runtime::clock;
 use store::log::{EventLog, From, StoredMessage};
 use store::publish::{PublishError, retry_delay};
@@ -18,6 +18,9 @@ use crate::directory::{Directory, DirectoryError};
 
 /// How often a conflict is tried again at once before the hint is put back.
 const MAX_CONFLICTS: u32 = 20;
+
+/// How often a replica that lags behind the log is asked again before the hint is put back.
+const MAX_LAGGING: u32 = 8;
 
 /// How many events are read at once when an event that a hint caused is sought.
 const CAUSE_PAGE: usize = 256;
@@ -43,7 +46,9 @@ impl std::convert::From<DirectoryError> for HandleError {
     fn from(error: DirectoryError) -> Self {
         match error {
             DirectoryError::Away(_) => Self::Retry(error.into()),
-            DirectoryError::Forbidden(_) | DirectoryError::NotUnderstood(_) => Self::Misconfigured(error.into()),
+            DirectoryError::Forbidden(_) | DirectoryError::NotUnderstood(_) => {
+                Self::Misconfigured(error.into())
+            }
         }
     }
 }
@@ -78,7 +83,12 @@ impl<D: Directory> Recorder<D> {
     /// Makes the log agree with authentik about a user. Returns how many events that took.
     ///
     /// `received` is when the inbox stored the hint: what it caused cannot be older.
-    pub(crate) async fn record_user(&self, pk: UserPk, hint: Hint, received: Timestamp) -> Result<usize, HandleError> {
+    pub(crate) async fn record_user(
+        &self,
+        pk: UserPk,
+        hint: Hint,
+        received: Timestamp,
+    ) -> Result<usize, HandleError> {
         let entity = Entity::User(pk);
         let cause = hint.cause.clone();
         let received = From::Time((received.to_offset_date_time() - CLOCK_SKEW).into());
@@ -89,7 +99,9 @@ impl<D: Directory> Recorder<D> {
             step = match step {
                 Step::ReadLog => rule.log_read(self.log_end(entity, Known::from_newest_of_user).await?),
                 Step::ReadSource => rule.source_read(self.directory.user(pk).await?),
-                Step::SeekCause { until } => rule.cause_sought(self.seek_cause(entity, &cause, received, until).await?),
+                Step::SeekCause { until } => {
+                    rule.cause_sought(self.seek_cause(entity, &cause, received, until).await?)
+                }
                 Step::Append { position, events } => {
                     rule.appended(self.append(entity, position, events, &cause, &mut n_conflicts).await?)
                 }
@@ -99,7 +111,11 @@ impl<D: Directory> Recorder<D> {
     }
 
     /// Makes the log agree with authentik about a group. Returns its direct members as authentik last gave them.
-    pub(crate) async fn record_group(&self, id: GroupId, hint: Hint) -> Result<BTreeSet<UserPk>, HandleError> {
+    pub(crate) async fn record_group(
+        &self,
+        id: GroupId,
+        hint: Hint,
+    ) -> Result<BTreeSet<UserPk>, HandleError> {
         let entity = Entity::Group(id);
         let cause = hint.cause.clone();
         let mut rule = Rule::new(AboutGroup { hint });
@@ -111,7 +127,8 @@ impl<D: Directory> Recorder<D> {
                 Step::ReadLog => rule.log_read(self.log_end(entity, Known::from_newest_of_group).await?),
                 Step::ReadSource => {
                     let group = self.directory.group(id).await?;
-                    let (group, read) = group.map_or((None, BTreeSet::new()), |group| (Some(group.group), group.members));
+                    let (group, read) =
+                        group.map_or((None, BTreeSet::new()), |group| (Some(group.group), group.members));
                     members = read;
                     rule.source_read(group)
                 }
@@ -146,7 +163,8 @@ impl<D: Directory> Recorder<D> {
     ) -> Result<bool, HandleError> {
         let filter = self.log.namespace().entity_filter(entity);
         let mut from = received;
-        for n_tries in 0..MAX_CONFLICTS {
+        let mut n_empty = 0;
+        while n_empty < MAX_LAGGING {
             let page = self.log.page(&filter, from, CAUSE_PAGE).await.map_err(HandleError::Retry)?;
             for message in &page {
                 if decode(message)?.event.causationid == cause.delivery {
@@ -158,7 +176,10 @@ impl<D: Directory> Recorder<D> {
                 Some(last) => from = From::Sequence(last.sequence + 1),
                 // Nothing was recorded since the hint arrived, if the replica that answered is up to date.
                 None if self.reaches(until).await.map_err(HandleError::Retry)? => return Ok(false),
-                None => tokio::time::sleep(retry_delay(n_tries)).await,
+                None => {
+                    tokio::time::sleep(retry_delay(n_empty)).await;
+                    n_empty += 1;
+                }
             }
         }
         Err(HandleError::Retry(anyhow::anyhow!("the replica that answers lags behind the log")))
@@ -182,11 +203,14 @@ impl<D: Directory> Recorder<D> {
         match self.log.append(entity, position, &events).await {
             Ok(_) => {
                 for event in &events {
-                    metrics::counter!("projector_events_total", "type" => event.body.event_type().as_str()).increment(1);
+                    metrics::counter!("projector_events_total", "type" => event.body.event_type().as_str())
+                        .increment(1);
                 }
                 Ok(Ok(events.len()))
             }
-            Err(PublishError::Conflict | PublishError::InFlight | PublishError::Busy) if *n_conflicts < MAX_CONFLICTS => {
+            Err(PublishError::Conflict | PublishError::InFlight | PublishError::Busy)
+                if *n_conflicts < MAX_CONFLICTS =>
+            {
                 tokio::time::sleep(retry_delay(*n_conflicts)).await;
                 *n_conflicts += 1;
                 Ok(Err(Conflict))

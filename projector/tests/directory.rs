@@ -68,7 +68,8 @@ async fn a_refused_token_is_told_from_an_outage() {
     }
     let empty_405 = answering("server_error_on_post_405").await.user(8).await;
     assert!(matches!(empty_405, Err(DirectoryError::Away(_))), "{empty_405:?}");
-    for status in [StatusCode::BAD_GATEWAY, StatusCode::TOO_MANY_REQUESTS, StatusCode::INTERNAL_SERVER_ERROR] {
+    for status in [StatusCode::BAD_GATEWAY, StatusCode::TOO_MANY_REQUESTS, StatusCode::INTERNAL_SERVER_ERROR]
+    {
         let answer = serving(status, "text/html".into(), "<h1>away</h1>".into()).await.user(8).await;
         assert!(matches!(answer, Err(DirectoryError::Away(_))), "{answer:?}");
     }

@@ -29,7 +29,10 @@ struct Projector {
 
 impl Projector {
     async fn start() -> Self {
-        let server = NatsServer::start().await;
+        Self::start_on(NatsServer::start().await).await
+    }
+
+    async fn start_on(server: NatsServer) -> Self {
         let nats = server.provisioned().await;
         let status = Arc::new(AtomicU16::new(200));
         let rest = runtime::http::bind("127.0.0.1:0").await.unwrap();
@@ -46,7 +49,11 @@ impl Projector {
                 "users" | "groups" => page,
                 _ => user,
             };
-            Response::builder().status(status).content_type("application/json").body(body.to_string()).into_response()
+            Response::builder()
+                .status(status)
+                .content_type("application/json")
+                .body(body.to_string())
+                .into_response()
         });
         let shutdown = CancellationToken::new();
         tokio::spawn(rest.serve(app, shutdown.clone()));
@@ -66,7 +73,9 @@ impl Projector {
     async fn deliver(&self, id: &str, body: &str) {
         let subject = self.nats.namespace.inbox_subject(&id.parse().unwrap());
         let payload = body.to_owned().into();
-        publish(&self.nats, Outgoing { subject, headers: HeaderMap::new(), payload, expected: None }).await.unwrap();
+        publish(&self.nats, Outgoing { subject, headers: HeaderMap::new(), payload, expected: None })
+            .await
+            .unwrap();
     }
 
     async fn recorded(&self, pk: i64) {
@@ -124,11 +133,16 @@ async fn a_delivery_waits_for_authentik_and_readiness_says_why() {
         projector.status.store(status, Ordering::SeqCst);
         let pk = i64::from(status);
         projector.deliver(&format!("at-{status}"), &hint(pk)).await;
-        eventually("readiness names the reason", || async { projector.readiness().await.contains(said).then_some(()) })
-            .await;
+        eventually("readiness names the reason", || async {
+            projector.readiness().await.contains(said).then_some(())
+        })
+        .await;
         projector.status.store(200, Ordering::SeqCst);
         projector.recorded(pk).await;
-        eventually("it is ready again", || async { (projector.readiness().await == "ready\n").then_some(()) }).await;
+        eventually("it is ready again", || async {
+            (projector.readiness().await == "ready\n").then_some(())
+        })
+        .await;
     }
     let letters = projector.nats.jetstream.get_stream("AUTHENTIK_DEAD_LETTERS").await.unwrap();
     assert_eq!(letters.get_info().await.unwrap().state.messages, 0, "nothing is set aside for an outage");
@@ -144,5 +158,35 @@ async fn work_goes_on_after_a_restart_of_nats() {
     eventually("NATS is back", || async { projector.nats.is_connected().then_some(()) }).await;
     projector.deliver("after", &hint(2)).await;
     projector.recorded(2).await;
+    projector.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_whole_inbox_delivered_once_more_records_nothing() {
+    let projector = Projector::start().await;
+    let names =
+        ["login", "logout", "password_set_by_user", "authorize_application", "login_failed_known_user"];
+    for name in names {
+        let webhook = recordings::webhook(name);
+        projector.deliver(webhook.header("webhook-id").unwrap(), &webhook.body).await;
+    }
+    let log = EventLog::open(&projector.nats).await.unwrap();
+    // A registration, and one fact each.
+    let n_events = names.len() as u64 + 1;
+    eventually("every fact is recorded", || async { (log.head().await.ok()? == n_events).then_some(()) })
+        .await;
+    let server = projector.stop().await;
+
+    // A consumer that is lost forgets what was acknowledged.
+    let nats = server.connect().await;
+    let inbox = nats.jetstream.get_stream("AUTHENTIK_INBOX").await.unwrap();
+    inbox.delete_consumer("projector").await.unwrap();
+    let projector = Projector::start_on(server).await;
+    eventually("the inbox is worked off again", || async {
+        let info = inbox.consumer_info("projector").await.ok()?;
+        (info.ack_floor.stream_sequence == names.len() as u64).then_some(())
+    })
+    .await;
+    assert_eq!(log.head().await.unwrap(), n_events);
     projector.stop().await;
 }

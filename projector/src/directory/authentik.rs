@@ -46,11 +46,16 @@ impl AuthentikDirectory {
             .redirect(redirect::Policy::none())
             .build()
             .context("making an HTTP client")?;
-        Ok(Self { client, base: format!("{}/api/v3", config.authentik_url), attributes: config.user_attributes() })
+        Ok(Self {
+            client,
+            base: format!("{}/api/v3", config.authentik_url),
+            attributes: config.user_attributes(),
+        })
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, DirectoryError> {
-        let answer = self.client.get(format!("{}{path}", self.base)).send().await.map_err(|error| away(&error))?;
+        let answer =
+            self.client.get(format!("{}{path}", self.base)).send().await.map_err(|error| away(&error))?;
         let status = answer.status();
         let is_json = answer
             .headers()
@@ -106,7 +111,8 @@ impl Directory for AuthentikDirectory {
 
 /// A 404 can also come from a proxy, or from a wrong URL: only authentik's own words mean that somebody is gone.
 fn is_no_match(body: &[u8]) -> bool {
-    serde_json::from_slice::<Detail>(body).is_ok_and(|answer| answer.detail.ends_with(" matches the given query."))
+    serde_json::from_slice::<Detail>(body)
+        .is_ok_and(|answer| answer.detail.ends_with(" matches the given query."))
 }
 
 fn detail(body: &[u8]) -> String {

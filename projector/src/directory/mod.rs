@@ -21,10 +21,14 @@ pub trait Directory: Send + Sync + 'static {
     fn user(&self, pk: UserPk) -> impl Future<Output = Result<Option<User>, DirectoryError>> + Send;
 
     /// The user with this uuid.
-    fn user_with_uuid(&self, uuid: Uuid) -> impl Future<Output = Result<Option<User>, DirectoryError>> + Send;
+    fn user_with_uuid(&self, uuid: Uuid)
+    -> impl Future<Output = Result<Option<User>, DirectoryError>> + Send;
 
     /// The group with this key, and its direct members.
-    fn group(&self, id: GroupId) -> impl Future<Output = Result<Option<GroupAndMembers>, DirectoryError>> + Send;
+    fn group(
+        &self,
+        id: GroupId,
+    ) -> impl Future<Output = Result<Option<GroupAndMembers>, DirectoryError>> + Send;
 }
 
 /// A group and who is a direct member of it.

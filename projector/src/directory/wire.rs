@@ -58,7 +58,10 @@ impl UserAnswer {
             kind: self.kind,
             path: self.path,
             is_superuser: self.is_superuser,
-            group_names: names.filter(|group| self.groups.contains(&group.pk)).map(|group| (group.pk, group.name)).collect(),
+            group_names: names
+                .filter(|group| self.groups.contains(&group.pk))
+                .map(|group| (group.pk, group.name))
+                .collect(),
             groups: self.groups,
             attributes,
             date_joined: self.date_joined,

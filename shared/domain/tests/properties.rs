@@ -59,7 +59,8 @@ fn hint_of(number: usize, change: &Change) -> Hint {
     Hint {
         about: About::Entity(Entity::User(PK)),
         created: matches!(change, Change::Create).then(|| "a".to_owned()),
-        fact: matches!(change, Change::SignIn).then_some(Fact::LoggedIn { client_ip: None, auth_method: None }),
+        fact: matches!(change, Change::SignIn)
+            .then_some(Fact::LoggedIn { client_ip: None, auth_method: None }),
         cause: Cause {
             delivery: DeliveryId::from(Uuid::from_u128(number as u128)),
             channel: Channel::Webhook,

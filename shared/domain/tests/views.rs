@@ -3,11 +3,11 @@
 
 use std::collections::BTreeSet;
 
+use domain::event::payload::ErasedUser;
 use domain::event::payload::{
     GroupCreated, GroupDeleted, GroupRef, Trigger, UserDeactivated, UserDeleted, UserErased, UserJoinedGroup,
     UserLeftGroup, UserLoggedIn, UserRegistered,
 };
-use domain::event::payload::ErasedUser;
 use domain::event::{Channel, Event, EventBody, EventType, Recorded};
 use domain::key::{DeliveryId, Entity};
 use domain::snapshot::{Group, User};
@@ -28,7 +28,11 @@ fn user(pk: i64, groups: &[u8]) -> User {
 }
 
 fn registered(pk: i64, groups: &[u8]) -> EventBody {
-    EventBody::UserRegistered(UserRegistered { user: user(pk, groups), partial: false, trigger: Trigger::default() })
+    EventBody::UserRegistered(UserRegistered {
+        user: user(pk, groups),
+        partial: false,
+        trigger: Trigger::default(),
+    })
 }
 
 fn deleted(pk: i64, groups: &[u8]) -> EventBody {
@@ -47,7 +51,8 @@ fn left(pk: i64, n: u8) -> EventBody {
 
 fn group_created(n: u8) -> EventBody {
     let parents = BTreeSet::new();
-    let group = Group { uuid: group(n), name: format!("group {n}"), is_superuser: false, parents, n_members: 0 };
+    let group =
+        Group { uuid: group(n), name: format!("group {n}"), is_superuser: false, parents, n_members: 0 };
     EventBody::GroupCreated(GroupCreated { group, trigger: Trigger::default() })
 }
 
@@ -85,8 +90,10 @@ fn of_user(pk: i64, bodies: impl IntoIterator<Item = EventBody>) -> Vec<(Entity,
 #[test]
 fn a_user_shows_the_newest_state_and_where_their_own_history_begins() {
     let inactive = User { is_active: false, ..user(1, &[]) };
-    let deactivated = EventBody::UserDeactivated(UserDeactivated { user: inactive.clone(), trigger: Trigger::default() });
-    let views = fold::<Users>(of_user(1, [registered(1, &[]), deleted(1, &[]), registered(1, &[]), deactivated]));
+    let deactivated =
+        EventBody::UserDeactivated(UserDeactivated { user: inactive.clone(), trigger: Trigger::default() });
+    let views =
+        fold::<Users>(of_user(1, [registered(1, &[]), deleted(1, &[]), registered(1, &[]), deactivated]));
     let view = views.get("1").unwrap();
     assert_eq!((view.status, view.registered_sequence, view.sequence), (UserStatus::Inactive, 3, 4));
     assert_eq!(view.present(), Some(&inactive));
@@ -96,9 +103,13 @@ fn a_user_shows_the_newest_state_and_where_their_own_history_begins() {
 fn a_deleted_user_leaves_a_tombstone_and_an_erased_one_leaves_nothing_of_them() {
     let views = fold::<Users>(of_user(1, [registered(1, &[]), deleted(1, &[])]));
     assert_eq!(views.get("1").unwrap().status, UserStatus::Deleted);
-    let erased = EventBody::UserErased(UserErased { user: ErasedUser { pk: 1 }, trigger: Trigger::default() });
+    let erased =
+        EventBody::UserErased(UserErased { user: ErasedUser { pk: 1 }, trigger: Trigger::default() });
     let views = fold::<Users>(of_user(1, [erased]));
-    assert_eq!((views.get("1").unwrap().status, views.get("1").unwrap().user.clone()), (UserStatus::Erased, None));
+    assert_eq!(
+        (views.get("1").unwrap().status, views.get("1").unwrap().user.clone()),
+        (UserStatus::Erased, None)
+    );
 }
 
 #[test]
@@ -127,7 +138,12 @@ fn a_deleted_group_says_so() {
 #[test]
 fn activity_counts_types_by_the_day_they_were_stored() {
     let login = |_| {
-        let data = UserLoggedIn { user: user(1, &[]), client_ip: None, auth_method: None, trigger: Trigger::default() };
+        let data = UserLoggedIn {
+            user: user(1, &[]),
+            client_ip: None,
+            auth_method: None,
+            trigger: Trigger::default(),
+        };
         EventBody::UserLoggedIn(data)
     };
     let views = fold::<Activity>(of_user(1, std::iter::once(registered(1, &[])).chain((0..12).map(login))));
@@ -148,12 +164,17 @@ fn any_event() -> impl Strategy<Value = (Entity, EventBody)> {
 }
 
 fn bytes<P: Projection>(views: &Views<P>) -> String {
-    let lines: Vec<_> = views.iter().map(|(key, view)| format!("{key}={}", serde_json::to_string(view).unwrap())).collect();
+    let lines: Vec<_> =
+        views.iter().map(|(key, view)| format!("{key}={}", serde_json::to_string(view).unwrap())).collect();
     lines.join("\n")
 }
 
 /// Folds with a stop after `stop` events, where the views of a later commit may be ahead of the checkpoint.
-fn fold_interrupted<P: Projection>(events: &[(Entity, EventBody)], stop: usize, checkpoint: usize) -> Views<P> {
+fn fold_interrupted<P: Projection>(
+    events: &[(Entity, EventBody)],
+    stop: usize,
+    checkpoint: usize,
+) -> Views<P> {
     let until = |end: usize| fold::<P>(events[..end].to_vec());
     let ahead = until(stop);
     let stored = ahead.iter().map(|(key, view)| (key.clone(), view.clone())).collect();

@@ -95,7 +95,10 @@ pub async fn write_views_alone<V: Serialize>(
     publish::publish_batch(nats, &batch, view_messages(bucket, views)?).await
 }
 
-fn view_messages<V: Serialize>(bucket: &str, views: &[(String, Option<&V>)]) -> Result<Vec<Outgoing>, PublishError> {
+fn view_messages<V: Serialize>(
+    bucket: &str,
+    views: &[(String, Option<&V>)],
+) -> Result<Vec<Outgoing>, PublishError> {
     let message = |(key, view): &(String, Option<&V>)| match view {
         Some(view) => outgoing(bucket, key, view, None),
         None => Ok(deletion(bucket, key)),

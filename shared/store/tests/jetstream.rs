@@ -100,7 +100,8 @@ async fn a_page_is_narrowed_and_begins_where_it_is_asked_to() {
     for pk in 1..=6 {
         log.append(Entity::User(pk), 0, &[registered(pk, 0)]).await.unwrap();
     }
-    let sequences = |messages: Vec<store::log::StoredMessage>| messages.iter().map(|m| m.sequence).collect::<Vec<_>>();
+    let sequences =
+        |messages: Vec<store::log::StoredMessage>| messages.iter().map(|m| m.sequence).collect::<Vec<_>>();
     let all = log.namespace().events_filter(None, None);
     assert_eq!(sequences(log.page(&all, From::Sequence(3), 2).await.unwrap()), [3, 4]);
     assert_eq!(sequences(log.page(&all, From::Sequence(7), 2).await.unwrap()), [0_u64; 0]);
@@ -154,7 +155,10 @@ async fn views_are_written_with_their_checkpoint_and_a_second_writer_is_refused(
     assert_eq!(zombie, Err(PublishError::Conflict));
     let loaded = views::load::<Users>(&nats, &bucket).await.unwrap();
     assert_eq!(loaded.views, BTreeMap::from([("42".to_owned(), view.clone())]));
-    assert_eq!(loaded.checkpoint.map(|entry| (entry.value, entry.revision)), Some((checkpoint, stored.sequence)));
+    assert_eq!(
+        loaded.checkpoint.map(|entry| (entry.value, entry.revision)),
+        Some((checkpoint, stored.sequence))
+    );
     let pointer = Pointer { generation: 1, version: Users::VERSION };
     views::write(&nats, &nats.namespace.meta_bucket(), &pointer_key(Users::NAME), &pointer, 0).await.unwrap();
     let replica = Replica::<Users>::default();

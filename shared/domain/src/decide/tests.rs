@@ -122,8 +122,12 @@ fn several_differences_are_one_event_each_and_end_in_the_state_of_the_source() {
     let source = User { name: "Al".into(), is_active: false, ..alice_in(&[2, 3]) };
     let known = User { group_names: BTreeMap::new(), ..alice_in(&[1, 2]) };
     let events = present(known).when_authentik_says(source.clone(), &hint("user_write", None));
-    let expected =
-        [EventType::UserUpdated, EventType::UserLeftGroup, EventType::UserJoinedGroup, EventType::UserDeactivated];
+    let expected = [
+        EventType::UserUpdated,
+        EventType::UserLeftGroup,
+        EventType::UserJoinedGroup,
+        EventType::UserDeactivated,
+    ];
     assert_eq!(types(&events), expected);
     assert_eq!(Known::from_newest_of_user(&events[3]), Known::Present(source));
 }
@@ -189,7 +193,8 @@ fn a_user_who_is_back_is_registered_again() {
 
 fn facts() -> Vec<(Fact, EventType)> {
     let client_ip = || Some("192.0.2.7".to_owned());
-    let application = Fact::AuthorizedApplication { client_ip: client_ip(), application: None, scopes: vec![] };
+    let application =
+        Fact::AuthorizedApplication { client_ip: client_ip(), application: None, scopes: vec![] };
     vec![
         (Fact::PasswordChanged, EventType::UserPasswordChanged),
         (Fact::LoggedIn { client_ip: client_ip(), auth_method: None }, EventType::UserLoggedIn),
@@ -236,7 +241,13 @@ fn a_fact_about_a_user_who_is_gone_is_not_recorded() {
 }
 
 fn engineers() -> Group {
-    Group { uuid: group(1), name: "engineers".into(), is_superuser: false, parents: BTreeSet::new(), n_members: 2 }
+    Group {
+        uuid: group(1),
+        name: "engineers".into(),
+        is_superuser: false,
+        parents: BTreeSet::new(),
+        n_members: 2,
+    }
 }
 
 fn decide_about_group(known: &Known<Group>, source: Option<&Group>) -> Vec<EventType> {

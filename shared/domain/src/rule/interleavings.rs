@@ -192,7 +192,11 @@ impl World {
             })
         });
         let inbox: Vec<_> = self.inbox.iter().map(|hint| hint.cause.delivery.clone()).collect();
-        let log: Vec<_> = self.log.iter().map(|(event, cause)| (event.event_type(), format!("{:?}", event.after()), cause)).collect();
+        let log: Vec<_> = self
+            .log
+            .iter()
+            .map(|(event, cause)| (event.event_type(), format!("{:?}", event.after()), cause))
+            .collect();
         let left = (self.changes.len(), self.crashes_left, self.doubles_left);
         format!("{log:?}{:?}{left:?}{inbox:?}{workers:?}", self.source)
     }
@@ -212,7 +216,9 @@ impl World {
             return Some("log and authentik do not agree".to_owned());
         }
         let mut facts = BTreeSet::new();
-        let is_fact = |event: &EventBody| matches!(event, EventBody::UserLoggedIn(_) | EventBody::UserPasswordChanged(_));
+        let is_fact = |event: &EventBody| {
+            matches!(event, EventBody::UserLoggedIn(_) | EventBody::UserPasswordChanged(_))
+        };
         for (event, cause) in &self.log {
             if is_fact(event) && !facts.insert(cause.clone()) {
                 return Some(format!("a fact is recorded twice: {}", event.event_type()));

@@ -1,0 +1,40 @@
+use std::path::PathBuf;
+
+use clap::Parser;
+use runtime::config::TelemetryConfig;
+
+/// Everything in one process: nats-server, a stand-in for authentik, ingress, projector, api and front end.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "standalone", version)]
+pub struct Config {
+    /// Logging.
+    #[command(flatten)]
+    pub telemetry: TelemetryConfig,
+    /// Where data are kept. Remove it to begin anew.
+    #[arg(long, env = "STANDALONE_DATA_DIR", default_value = ".data")]
+    pub data_dir: PathBuf,
+    /// The nats-server to start; `scripts/get-nats-server` gets one.
+    #[arg(long, env = "NATS_SERVER", default_value = "nats-server")]
+    pub nats_server: PathBuf,
+    /// Directory of the front end.
+    #[arg(long, env = "API_STATIC_DIR", default_value = "frontend/plain")]
+    pub static_dir: PathBuf,
+    /// Port of front end and API.
+    #[arg(long, env = "STANDALONE_PORT", default_value_t = 3000)]
+    pub port: u16,
+    /// Port of the stand-in for authentik.
+    #[arg(long, env = "STANDALONE_AUTHENTIK_PORT", default_value_t = 9000)]
+    pub authentik_port: u16,
+    /// Port of the ingress.
+    #[arg(long, env = "STANDALONE_INGRESS_PORT", default_value_t = 8080)]
+    pub ingress_port: u16,
+    /// Port of the projector's health and metrics.
+    #[arg(long, env = "STANDALONE_PROJECTOR_PORT", default_value_t = 8081)]
+    pub projector_port: u16,
+    /// Port of nats-server.
+    #[arg(long, env = "STANDALONE_NATS_PORT", default_value_t = 4222)]
+    pub nats_port: u16,
+    /// Token of the stand-in's REST API that may do everything, for `curl`.
+    #[arg(long, env = "SIMULATOR_ADMIN_TOKEN", default_value = "admin-token")]
+    pub admin_token: String,
+}
