@@ -73,7 +73,7 @@ impl Feed {
         match request.send().await {
             Ok(answer) if answer.status().is_success() => self.answer = Some(answer),
             Ok(answer) if answer.status().as_u16() == 503 => {
-                tokio::time::sleep(Duration::from_millis(50)).await
+                tokio::time::sleep(Duration::from_millis(50)).await;
             }
             Ok(answer) => panic!("the feed answered {}", answer.status()),
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,

@@ -1,5 +1,7 @@
 //! nats-server, simulator, ingresses, projectors and an API, each a process.
 
+use std::path::Path;
+
 use reqwest::Client;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -10,6 +12,10 @@ use crate::{Authentik, Feed};
 
 const WEBHOOK_SECRET: &str = "whsec_ZTJlLXdlYmhvb2stc2VjcmV0LTAxMjM0NTY3ODlhYmM=";
 const SLUG: &str = "authentik-events";
+const READER_TOKEN: &str = "reader-token";
+const ADMIN_TOKEN: &str = "admin-token";
+
+type Environment = Vec<(&'static str, String)>;
 
 /// How many of each.
 #[derive(Clone, Copy, Debug)]
@@ -49,66 +55,25 @@ impl System {
     pub async fn start_with(size: Size, webhook_url: Option<String>) -> Self {
         let directory = tempfile::tempdir().expect("making a directory");
         let nats = NatsServer::start().await;
-        let local = |port: u16| format!("http://127.0.0.1:{port}");
         let ports = |n| (0..n).map(|_| free_port()).collect::<Vec<_>>();
-        let (authentik_port, api_port) = (free_port(), free_port());
         let (ingress_ports, projector_ports) = (ports(size.n_ingresses), ports(size.n_projectors));
+        let (authentik_port, api_port) = (free_port(), free_port());
         let authentik_url = local(authentik_port);
         let webhook_url =
             webhook_url.unwrap_or_else(|| format!("{}/authentik/webhook", local(ingress_ports[0])));
         let start = |name, environment| Process::start(name, directory.path(), environment);
-        let state = directory.path().join("authentik");
-        let simulator = start(
-            "simulator",
-            vec![
-                ("SIMULATOR_LISTEN", format!("127.0.0.1:{authentik_port}")),
-                ("SIMULATOR_WEBHOOK_URL", webhook_url),
-                ("SIMULATOR_WEBHOOK_SECRET", WEBHOOK_SECRET.to_owned()),
-                ("SIMULATOR_API_TOKEN", "reader-token".to_owned()),
-                ("SIMULATOR_ADMIN_TOKEN", "admin-token".to_owned()),
-                ("SIMULATOR_STATE_DIR", state.display().to_string()),
-                ("SIMULATOR_RETRY_SCALE", "0.02".to_owned()),
-            ],
-        );
-        let ingress = |port: &u16| {
-            start(
-                "ingress",
-                vec![
-                    ("NATS_URL", nats.url()),
-                    ("INGRESS_LISTEN", format!("127.0.0.1:{port}")),
-                    ("WEBHOOK_SECRETS", WEBHOOK_SECRET.to_owned()),
-                ],
-            )
-        };
-        let projector = |port: &u16| {
-            start(
-                "projector",
-                vec![
-                    ("NATS_URL", nats.url()),
-                    ("PROJECTOR_LISTEN", format!("127.0.0.1:{port}")),
-                    ("AUTHENTIK_URL", authentik_url.clone()),
-                    ("AUTHENTIK_TOKEN", "reader-token".to_owned()),
-                ],
-            )
-        };
-        let api = start(
-            "api",
-            vec![
-                ("NATS_URL", nats.url()),
-                ("API_LISTEN", format!("127.0.0.1:{api_port}")),
-                ("AUTHENTIK_ISSUER", format!("{authentik_url}/application/o/{SLUG}/")),
-                ("AUTHENTIK_CLIENT_ID", SLUG.to_owned()),
-            ],
-        );
         let system = Self {
-            ingresses: ingress_ports.iter().map(ingress).collect(),
-            projectors: projector_ports.iter().map(projector).collect(),
+            simulator: start("simulator", simulator(authentik_port, webhook_url, directory.path())),
+            ingresses: ingress_ports.iter().map(|port| start("ingress", ingress(*port, &nats))).collect(),
+            projectors: projector_ports
+                .iter()
+                .map(|port| start("projector", projector(*port, &nats, &authentik_url)))
+                .collect(),
+            api: start("api", api(api_port, &nats, &authentik_url)),
             ingress_urls: ingress_ports.into_iter().map(local).collect(),
             projector_urls: projector_ports.into_iter().map(local).collect(),
-            authentik: Authentik::new(authentik_url, "admin-token".to_owned()),
+            authentik: Authentik::new(authentik_url, ADMIN_TOKEN.to_owned()),
             api_url: local(api_port),
-            simulator,
-            api,
             nats,
             _directory: directory,
         };
@@ -160,4 +125,46 @@ impl System {
         let status = answer.status().as_u16();
         (status, answer.json().await.unwrap_or_default())
     }
+}
+
+fn local(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
+fn simulator(port: u16, webhook_url: String, directory: &Path) -> Environment {
+    vec![
+        ("SIMULATOR_LISTEN", format!("127.0.0.1:{port}")),
+        ("SIMULATOR_WEBHOOK_URL", webhook_url),
+        ("SIMULATOR_WEBHOOK_SECRET", WEBHOOK_SECRET.to_owned()),
+        ("SIMULATOR_API_TOKEN", READER_TOKEN.to_owned()),
+        ("SIMULATOR_ADMIN_TOKEN", ADMIN_TOKEN.to_owned()),
+        ("SIMULATOR_STATE_DIR", directory.join("authentik").display().to_string()),
+        ("SIMULATOR_RETRY_SCALE", "0.02".to_owned()),
+    ]
+}
+
+fn ingress(port: u16, nats: &NatsServer) -> Environment {
+    vec![
+        ("NATS_URL", nats.url()),
+        ("INGRESS_LISTEN", format!("127.0.0.1:{port}")),
+        ("WEBHOOK_SECRETS", WEBHOOK_SECRET.to_owned()),
+    ]
+}
+
+fn projector(port: u16, nats: &NatsServer, authentik_url: &str) -> Environment {
+    vec![
+        ("NATS_URL", nats.url()),
+        ("PROJECTOR_LISTEN", format!("127.0.0.1:{port}")),
+        ("AUTHENTIK_URL", authentik_url.to_owned()),
+        ("AUTHENTIK_TOKEN", READER_TOKEN.to_owned()),
+    ]
+}
+
+fn api(port: u16, nats: &NatsServer, authentik_url: &str) -> Environment {
+    vec![
+        ("NATS_URL", nats.url()),
+        ("API_LISTEN", format!("127.0.0.1:{port}")),
+        ("AUTHENTIK_ISSUER", format!("{authentik_url}/application/o/{SLUG}/")),
+        ("AUTHENTIK_CLIENT_ID", SLUG.to_owned()),
+    ]
 }

@@ -16,6 +16,7 @@ use runtime::nats::Nats;
 use serde_json::{Value, json};
 use store::log::{EventLog, From};
 use store::publish::{Outgoing, publish};
+use testkit::nats::inbox_is_worked_off;
 use testkit::recordings::{self, Webhook};
 use testkit::{NatsServer, eventually};
 
@@ -109,20 +110,7 @@ impl Pipeline {
         let payload = serde_json::to_vec(&hint).unwrap().into();
         let headers = async_nats::HeaderMap::new();
         publish(&self.nats, Outgoing { subject, headers, payload, expected: None }).await.unwrap();
-        self.settled().await;
-    }
-
-    /// Waits until nothing in the inbox is waiting or in hand.
-    async fn settled(&self) {
-        let inbox = self.nats.jetstream.get_stream(self.nats.namespace.inbox_stream()).await.unwrap();
-        eventually("the inbox is worked off", || async {
-            let info = inbox.consumer_info("projector").await.ok()?;
-            let last = inbox.get_info().await.ok()?.state.last_sequence;
-            let is_settled =
-                info.num_pending == 0 && info.num_ack_pending == 0 && info.delivered.stream_sequence == last;
-            is_settled.then_some(())
-        })
-        .await;
+        inbox_is_worked_off(&self.nats).await;
     }
 
     async fn events(&self) -> Vec<Value> {
@@ -210,7 +198,7 @@ async fn run<'a, F: AsyncFnOnce(&Pipeline)>(
     prepare(&pipeline).await;
     let status = pipeline.post(&recordings::webhook(name)).await;
     assert_eq!(status, 204, "{name}");
-    pipeline.settled().await;
+    inbox_is_worked_off(&pipeline.nats).await;
     (name, pipeline)
 }
 
@@ -428,7 +416,7 @@ async fn a_recorded_redelivery_and_six_retries_are_recorded_once() {
         statuses.push(pipeline.post(&webhook).await);
     }
     assert_eq!(statuses, [204, 200, 200, 200, 200, 200, 200]);
-    pipeline.settled().await;
+    inbox_is_worked_off(&pipeline.nats).await;
     let mut types = pipeline.types().await;
     types.sort();
     assert_eq!(types, ["group-created", "user-deleted", "user-registered"]);

@@ -78,7 +78,7 @@ impl Held {
                 Err(PublishError::Conflict) => return,
                 // NATS is away: nobody else can take it either, until the expiry.
                 Err(error) if renewed.elapsed() < EXPIRY => {
-                    tracing::debug!("cannot renew {}: {error}", self.key)
+                    tracing::debug!("cannot renew {}: {error}", self.key);
                 }
                 Err(_) => return,
             }

@@ -20,7 +20,7 @@ use domain::view::groups::Groups;
 use domain::view::users::Users;
 use runtime::health::Health;
 use runtime::nats::Nats;
-use runtime::{CancellationToken, http, provision};
+use runtime::{CancellationToken, http, program, provision};
 use store::log::EventLog;
 use tokio::task::JoinSet;
 
@@ -41,18 +41,12 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     tasks.spawn(bound.serve(http::operations(&health), shutdown.clone()));
     let started =
         shutdown.run_until_cancelled(start(&config, directory, &health, &mut tasks, &shutdown)).await;
-    if let Some(started) = started {
-        started?;
+    if let Some(Err(error)) = started {
+        shutdown.cancel();
+        program::all(tasks, &shutdown).await?;
+        return Err(error);
     }
-    // Each task ends by the shutdown alone: one that ends before is an error, and so ends the others.
-    while let Some(ended) = tasks.join_next().await {
-        let ended = ended.context("a task of the projector panicked").and_then(|result| result);
-        if ended.is_err() {
-            shutdown.cancel();
-            return ended;
-        }
-    }
-    Ok(())
+    program::all(tasks, &shutdown).await
 }
 
 async fn start(

@@ -15,6 +15,7 @@ use runtime::nats::Nats;
 use serde_json::json;
 use store::log::{EventLog, From};
 use store::publish::{Outgoing, publish};
+use testkit::nats::inbox_is_worked_off;
 use testkit::{NatsServer, eventually, recordings};
 
 struct Projector {
@@ -182,11 +183,7 @@ async fn the_whole_inbox_delivered_once_more_records_nothing() {
     let inbox = nats.jetstream.get_stream("AUTHENTIK_INBOX").await.unwrap();
     inbox.delete_consumer("projector").await.unwrap();
     let projector = Projector::start_on(server).await;
-    eventually("the inbox is worked off again", || async {
-        let info = inbox.consumer_info("projector").await.ok()?;
-        (info.ack_floor.stream_sequence == names.len() as u64).then_some(())
-    })
-    .await;
+    inbox_is_worked_off(&projector.nats).await;
     assert_eq!(log.head().await.unwrap(), n_events);
     projector.stop().await;
 }

@@ -62,15 +62,16 @@ impl NatsServer {
 }
 
 fn spawn(config: &Config, log: &std::path::Path) -> anyhow::Result<Child> {
-    let store = std::path::absolute(config.data_dir.join("nats")).context("STANDALONE_DATA_DIR")?;
     // As in nats/nats-server.conf: an acknowledgement means "on disk".
-    let settings = format!("jetstream {{ store_dir: {store:?}, sync_interval: always }}\nmax_payload: 1MB\n");
+    let settings = "jetstream { sync_interval: always }\nmax_payload: 1MB\n";
     let file = config.data_dir.join("nats-server.conf");
     std::fs::write(&file, settings).with_context(|| format!("writing {}", file.display()))?;
     let log_file = std::fs::File::create(log).with_context(|| format!("writing {}", log.display()))?;
     Command::new(&config.nats_server)
         .arg("--config")
         .arg(&file)
+        .arg("--store_dir")
+        .arg(config.data_dir.join("nats"))
         .args(["--addr", "127.0.0.1", "--port", &config.nats_port.to_string()])
         // A Ctrl-C in the terminal is ours to hand on, after the others have finished.
         .process_group(0)

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, ConfigError, TelemetryConfig};
@@ -43,6 +44,19 @@ where
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&format!("{error:#}")),
     }
+}
+
+/// Waits until all tasks have ended. One that fails or panics ends the others by the shutdown; its error is the result.
+pub async fn all(mut tasks: JoinSet<anyhow::Result<()>>, shutdown: &CancellationToken) -> anyhow::Result<()> {
+    let mut result = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        let ended = ended.context("a task panicked").and_then(|ended| ended);
+        if ended.is_err() {
+            shutdown.cancel();
+            result = result.and(ended);
+        }
+    }
+    result
 }
 
 fn failed(problem: &str) -> ExitCode {
@@ -90,5 +104,24 @@ async fn keep_metrics_small(shutdown: CancellationToken) {
     let mut ticks = tokio::time::interval(Duration::from_secs(5));
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
         telemetry::upkeep();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_fails_ends_the_others_and_is_the_result() {
+        let shutdown = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let other = shutdown.clone();
+        tasks.spawn(async move {
+            other.cancelled().await;
+            Ok(())
+        });
+        tasks.spawn(async { anyhow::bail!("out of luck") });
+        let error = all(tasks, &shutdown).await.unwrap_err();
+        assert_eq!(error.to_string(), "out of luck");
     }
 }

@@ -106,6 +106,18 @@ impl NatsServer {
     }
 }
 
+/// Waits until no delivery in the inbox is waiting or in hand.
+pub async fn inbox_is_worked_off(nats: &Nats) {
+    eventually("the inbox is worked off", || async {
+        let inbox = nats.jetstream.get_stream(nats.namespace.inbox_stream()).await.ok()?;
+        let last = inbox.cached_info().state.last_sequence;
+        let consumer = inbox.consumer_info("projector").await.ok()?;
+        let nothing_in_hand = consumer.num_pending == 0 && consumer.num_ack_pending == 0;
+        (nothing_in_hand && consumer.delivered.stream_sequence == last).then_some(())
+    })
+    .await;
+}
+
 /// `NATS_SERVER`, else what `make` put into `.tools`, else the one on the PATH.
 pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("NATS_SERVER") {
