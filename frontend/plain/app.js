@@ -22,7 +22,8 @@ const base64url = (bytes) =>
 
 const random = () => base64url(crypto.getRandomValues(new Uint8Array(32)));
 
-async function signIn() {
+/** Sends the person to authentik: to sign in, or to sign up first. */
+async function signIn({ isNew }) {
   const verifier = random();
   const state = random();
   sessionStorage.setItem("sign-in", JSON.stringify({ verifier, state }));
@@ -37,7 +38,11 @@ async function signIn() {
     code_challenge: challenge,
     code_challenge_method: "S256",
   });
-  location.assign(`${authorization_endpoint}?${parameters}`);
+  const authorize = new URL(`${authorization_endpoint}?${parameters}`);
+  if (!isNew) return location.assign(authorize);
+  // authentik goes on to addresses of its own alone.
+  const next = encodeURIComponent(authorize.pathname + authorize.search);
+  location.assign(`${config.enrollment_url}?next=${next}`);
 }
 
 /** Redeems the code that authentik sent us back with. */
@@ -102,11 +107,7 @@ function showSignedOut() {
   element("welcome").hidden = false;
   element("sign-in").hidden = false;
   element("who").textContent = "";
-  if (config.enrollment_url) {
-    const back = encodeURIComponent(location.origin);
-    element("sign-up").href = `${config.enrollment_url}?next=${back}`;
-    element("sign-up").hidden = false;
-  }
+  element("sign-up").hidden = !config.enrollment_url;
 }
 
 async function showSignedIn() {
@@ -214,9 +215,12 @@ async function follow() {
   }
 }
 
-element("sign-in").addEventListener("click", () => signIn().catch((error) => showProblem(error.message)));
-element("sign-out").addEventListener("click", () => signOut().catch((error) => showProblem(error.message)));
-element("resync").addEventListener("click", () => resync().catch((error) => showProblem(error.message)));
+const onClick = (id, act) =>
+  element(id).addEventListener("click", () => act().catch((error) => showProblem(error.message)));
+onClick("sign-in", () => signIn({ isNew: false }));
+onClick("sign-up", () => signIn({ isNew: true }));
+onClick("sign-out", signOut);
+onClick("resync", resync);
 
 try {
   if (location.pathname === config.redirect_uri_path) await finishSignIn();
