@@ -32,6 +32,18 @@ impl Process {
         }
     }
 
+    /// Asks it to end (SIGTERM), and waits until it has; anything but success fails the test.
+    pub async fn terminate(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        let pid = child.id().expect("a running child has an id").to_string();
+        let kill = Command::new("kill").args(["-TERM", &pid]).status().await.expect("running kill");
+        assert!(kill.success(), "{} cannot be asked to end", self.name);
+        let ended = tokio::time::timeout(DEADLINE, child.wait()).await;
+        let status = ended.expect("an orderly end takes seconds").expect("a child has a status");
+        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
+        assert!(status.success(), "{} ended with {status}\n{log}", self.name);
+    }
+
     /// Kills it, and starts it again.
     pub async fn restart(&mut self) {
         self.kill().await;

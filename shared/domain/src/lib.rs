@@ -3,6 +3,7 @@
 //! A [`hint::Hint`] says that something may have happened; the [`rule`] compares what is recorded
 //! with what authentik says and decides which [`event`]s make them agree; a [`view`] is folded from
 //! those events. This crate has no clock, no network and no runtime: time and ids are arguments.
+#![warn(missing_docs)]
 
 pub mod decide;
 pub mod event;

@@ -51,7 +51,7 @@ pub struct TelemetryConfig {
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
     /// Which log lines are written, as `tracing` filters them.
-    #[arg(long = "rust-log", env = "RUST_LOG", default_value = "info")]
+    #[arg(long = "rust-log", env = "RUST_LOG", default_value = "info,poem=warn")]
     pub filter: String,
 }
 

@@ -1,5 +1,6 @@
 //! What every binary needs to start: configuration, telemetry, health, shutdown, HTTP, the NATS connection,
 //! and provisioning.
+#![warn(missing_docs)]
 
 pub mod clock;
 pub mod config;

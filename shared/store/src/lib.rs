@@ -1,6 +1,7 @@
 //! JetStream as this system uses it: conditional publishes and atomic batches, the log of events, and views.
 //!
 //! Everything that depends on an answer of the server is decided by its error code, in [`publish`].
+#![warn(missing_docs)]
 
 pub mod log;
 pub mod publish;

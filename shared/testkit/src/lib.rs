@@ -2,6 +2,7 @@
 //!
 //! Everything here panics with a clear text where a test cannot go on.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up must fail, and say why")]
+#![warn(missing_docs)]
 
 pub mod nats;
 pub mod recordings;
