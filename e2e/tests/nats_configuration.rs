@@ -1,5 +1,4 @@
 //! The server configurations in `nats/` are what nats-server takes.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::path::Path;
 use std::process::Command;

@@ -1,0 +1,72 @@
+//! Hints to the projector: look at this user now.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use async_nats::HeaderMap;
+use domain::event::Channel;
+use domain::hint::OwnHint;
+use domain::key::DeliveryId;
+use runtime::clock;
+use runtime::nats::Nats;
+use store::publish::{Expected, Outgoing, publish};
+use uuid::Uuid;
+
+use crate::answer::{Answer, Refusal};
+
+/// A user whom nobody has recorded is asked about again after so long.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
+
+/// Which unknown users were asked about of late.
+#[derive(Default)]
+pub struct Hints {
+    asked: Mutex<HashMap<Uuid, Instant>>,
+}
+
+impl Hints {
+    /// Asks for a user of whom a token gave the uuid; once, however many requests want to know.
+    pub async fn ask_about(&self, nats: &Nats, uuid: Uuid) -> Answer<()> {
+        if !self.is_first(uuid) {
+            return Ok(());
+        }
+        let asked = give(nats, &OwnHint::about_uuid(uuid, "first-request")).await;
+        if asked.is_err() {
+            self.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&uuid);
+        }
+        asked.map(drop)
+    }
+
+    fn is_first(&self, uuid: Uuid) -> bool {
+        let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        asked.retain(|_, when| when.elapsed() < ASK_AGAIN);
+        if asked.contains_key(&uuid) {
+            return false;
+        }
+        asked.insert(uuid, Instant::now());
+        true
+    }
+}
+
+/// Puts a hint into the inbox; when this returns it is stored.
+pub async fn give(nats: &Nats, hint: &OwnHint) -> Answer<DeliveryId> {
+    let delivery = DeliveryId::from(clock::new_id());
+    let mut headers = HeaderMap::new();
+    headers.insert("Content-Type", "application/json");
+    headers.insert("Channel", Channel::Api.as_str());
+    let payload = serde_json::to_vec(hint).map_err(|error| {
+        tracing::error!("a hint is no JSON: {error}");
+        Refusal::unavailable("the request cannot be stored")
+    })?;
+    let message = Outgoing {
+        subject: nats.namespace.inbox_subject(&delivery),
+        headers,
+        payload: payload.into(),
+        expected: Some(Expected { last_sequence: 0, filter: None }),
+    };
+    publish(nats, message).await.map_err(|error| {
+        tracing::warn!("cannot store a hint: {error}");
+        Refusal::unavailable("the request cannot be stored now")
+    })?;
+    Ok(delivery)
+}

@@ -1,0 +1,13 @@
+//! The API as a program.
+
+use std::process::ExitCode;
+
+use api::Config;
+
+// JSON and allocation are what replay is bound by.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    runtime::program::main(&["NATS_PASSWORD"], |config: &Config| &config.telemetry, api::run)
+}

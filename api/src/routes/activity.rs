@@ -1,0 +1,69 @@
+//! Events a day.
+
+use domain::timestamp::Timestamp;
+use domain::view::activity::ActivityView;
+use poem_openapi::OpenApi;
+use poem_openapi::param::Query;
+use runtime::clock;
+use schemars::JsonSchema;
+use serde::Serialize;
+use time::Duration;
+
+use super::Tag;
+use crate::answer::{Answer, Json, bad_parameter};
+use crate::caller::Caller;
+
+/// How many days a report covers where nobody says.
+const DEFAULT_DAYS: u32 = 30;
+
+/// How many days a report covers at most.
+const MAX_DAYS: u32 = 3_660;
+
+/// How many events of each type were recorded on each day.
+#[derive(Serialize, JsonSchema)]
+pub struct ActivityReport {
+    /// Days on which something was recorded, in their order.
+    days: Vec<Day>,
+    /// The place in the log that this is true for.
+    as_of: String,
+}
+
+/// One day.
+#[derive(Serialize, JsonSchema)]
+struct Day {
+    /// `YYYY-MM-DD` in UTC, by the clock of the stream.
+    day: String,
+    #[serde(flatten)]
+    activity: ActivityView,
+}
+
+/// The routes of this group.
+#[derive(Clone)]
+pub struct Routes;
+
+#[OpenApi]
+impl Routes {
+    /// How many events of each type were recorded on each of the last days.
+    #[oai(path = "/activity", method = "get", tag = "Tag::Operations")]
+    async fn activity(
+        &self,
+        caller: Caller,
+        /// How many days, today included: 30 by default.
+        days: Query<Option<u32>>,
+    ) -> Answer<Json<ActivityReport>> {
+        caller.require_admin()?;
+        let n_days = days.0.unwrap_or(DEFAULT_DAYS);
+        if !(1..=MAX_DAYS).contains(&n_days) {
+            return Err(bad_parameter("days", format!("expected 1 to {MAX_DAYS}")));
+        }
+        let first = clock::now().to_offset_date_time() - Duration::days(i64::from(n_days) - 1);
+        let first = Timestamp::from(first).day();
+        let activity = caller.live.activity.get();
+        let as_of = caller.live.cursor(activity.sequence());
+        let days = activity.read(|views| {
+            let recent = views.iter().filter(|(day, _)| **day >= first);
+            recent.map(|(day, view)| Day { day: day.clone(), activity: view.clone() }).collect()
+        });
+        Ok(Json(ActivityReport { days, as_of }))
+    }
+}

@@ -1,0 +1,29 @@
+//! JSON Schemas of the events.
+
+use domain::event::EventType;
+use poem_openapi::OpenApi;
+use poem_openapi::param::Path;
+use schemars::{JsonSchema, Schema};
+use serde::Serialize;
+
+use super::Tag;
+use crate::answer::{Answer, Json, Refusal};
+
+/// A JSON Schema.
+#[derive(Serialize, JsonSchema)]
+pub struct JsonSchemaDocument(#[schemars(with = "serde_json::Value")] Schema);
+
+/// The routes of this group.
+#[derive(Clone)]
+pub struct Routes;
+
+#[OpenApi]
+impl Routes {
+    /// JSON Schema of the `data` of a type of event.
+    #[oai(path = "/schemas/:type/v1", method = "get", tag = "Tag::Events")]
+    async fn schema(&self, r#type: Path<String>) -> Answer<Json<JsonSchemaDocument>> {
+        let event_type = r#type.0.parse::<EventType>();
+        let event_type = event_type.map_err(|error| Refusal::not_found(error.to_string()))?;
+        Ok(Json(JsonSchemaDocument(event_type.schema())))
+    }
+}

@@ -1,0 +1,82 @@
+//! The live feed.
+
+use domain::key::UserPk;
+use poem::http::header;
+use poem::{IntoResponse, Response};
+use poem_openapi::param::{Header, Query};
+use poem_openapi::registry::{MetaMediaType, MetaResponses, MetaSchema, MetaSchemaRef, Registry};
+use poem_openapi::{ApiResponse, OpenApi};
+
+use super::Tag;
+use super::events::filter_parameters;
+use crate::answer::{Answer, bad_parameter, response};
+use crate::caller::Caller;
+use crate::cursor::{After, after_parameter, resolve};
+use crate::feed::stream::Subscription;
+
+/// A stream of server-sent events.
+pub struct EventStream(Subscription);
+
+impl IntoResponse for EventStream {
+    fn into_response(self) -> Response {
+        Response::builder()
+            .content_type("text/event-stream")
+            .header(header::CACHE_CONTROL, "no-store")
+            // Proxies such as nginx would hold the events back.
+            .header("x-accel-buffering", "no")
+            .body(self.0.into_body())
+    }
+}
+
+impl ApiResponse for EventStream {
+    fn meta() -> MetaResponses {
+        let schema = MetaSchemaRef::Inline(Box::new(MetaSchema::new("string")));
+        let content = vec![MetaMediaType { content_type: "text/event-stream", schema }];
+        MetaResponses {
+            responses: vec![response(
+                200,
+                "Server-sent events: the id is a cursor, the data a CloudEvent.",
+                content,
+            )],
+        }
+    }
+
+    fn register(_: &mut Registry) {}
+}
+
+/// The routes of this group.
+#[derive(Clone)]
+pub struct Routes;
+
+#[OpenApi]
+impl Routes {
+    /// Events as they are recorded: all for admins, their own for others.
+    ///
+    /// `event: progress` moves the cursor where events are filtered. The stream ends with `event: token-expired`
+    /// or `event: revoked` where the token is no longer good, else come back with the last id.
+    #[oai(path = "/events/stream", method = "get", tag = "Tag::Events")]
+    async fn stream(
+        &self,
+        caller: Caller,
+        /// Where to begin: `now` (the default), `earliest`, a cursor, or a time in RFC 3339.
+        after: Query<Option<String>>,
+        /// Types of events, separated by commas.
+        r#type: Query<Option<String>>,
+        /// Primary key of a user.
+        user: Query<Option<UserPk>>,
+        /// The id of the last event that was received. Wins over `after`.
+        #[oai(name = "Last-Event-ID")]
+        last_event_id: Header<Option<String>>,
+    ) -> Answer<EventStream> {
+        let filter = filter_parameters(r#type.0.as_deref(), user.0)?;
+        let after = match last_event_id.0.as_deref().filter(|id| !id.is_empty()) {
+            Some(id) => {
+                id.parse().map_err(|_| bad_parameter("Last-Event-ID", "expected the id of an event"))?
+            }
+            None => after_parameter(after.0.as_deref(), After::Now)?,
+        };
+        caller.narrow(filter.clone())?;
+        let cursor = resolve(&caller.live, after).await?;
+        Ok(EventStream(Subscription::new(caller, filter, cursor)))
+    }
+}

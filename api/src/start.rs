@@ -1,0 +1,125 @@
+//! From nothing to a state that may be served: load, then read on to what was the last event.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use domain::event::EventType;
+use domain::key::Entity;
+use domain::timestamp::Timestamp;
+use domain::view::Projection;
+use runtime::health::Health;
+use runtime::nats::Nats;
+use runtime::{CancellationToken, clock};
+use store::log::{Bounds, EventLog, From as PageFrom};
+use store::publish::retry_delay;
+use store::replica::Replica;
+
+use crate::config::Config;
+use crate::live::{Live, Loaded};
+use crate::people::People;
+
+/// The condition under which reads are served.
+pub const CONDITION: &str = "projections";
+
+/// How many events the feed takes up from before the start, for browsers that reconnect after a restart.
+const PRELOAD: u64 = 2_048;
+
+/// Departures from admin groups are looked up so far back. A token that is older counts as an admin's only
+/// where the user is a recorded member.
+const MEMORY: Duration = Duration::from_hours(24);
+
+/// Tries until it works: NATS or a bucket may not be there yet.
+pub async fn load(
+    config: &Config,
+    nats: &Nats,
+    health: &Health,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<Arc<Live>> {
+    nats.wait_for_streams(health, shutdown).await?;
+    for n_tries in 0.. {
+        match try_load(config, nats, shutdown).await {
+            Ok(live) => return Ok(Arc::new(live)),
+            Err(error) => {
+                let reason = format!("{error:#}");
+                if n_tries % 10 == 0 {
+                    tracing::warn!("cannot load the projections yet: {reason}");
+                }
+                health.failed(CONDITION, reason);
+            }
+        }
+        tokio::time::sleep(retry_delay(n_tries)).await;
+    }
+    anyhow::bail!("gave up loading the projections")
+}
+
+async fn try_load(config: &Config, nats: &Nats, shutdown: &CancellationToken) -> anyhow::Result<Live> {
+    let log = EventLog::open(nats).await?;
+    let bounds = log.bounds().await?;
+    let loaded = Loaded {
+        users: load_replica(nats, bounds).await?,
+        groups: load_replica(nats, bounds).await?,
+        activity: load_replica(nats, bounds).await?,
+    };
+    let sequences = [loaded.users.sequence(), loaded.groups.sequence(), loaded.activity.sequence()];
+    let folded = sequences.into_iter().min().unwrap_or_default();
+    let feed_from = (folded + 1).saturating_sub(PRELOAD).max(bounds.first).max(1).min(folded + 1);
+    let people = People::new(config.admin_groups());
+    remember_departures(&log, &people, &loaded).await?;
+    tracing::info!("loaded the projections up to event {folded} of {}", bounds.last);
+    Ok(Live::new(log, nats.clone(), loaded, people, feed_from, shutdown.clone()))
+}
+
+/// Loads a copy; one that is ahead of the stream was folded from another stream, and is left aside.
+async fn load_replica<P: Projection>(nats: &Nats, bounds: Bounds) -> anyhow::Result<Replica<P>> {
+    let replica = Replica::default();
+    let sequence = replica.load(nats).await.with_context(|| format!("loading projection {}", P::NAME))?;
+    if sequence <= bounds.last {
+        return Ok(replica);
+    }
+    tracing::warn!("projection {} is of another stream of events; folding anew", P::NAME);
+    Ok(Replica::default())
+}
+
+/// A restart must not give back what an event took away.
+async fn remember_departures(log: &EventLog, people: &People, loaded: &Loaded) -> anyhow::Result<()> {
+    let since = clock::now().to_offset_date_time() - MEMORY;
+    let subject = log.namespace().events_filter(None, Some(EventType::UserLeftGroup));
+    let mut from = PageFrom::Time(Timestamp::from(since));
+    loop {
+        let page = log.page(&subject, from, 500).await.context("reading who left which group")?;
+        let Some(last) = page.last() else { break };
+        from = PageFrom::Sequence(last.sequence + 1);
+        for event in page.iter().filter_map(|message| message.decode().ok()) {
+            if let Entity::User(pk) = event.event.subject {
+                people.note_departure(pk, &event, |group| {
+                    let name = |groups: &domain::view::Views<domain::view::groups::Groups>| {
+                        Some(groups.get(&group.to_string())?.group.as_ref()?.name.clone())
+                    };
+                    loaded.groups.read(name)
+                });
+            }
+        }
+    }
+    people.remember_from(since.unix_timestamp());
+    Ok(())
+}
+
+/// Waits until the tail has taken in what was the last event when this began.
+pub async fn caught_up(live: &Live) -> anyhow::Result<()> {
+    let last = live.log.bounds().await?.last;
+    let mut head = live.feed.subscribe();
+    loop {
+        // The answer borrows from the channel: it must be gone before the next await.
+        let is_there =
+            tokio::time::timeout(Duration::from_secs(1), head.wait_for(|head| *head >= last)).await.is_ok();
+        if is_there {
+            return Ok(());
+        }
+        // The last event may have been erased: then nothing is left to wait for.
+        let next = PageFrom::Sequence(live.feed.head() + 1);
+        if live.log.page(&live.everything(), next, 1).await?.is_empty() {
+            return Ok(());
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Keeping up: with the log, with rebuilt projections, and with whether NATS is there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use domain::view::activity::Activity;
+use domain::view::groups::Groups;
+use domain::view::users::Users;
+use runtime::CancellationToken;
+use runtime::nats::Nats;
+use store::log::EventLog;
+use store::replica::Replica;
+use store::views::{self, Pointer, pointer_key};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::live::{Kept, Live, advance, apply_to};
+
+/// How often the pointers of the projections are looked at.
+const POLL: Duration = Duration::from_secs(2);
+
+/// A log that gives neither an event nor an error for so long can be read.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// Whether the log gave an error when it was last asked.
+#[derive(Default)]
+pub struct TailState {
+    failing: AtomicBool,
+}
+
+/// Takes in every event, for ever.
+pub async fn follow(
+    live: Arc<Live>,
+    from: u64,
+    state: Arc<TailState>,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut log = live.log.follow(from);
+    loop {
+        let next = shutdown.run_until_cancelled(tokio::time::timeout(QUIET, log.next())).await;
+        let Some(next) = next else { return Ok(()) };
+        match next {
+            Ok(Ok(message)) => {
+                state.failing.store(false, Ordering::Relaxed);
+                live.take_in(&message);
+            }
+            // Quiet: the log is there, and nothing happens.
+            Err(_) => state.failing.store(false, Ordering::Relaxed),
+            Ok(Err(error)) => {
+                if !state.failing.swap(true, Ordering::Relaxed) {
+                    tracing::warn!("cannot follow the events; trying again: {error:#}");
+                }
+                shutdown.run_until_cancelled(tokio::time::sleep(Duration::from_millis(250))).await;
+            }
+        }
+    }
+}
+
+/// Notes when the log could not be read for longer than the limit: then a revocation may have been missed.
+pub async fn watch_staleness(
+    live: Arc<Live>,
+    state: Arc<TailState>,
+    limit: Duration,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let mut ticks =
+        tokio::time::interval((limit / 4).clamp(Duration::from_millis(20), Duration::from_secs(1)));
+    let mut seen = Instant::now();
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        if live.nats.is_connected() && !state.failing.load(Ordering::Relaxed) {
+            seen = Instant::now();
+        }
+        let is_stale = seen.elapsed() > limit;
+        if is_stale != live.is_stale() {
+            let what = if is_stale {
+                "not answering reads: the log cannot be read"
+            } else {
+                "reading the log again"
+            };
+            tracing::warn!("{what}");
+        }
+        live.set_stale(is_stale);
+    }
+    Ok(())
+}
+
+/// Loads a projection again when another generation of it is to be read. Fails when the stream of events is
+/// another one: then only a new start helps.
+pub async fn watch_pointers(live: Arc<Live>, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut pointers = [None, None, None];
+    let mut is_first = true;
+    let mut ticks = tokio::time::interval(POLL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+        if !live.nats.is_connected() {
+            continue;
+        }
+        match shutdown.run_until_cancelled(check_epoch(&live)).await {
+            Some(checked) => checked?,
+            None => return Ok(()),
+        }
+        let [users, groups, activity] = &mut pointers;
+        let checks = async {
+            check_pointer::<Users>(&live, users, is_first).await?;
+            check_pointer::<Groups>(&live, groups, is_first).await?;
+            check_pointer::<Activity>(&live, activity, is_first).await
+        };
+        match shutdown.run_until_cancelled(checks).await {
+            Some(Ok(())) => is_first = false,
+            Some(Err(error)) => tracing::warn!("cannot look at the projections: {error:#}"),
+            None => return Ok(()),
+        }
+    }
+    Ok(())
+}
+
+async fn check_epoch(live: &Live) -> anyhow::Result<()> {
+    // An error is no answer.
+    if let Ok(log) = EventLog::open(&live.nats).await {
+        ensure!(log.epoch() == live.log.epoch(), "the stream of events was replaced: start again");
+    }
+    Ok(())
+}
+
+async fn check_pointer<P: Kept>(
+    live: &Live,
+    known: &mut Option<Pointer>,
+    is_first: bool,
+) -> anyhow::Result<()> {
+    let pointer = read_pointer::<P>(&live.nats).await?;
+    if pointer == *known {
+        return Ok(());
+    }
+    // What was loaded at the start is what this points to, or folded from the first event: as good.
+    if !is_first && pointer.as_ref().is_some_and(|pointer| pointer.version == P::VERSION) {
+        reload::<P>(live).await?;
+    }
+    *known = pointer;
+    Ok(())
+}
+
+async fn read_pointer<P: Kept>(nats: &Nats) -> anyhow::Result<Option<Pointer>> {
+    let pointer = views::read(nats, &nats.namespace.meta_bucket(), &pointer_key(P::NAME)).await?;
+    Ok(pointer.map(|entry| entry.value))
+}
+
+/// Loads beside the copy that is used, reads on until it is not behind, and takes its place at once.
+async fn reload<P: Kept>(live: &Live) -> anyhow::Result<()> {
+    let fresh = Replica::<P>::default();
+    let loaded = fresh.load(&live.nats).await.with_context(|| format!("loading projection {}", P::NAME))?;
+    ensure!(loaded <= live.log.bounds().await?.last, "projection {} is of another stream", P::NAME);
+    let mut log = live.log.follow(loaded + 1);
+    while !live.exchange(&fresh) {
+        let head = live.feed.head();
+        let Ok(message) = tokio::time::timeout(QUIET, log.next()).await else {
+            // What is missing up to there was erased.
+            advance(&fresh, head);
+            continue;
+        };
+        let message = message.context("reading on from the new generation")?;
+        match message.decode() {
+            Ok(event) => apply_to(&fresh, &event),
+            Err(_) => advance(&fresh, message.sequence),
+        }
+    }
+    tracing::info!("projection {} was rebuilt; reading its new generation", P::NAME);
+    Ok(())
+}

@@ -1,0 +1,125 @@
+use std::time::Instant;
+
+use crate::support::events::{group_created, logged_in, registered, user};
+use crate::support::sse::Received;
+use crate::support::{World, check_within, record};
+
+#[tokio::test]
+async fn an_event_arrives_as_it_is_stored() {
+    let world = World::start().await;
+    let mut client = world.stream("", &world.admin(), None).await;
+    let sequence = world.record(registered(user(1, "ada"))).await;
+    let received = client.next().await.unwrap();
+    assert_eq!((received.id, received.event.as_str()), (world.cursor(sequence), "user-registered"));
+    let stored = world.log.newest(domain::key::Entity::User(1)).await.unwrap().unwrap();
+    assert_eq!(received.data.as_bytes(), stored.payload);
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_gets_each_event_once() {
+    let world = World::start().await;
+    let admin = world.admin();
+    world.record(registered(user(1, "ada"))).await;
+    let mut client = world.stream("?after=earliest", &admin, None).await;
+    let first = client.next().await.unwrap();
+    drop(client);
+    for _ in 0..3 {
+        world.record(logged_in(user(1, "ada"))).await;
+    }
+    // The header wins over the query.
+    let mut client = world.stream("?after=earliest", &admin, Some(&first.id)).await;
+    record(&world.log, logged_in(user(1, "ada"))).await;
+    let sequences: Vec<_> = client.take(4).await.iter().map(Received::sequence).collect();
+    assert_eq!(sequences, [2, 3, 4, 5]);
+}
+
+#[tokio::test]
+async fn a_caller_gets_their_own_events_alone_and_their_cursor_moves() {
+    let world = World::start().await;
+    world.record(registered(user(1, "ada"))).await;
+    let mut client = world.stream("", &world.token(1, &[]), None).await;
+    world.record(registered(user(2, "grace"))).await;
+    let passed = world.record(group_created(1, "navy")).await;
+    // The first may be about either of them: at most one a second goes out.
+    let progress = client.next().await.unwrap();
+    assert_eq!((progress.event.as_str(), progress.data.as_str()), ("progress", "{}"));
+    let own = world.record(logged_in(user(1, "ada"))).await;
+    let mut received = client.next().await.unwrap();
+    if received.event == "progress" {
+        assert_eq!(received.sequence(), passed);
+        received = client.next().await.unwrap();
+    }
+    assert_eq!((received.sequence(), received.event.as_str()), (own, "user-logged-in"));
+    // The progress is a place to come back to.
+    let mut client = world.stream("", &world.token(1, &[]), Some(&progress.id)).await;
+    assert_eq!(client.next().await.unwrap().sequence(), own);
+}
+
+#[tokio::test]
+async fn an_admin_filters_by_type_and_user() {
+    let world = World::start().await;
+    let query = "?type=user-logged-in,user-deleted&user=2&after=earliest";
+    let mut client = world.stream(query, &world.admin(), None).await;
+    world.record(registered(user(2, "grace"))).await;
+    world.record(logged_in(user(1, "ada"))).await;
+    let wanted = world.record(logged_in(user(2, "grace"))).await;
+    loop {
+        let received = client.next().await.unwrap();
+        if received.event != "progress" {
+            assert_eq!((received.sequence(), received.event.as_str()), (wanted, "user-logged-in"));
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_is_recorded_while_they_listen_gets_their_events() {
+    let world = World::start().await;
+    let mut client = world.stream("", &world.token(1, &[]), None).await;
+    world.record(registered(user(2, "grace"))).await;
+    let own = world.record(registered(user(1, "ada"))).await;
+    let received = client.next().await.unwrap();
+    assert_eq!((received.sequence(), received.event.as_str()), (own, "user-registered"));
+}
+
+#[tokio::test]
+async fn a_shutdown_ends_the_streams_and_spreads_their_return() {
+    let mut world = World::start().await;
+    let mut client = world.stream("", &world.admin(), None).await;
+    let begin = Instant::now();
+    world.api.stop().await;
+    assert_eq!(client.next().await, None);
+    check_within(5, begin);
+    let retry: u64 = client.raw.rsplit("retry: ").next().unwrap().trim().parse().unwrap();
+    assert!((1_000..5_000).contains(&retry), "{retry}");
+}
+
+#[tokio::test]
+async fn the_feed_goes_on_after_nats_was_away() {
+    let mut world = World::start().await;
+    world.record(registered(user(1, "ada"))).await;
+    let mut client = world.stream("", &world.admin(), None).await;
+    world.server.restart().await;
+    testkit::eventually("connected again", || async { world.nats.is_connected().then_some(()) }).await;
+    let sequence = record(&world.log, logged_in(user(1, "ada"))).await;
+    assert_eq!(client.next().await.unwrap().sequence(), sequence);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_stops_nothing() {
+    let world = World::start().await;
+    let admin = world.admin();
+    let mut client = world.stream("", &admin, None).await;
+    let publish = async |event_type: &str, payload: &'static str| {
+        let subject = format!("{}.events.user.1.{event_type}", world.nats.namespace);
+        world.nats.jetstream.publish(subject, payload.into()).await.unwrap().await.unwrap();
+    };
+    publish("user-registered", "rubbish").await;
+    publish("user-moved", r#"{"type":"user-moved","of":"a newer version"}"#).await;
+    let last = world.record(registered(user(2, "grace"))).await;
+    // What a newer version wrote is passed on as it stands; what is no JSON is not.
+    let received = client.take(2).await;
+    assert_eq!((received[0].event.as_str(), received[1].event.as_str()), ("user-moved", "user-registered"));
+    let users = world.json("/api/users", Some(&admin)).await;
+    assert_eq!((users["users"].as_array().unwrap().len(), &users["as_of"]), (1, &world.cursor(last).into()));
+}

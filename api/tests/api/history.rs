@@ -1,0 +1,122 @@
+use domain::event::EventBody;
+use domain::key::Entity;
+use domain::view::Views;
+use domain::view::users::Users;
+use store::log::From;
+use testkit::eventually;
+
+use crate::support::events::{event, in_group, left, logged_in, registered, user};
+use crate::support::sse::Received;
+use crate::support::{ADMINS, World, problem, project};
+
+/// More events than an API takes into its feed from before its start.
+async fn world_with_history(n_events: u64) -> World {
+    let mut world = World::start().await;
+    grow(&mut world, n_events).await;
+    world
+}
+
+/// Records and projects while no API runs; the next one begins with all of that.
+async fn grow(world: &mut World, n_events: u64) {
+    world.api.stop().await;
+    let mut last =
+        world.log.append(Entity::User(1), 0, &[named(0, registered(user(1, "ada")))]).await.unwrap();
+    while last.sequence < n_events {
+        let n_batch = usize::try_from((n_events - last.sequence).min(500)).unwrap();
+        let batch: Vec<_> = (0..n_batch).map(|index| named(index, logged_in(user(1, "ada")))).collect();
+        last = world.log.append(Entity::User(1), last.sequence, &batch).await.unwrap();
+    }
+    project::all(&world.nats, &world.log).await;
+    world.restart_api().await;
+}
+
+fn named(index: usize, body: EventBody) -> domain::event::Event {
+    event(Entity::User(1), 0, index, body)
+}
+
+#[tokio::test]
+async fn a_client_reads_from_the_stream_into_the_feed_without_hole_or_double() {
+    let world = world_with_history(3_000).await;
+    let admin = world.admin();
+    let mut client = world.stream("?after=earliest", &admin, None).await;
+    let sequences: Vec<_> = client.take(3_000).await.iter().map(Received::sequence).collect();
+    assert_eq!(sequences, (1..=3_000).collect::<Vec<_>>());
+    let next = world.record(logged_in(user(1, "ada"))).await;
+    assert_eq!(client.next().await.unwrap().sequence(), next);
+
+    let mut client = world.stream("", &world.token(1, &[]), Some(&world.cursor(700))).await;
+    let sequences: Vec<_> = client.take(2_301).await.iter().map(Received::sequence).collect();
+    assert_eq!(sequences, (701..=3_001).collect::<Vec<_>>());
+
+    // Filtered, the way through the stream is short; what the filter passes over moves the cursor.
+    let mut client = world.stream("?type=user-registered&after=earliest", &admin, None).await;
+    assert_eq!(client.next().await.unwrap().sequence(), 1);
+    assert_eq!(client.next().await.unwrap().event, "progress");
+
+    let mut after = world.cursor(0);
+    let mut n_read = 0;
+    loop {
+        let page = world.json(&format!("/api/events?limit=500&after={after}"), Some(&admin)).await;
+        n_read += page["events"].as_array().unwrap().len();
+        page["next"].as_str().unwrap().clone_into(&mut after);
+        if page["next"] == page["as_of"] {
+            break;
+        }
+    }
+    assert_eq!(n_read, 3_001);
+}
+
+#[tokio::test]
+async fn what_was_erased_is_no_hole_and_what_is_gone_is_told() {
+    let world = world_with_history(2_500).await;
+    let admin = world.admin();
+    let stream = world.nats.jetstream.get_stream(world.log.namespace().events_stream()).await.unwrap();
+    for sequence in [1, 2, 3, 100, 2_000] {
+        stream.delete_message(sequence).await.unwrap();
+    }
+    let mut client = world.stream("", &admin, Some(&world.cursor(98))).await;
+    let sequences: Vec<_> = client.take(2).await.iter().map(Received::sequence).collect();
+    assert_eq!(sequences, [99, 101]);
+    let gone = world.get(&format!("/api/events/stream?after={}", world.cursor(1)), Some(&admin)).await;
+    let detail = problem(gone, 410).await;
+    assert!(detail.contains("no longer kept"), "{detail}");
+    let mut client = world.stream("?after=earliest", &admin, None).await;
+    assert_eq!(client.next().await.unwrap().sequence(), 4);
+}
+
+#[tokio::test]
+async fn a_rebuilt_projection_is_read_without_a_restart() {
+    let world = World::with(&[], &[registered(user(1, "ada")), registered(user(2, "grace"))]).await;
+    let admin = world.admin();
+    let page = world.log.page(&world.log.namespace().events_filter(None, None), From::Sequence(1), 10).await;
+    let mut views = Views::<Users>::default();
+    for message in page.unwrap() {
+        let mut recorded = message.decode().unwrap();
+        if let EventBody::UserRegistered(data) = &mut recorded.event.body {
+            data.user.name = "Rebuilt".to_owned();
+        }
+        views.apply(&recorded);
+    }
+    // The rebuild is behind the log: what came since is taken in as well.
+    world.record(logged_in(user(2, "grace"))).await;
+    project::write::<Users>(&world.nats, &world.log, &views, 2).await;
+    eventually("the new generation is read", || async {
+        let ada = world.json("/api/users/1", Some(&admin)).await;
+        (ada["user"]["name"] == "Rebuilt").then_some(())
+    })
+    .await;
+    assert_eq!(world.json("/api/users/2", Some(&admin)).await["sequence"], 3);
+    let status = world.json("/api/status", Some(&admin)).await;
+    assert_eq!(status["users"]["sequence"], 3);
+}
+
+#[tokio::test]
+async fn a_lost_admin_group_is_remembered_from_before_the_feed() {
+    let mut world = World::start().await;
+    world.record(registered(in_group(user(2, "grace"), 1, ADMINS))).await;
+    let token = world.token(2, &[ADMINS]);
+    world.record(left(user(2, "grace"), 1, ADMINS)).await;
+    grow(&mut world, 2_300).await;
+    problem(world.get("/api/users", Some(&token)).await, 403).await;
+    world.json("/api/users/2", Some(&token)).await;
+}

@@ -1,0 +1,10 @@
+//! The API from outside, on a real nats-server and a pretended identity provider.
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod feed;
+mod history;
+mod me;
+mod reads;
+mod revocation;
+mod support;
+mod web;

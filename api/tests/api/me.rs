@@ -1,0 +1,98 @@
+use domain::key::UserPk;
+use futures_util::StreamExt;
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+use testkit::eventually;
+
+use crate::support::events::{registered, user, uuid};
+use crate::support::{World, keys, now, problem};
+
+/// Bodies and `Channel` headers of everything in the inbox.
+async fn inbox(world: &World) -> Vec<(Value, String)> {
+    let stream = world.nats.jetstream.get_stream(world.nats.namespace.inbox_stream()).await.unwrap();
+    let n_messages = stream.cached_info().state.messages;
+    let consumer = stream
+        .create_consumer(async_nats::jetstream::consumer::pull::OrderedConfig::default())
+        .await
+        .unwrap();
+    let messages = consumer.messages().await.unwrap().take(usize::try_from(n_messages).unwrap());
+    let messages = messages.map(|message| {
+        let message = message.unwrap();
+        let channel = message.headers.as_ref().unwrap().get("Channel").unwrap().to_string();
+        (serde_json::from_slice(&message.payload).unwrap(), channel)
+    });
+    messages.collect().await
+}
+
+async fn record_soon(world: &World, pk: UserPk) {
+    eventually("the hint is there", || async { (!inbox(world).await.is_empty()).then_some(()) }).await;
+    world.record(registered(user(pk, "ada"))).await;
+}
+
+#[tokio::test]
+async fn a_caller_whom_nobody_recorded_is_asked_about_once() {
+    let world = World::start().await;
+    let token = world.token(1, &[]);
+    // All wait for the same answer, and get it as soon as it is there.
+    let requests = join_all((0..5).map(|_| world.get("/api/me", Some(&token))));
+    let (answers, ()) = tokio::join!(requests, record_soon(&world, 1));
+    for answer in answers {
+        assert_eq!(answer.status().as_u16(), 200);
+        let me: Value = answer.json().await.unwrap();
+        assert_eq!((&me["user"]["username"], &me["is_admin"]), (&"ada".into(), &false.into()));
+    }
+    let hint = json!({"schema": "hint.v1", "user_uuid": uuid(1), "reason": "first-request"});
+    assert_eq!(inbox(&world).await, [(hint, "api".to_owned())]);
+}
+
+#[tokio::test]
+async fn a_caller_who_is_not_recorded_in_time_is_told_to_come_back() {
+    let world = World::start().await;
+    let answer = world.get("/api/me", Some(&world.token(1, &[]))).await;
+    assert_eq!(answer.status().as_u16(), 202);
+    assert_eq!(answer.headers()["retry-after"], "2");
+    assert_eq!(answer.json::<Value>().await.unwrap()["status"], "pending");
+}
+
+#[tokio::test]
+async fn a_resync_is_stored_in_the_inbox() {
+    let world = World::start().await;
+    world.record(registered(user(1, "ada"))).await;
+    let answer = world.call(Method::POST, "/api/me/resync", Some(&world.token(1, &[]))).await;
+    assert_eq!(answer.status().as_u16(), 202);
+    let accepted: Value = answer.json().await.unwrap();
+    let delivery = accepted["delivery"].as_str().unwrap().parse().unwrap();
+    let admin = world.token(1, &[crate::support::ADMINS]);
+    let answer = world.call(Method::POST, "/api/users/42/resync", Some(&admin)).await;
+    assert_eq!(answer.status().as_u16(), 202);
+    let hint = |user: UserPk| json!({"schema": "hint.v1", "user": user, "reason": "resync", "asked_by": 1});
+    assert_eq!(inbox(&world).await, [(hint(1), "api".to_owned()), (hint(42), "api".to_owned())]);
+    let stream = world.nats.jetstream.get_stream(world.nats.namespace.inbox_stream()).await.unwrap();
+    let subject = world.nats.namespace.inbox_subject(&delivery);
+    stream.get_last_raw_message_by_subject(&subject).await.unwrap();
+}
+
+#[tokio::test]
+async fn without_nats_a_resync_is_refused_and_reads_go_on_for_a_while() {
+    let mut world = World::start().await;
+    world.record(registered(user(1, "ada"))).await;
+    let token = world.token(1, &[]);
+    world.server.kill().await;
+    let answer = world.call(Method::POST, "/api/me/resync", Some(&token)).await;
+    assert!(answer.headers().contains_key("retry-after"));
+    problem(answer, 503).await;
+    world.json("/api/me", Some(&token)).await;
+}
+
+#[tokio::test]
+async fn a_token_with_a_hashed_id_is_its_users() {
+    let world = World::start().await;
+    let ada = user(1, "ada");
+    world.record(registered(ada.clone())).await;
+    let token = keys::claims(&world.issuer, &ada.uid, now(), &[]);
+    let me = world.json("/api/me", Some(&crate::support::KEY.sign(&token))).await;
+    assert_eq!(me["pk"], 1);
+    let unknown = keys::claims(&world.issuer, &user(2, "x").uid, now(), &[]);
+    problem(world.get("/api/me", Some(&crate::support::KEY.sign(&unknown))).await, 404).await;
+}

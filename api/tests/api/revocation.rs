@@ -1,0 +1,115 @@
+use std::time::Instant;
+
+use serde_json::json;
+use testkit::eventually;
+
+use crate::support::events::{
+    deactivated, deleted, erased, in_group, joined, left, reactivated, registered, user,
+};
+use crate::support::keys::claims;
+use crate::support::{ADMINS, KEY, World, check_within, now, problem, record};
+
+#[tokio::test]
+async fn a_user_who_is_deactivated_is_out_at_once() {
+    let world = World::start().await;
+    let ada = || user(1, "ada");
+    world.record(registered(ada())).await;
+    let token = world.token(1, &[]);
+    let mut client = world.stream("", &token, None).await;
+    world.json("/api/me", Some(&token)).await;
+
+    let begin = Instant::now();
+    record(&world.log, deactivated(ada())).await;
+    let received = client.next().await.unwrap();
+    assert_eq!(
+        (received.event.as_str(), received.data.as_str()),
+        ("revoked", r#"{"reason":"the user is deactivated"}"#)
+    );
+    assert_eq!(client.next().await, None);
+    check_within(1, begin);
+    let refused = world.get("/api/me", Some(&token)).await;
+    let challenge = r#"Bearer error="invalid_token", error_description="the user is deactivated""#;
+    assert_eq!(refused.headers()["www-authenticate"], challenge);
+    problem(refused, 401).await;
+
+    world.record(reactivated(ada())).await;
+    world.json("/api/me", Some(&token)).await;
+}
+
+#[tokio::test]
+async fn a_user_who_is_deleted_or_erased_is_out_until_registered_again() {
+    let world = World::start().await;
+    world.record(registered(user(1, "ada"))).await;
+    world.record(registered(user(2, "grace"))).await;
+    let (ada, grace) = (world.token(1, &[]), world.token(2, &[]));
+    world.record(deleted(user(1, "ada"))).await;
+    world.record(erased(2)).await;
+    problem(world.get("/api/me", Some(&ada)).await, 401).await;
+    problem(world.get("/api/me", Some(&grace)).await, 401).await;
+    world.record(registered(user(1, "ada"))).await;
+    world.json("/api/me", Some(&ada)).await;
+    // authentik was restored: the key is somebody else's now.
+    let other = domain::snapshot::User { uuid: uuid::Uuid::from_u128(5), ..user(1, "eve") };
+    world.record(deleted(user(1, "ada"))).await;
+    world.record(registered(other)).await;
+    problem(world.get("/api/me", Some(&ada)).await, 401).await;
+}
+
+#[tokio::test]
+async fn an_admin_who_leaves_the_group_is_none_any_more() {
+    let world = World::start().await;
+    world.record(registered(in_group(user(1, "ada"), 1, ADMINS))).await;
+    let token = world.token(1, &[ADMINS]);
+    let mut client = world.stream("", &token, None).await;
+    world.json("/api/users", Some(&token)).await;
+    record(&world.log, left(user(1, "ada"), 1, ADMINS)).await;
+    let received = client.next().await.unwrap();
+    assert_eq!(received.event, "revoked");
+    assert_eq!(client.next().await, None);
+    problem(world.get("/api/users", Some(&token)).await, 403).await;
+    // They are still themselves, and a stream of their own goes on.
+    world.json("/api/me", Some(&token)).await;
+    world.stream("", &token, None).await;
+    world.record(joined(user(1, "ada"), 1, ADMINS)).await;
+    world.json("/api/users", Some(&token)).await;
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_token() {
+    let world = World::start().await;
+    let mut token = claims(&world.issuer, "nobody", now(), &[ADMINS]);
+    token["exp"] = json!(now() + 1);
+    let mut client = world.stream("", &KEY.sign(&token), None).await;
+    let received = client.next().await.unwrap();
+    assert_eq!(received.event, "token-expired");
+    assert_eq!(client.next().await, None);
+}
+
+#[tokio::test]
+async fn without_nats_for_too_long_streams_end_and_reads_are_refused() {
+    let mut world = World::with(&["--api-stale-limit", "0.3s"], &[]).await;
+    world.record(registered(user(1, "ada"))).await;
+    let token = world.token(1, &[]);
+    let mut client = world.stream("", &token, None).await;
+    world.server.kill().await;
+    assert_eq!(client.next().await, None);
+    let refused = world.get("/api/me", Some(&token)).await;
+    assert!(refused.headers().contains_key("retry-after"));
+    problem(refused, 503).await;
+    world.server.restart().await;
+    eventually("reads are answered again", || async {
+        (world.get("/api/me", Some(&token)).await.status().as_u16() == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn while_the_identity_provider_gives_no_keys_known_ones_go_on() {
+    let world = World::start().await;
+    world.record(registered(user(1, "ada"))).await;
+    let token = world.token(1, &[]);
+    world.json("/api/me", Some(&token)).await;
+    "<html>".clone_into(&mut world.jwks.lock().unwrap());
+    world.json("/api/me", Some(&token)).await;
+    world.json("/api/me", Some(&world.token(1, &["another"]))).await;
+}

@@ -1,0 +1,54 @@
+//! Keys of a pretended identity provider, and tokens signed with them.
+
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::rsa::{KeyPair, KeySize};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use jsonwebtoken::jwk::Jwk;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use serde_json::{Value, json};
+
+pub const CLIENT_ID: &str = "authentik-events";
+
+/// An RSA key pair with a name.
+pub struct SigningKey {
+    pub kid: String,
+    pub key: EncodingKey,
+}
+
+impl SigningKey {
+    pub fn generate(kid: &str) -> Self {
+        let pair = KeyPair::generate(KeySize::Rsa2048).expect("generating a key");
+        let der: Pkcs8V1Der<'_> = pair.as_der().expect("encoding a key");
+        let pem = format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+            STANDARD.encode(der.as_ref())
+        );
+        Self { kid: kid.to_owned(), key: EncodingKey::from_rsa_pem(pem.as_bytes()).expect("a key in PEM") }
+    }
+
+    /// As the identity provider publishes it.
+    pub fn jwk(&self) -> Value {
+        let mut jwk = Jwk::from_encoding_key(&self.key, Algorithm::RS256).expect("a public key");
+        jwk.common.key_id = Some(self.kid.clone());
+        serde_json::to_value(jwk).expect("a JWK is JSON")
+    }
+
+    pub fn sign(&self, claims: &Value) -> String {
+        let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::RS256) };
+        encode(&header, claims, &self.key).expect("signing a token")
+    }
+}
+
+/// The JWKS of these keys.
+pub fn jwks(keys: &[&SigningKey]) -> String {
+    json!({"keys": keys.iter().map(|key| key.jwk()).collect::<Vec<_>>()}).to_string()
+}
+
+/// The claims of an access token as authentik makes them, good for ten minutes from `now`.
+pub fn claims(issuer: &str, sub: &str, now: i64, groups: &[&str]) -> Value {
+    json!({
+        "iss": issuer, "sub": sub, "aud": CLIENT_ID, "azp": CLIENT_ID, "iat": now, "exp": now + 600,
+        "scope": "openid profile email", "preferred_username": "somebody", "groups": groups,
+    })
+}
