@@ -4,13 +4,12 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use async_nats::HeaderMap;
 use domain::event::Channel;
 use domain::hint::OwnHint;
 use domain::key::DeliveryId;
 use runtime::clock;
 use runtime::nats::Nats;
-use store::publish::{Expected, Outgoing, publish};
+use store::inbox::put_hint;
 use uuid::Uuid;
 
 use crate::answer::{Answer, Refusal};
@@ -51,20 +50,7 @@ impl Hints {
 /// Puts a hint into the inbox; when this returns it is stored.
 pub async fn give(nats: &Nats, hint: &OwnHint) -> Answer<DeliveryId> {
     let delivery = DeliveryId::from(clock::new_id());
-    let mut headers = HeaderMap::new();
-    headers.insert("Content-Type", "application/json");
-    headers.insert("Channel", Channel::Api.as_str());
-    let payload = serde_json::to_vec(hint).map_err(|error| {
-        tracing::error!("a hint is no JSON: {error}");
-        Refusal::unavailable("the request cannot be stored")
-    })?;
-    let message = Outgoing {
-        subject: nats.namespace.inbox_subject(&delivery),
-        headers,
-        payload: payload.into(),
-        expected: Some(Expected { last_sequence: 0, filter: None }),
-    };
-    publish(nats, message).await.map_err(|error| {
+    put_hint(nats, &delivery, Channel::Api, hint).await.map_err(|error| {
         tracing::warn!("cannot store a hint: {error}");
         Refusal::unavailable("the request cannot be stored now")
     })?;

@@ -2,6 +2,7 @@
 
 use async_nats::HeaderValue;
 use bytes::Bytes;
+use domain::event::Channel;
 use domain::hint::delivery_id_in;
 use domain::key::{DeliveryId, Namespace};
 use poem::http::HeaderMap;
@@ -31,7 +32,7 @@ pub(crate) fn message(namespace: &Namespace, id: &DeliveryId, headers: &HeaderMa
             kept.insert(name, value);
         }
     }
-    kept.insert("Channel", "webhook");
+    kept.insert(store::inbox::CHANNEL, Channel::Webhook.as_str());
     Outgoing {
         subject: namespace.inbox_subject(id),
         headers: kept,

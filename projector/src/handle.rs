@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
-use async_nats::HeaderMap;
 use domain::event::Channel;
 use domain::hint::{About, Cause, Hint, OwnHint, Reading};
 use domain::key::{DeliveryId, Entity, GroupId, UserPk};
@@ -11,7 +9,8 @@ use domain::timestamp::Timestamp;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use runtime::health::Health;
 use runtime::nats::Nats;
-use store::publish::{self, Expected, Outgoing, PublishError};
+use store::inbox::put_hint;
+use store::publish::PublishError;
 
 use crate::directory::Directory;
 use crate::members::Members;
@@ -113,18 +112,8 @@ impl<D: Directory> Handler<D> {
     }
 
     async fn hint_member(&self, pk: UserPk, cause: &Cause) -> Result<(), HandleError> {
-        let id = cause.delivery.member(pk);
-        let body = serde_json::to_vec(&OwnHint::about_member(pk, cause)).context("writing a hint");
-        let mut headers = HeaderMap::new();
-        headers.insert("Content-Type", "application/json");
-        headers.insert("Channel", cause.channel.as_str());
-        let message = Outgoing {
-            subject: self.nats.namespace.inbox_subject(&id),
-            headers,
-            payload: body.map_err(HandleError::Reject)?.into(),
-            expected: Some(Expected { last_sequence: 0, filter: None }),
-        };
-        match publish::publish(&self.nats, message).await {
+        let hint = OwnHint::about_member(pk, cause);
+        match put_hint(&self.nats, &cause.delivery.member(pk), cause.channel, &hint).await {
             // Stored before: the hint stands in the inbox all the same.
             Ok(_) | Err(PublishError::Conflict) => Ok(()),
             Err(error) => Err(HandleError::Retry(anyhow::Error::new(error).context("hinting at a member"))),

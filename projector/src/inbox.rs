@@ -221,8 +221,10 @@ impl<D: Directory> Work<D> {
 fn delivery_of(nats: &Nats, message: &Message) -> Option<Delivery> {
     let id = nats.namespace.delivery_of(&message.subject)?;
     let info = message.info().ok()?;
-    let channel =
-        message.headers.as_ref().and_then(|headers| Channel::from_name(headers.get("Channel")?.as_str()));
+    let channel = message
+        .headers
+        .as_ref()
+        .and_then(|headers| Channel::from_name(headers.get(store::inbox::CHANNEL)?.as_str()));
     Some(Delivery {
         id,
         channel: channel.unwrap_or(Channel::Webhook),
