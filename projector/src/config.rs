@@ -41,6 +41,9 @@ pub struct Config {
     /// User attributes that are recorded, separated by commas. None by default: people keep API keys there.
     #[arg(long = "projector-user-attributes", env = "PROJECTOR_USER_ATTRIBUTES", value_delimiter = ',')]
     pub user_attributes_setting: Vec<String>,
+    /// Seconds between full comparisons of all users and groups with what is recorded; 0 for none.
+    #[arg(long = "sweep-interval", env = "SWEEP_INTERVAL", default_value = "3600", value_parser = seconds)]
+    pub sweep_interval: Duration,
     /// Where authentik reads from database replicas: a hint that changed nothing is looked at once more after
     /// so many seconds.
     #[arg(long = "settle", env = "SETTLE", default_value = "0", value_parser = seconds)]

@@ -1,5 +1,6 @@
 //! What is done for one hint.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::event::Channel;
@@ -41,7 +42,7 @@ pub(crate) enum Handled {
 
 /// Everything that handling a hint needs.
 pub(crate) struct Handler<D> {
-    recorder: Recorder<D>,
+    recorder: Arc<Recorder<D>>,
     nats: Nats,
     members: Members,
     health: Health,
@@ -50,7 +51,7 @@ pub(crate) struct Handler<D> {
 
 impl<D: Directory> Handler<D> {
     pub(crate) fn new(
-        recorder: Recorder<D>,
+        recorder: Arc<Recorder<D>>,
         nats: Nats,
         members: Members,
         health: Health,
@@ -73,7 +74,7 @@ impl<D: Directory> Handler<D> {
             Err(HandleError::Retry(cause) | HandleError::Misconfigured(cause)) => {
                 self.health.failed("authentik", format!("{cause:#}"));
             }
-            Err(HandleError::Reject(_)) => {}
+            Err(HandleError::Stopped(_) | HandleError::Reject(_)) => {}
         }
         let n_events = result?;
         if n_events == 0 && !self.settle.is_zero() && delivery.n_deliveries == 1 {

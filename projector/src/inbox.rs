@@ -181,6 +181,11 @@ impl<D: Directory> Worker<D> {
                 count("misconfigured");
                 answer(message, AckKind::Nak(Some(delay))).await;
             }
+            Err(HandleError::Stopped(cause)) => {
+                tracing::error!(delivery.id = %delivery.id, "not recorded: {cause:#}");
+                count("stopped");
+                answer(message, AckKind::Nak(Some(backoff(delivery)))).await;
+            }
             Err(HandleError::Reject(cause)) => self.set_aside(delivery, message, &cause).await,
         }
     }

@@ -3,6 +3,7 @@
 mod config;
 pub mod dead_letters;
 pub mod directory;
+mod guard;
 mod handle;
 mod inbox;
 mod lanes;
@@ -10,6 +11,7 @@ mod lease;
 mod members;
 mod projections;
 mod record;
+pub mod sweep;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,10 +28,13 @@ use tokio::task::JoinSet;
 
 pub use config::Config;
 pub use directory::{AuthentikDirectory, Directory, DirectoryError};
+pub use guard::allow_deletions;
 
+use crate::guard::Guard;
 use crate::handle::Handler;
 use crate::members::Members;
 use crate::record::Recorder;
+use crate::sweep::Sweeper;
 
 /// Runs until shutdown: provisions, takes hints from the inbox, folds projections, serves health and metrics.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
@@ -68,7 +73,13 @@ async fn start(
         shutdown.clone(),
     ));
     tasks.spawn(watch_directory(directory.clone(), health.clone(), shutdown.clone()));
-    let recorder = Recorder::new(directory, log.clone(), config.envelope());
+    let guard = Guard::new(nats.clone(), log.clone(), members.clone(), health.clone());
+    let recorder = Arc::new(Recorder::new(directory, log.clone(), guard.clone(), config.envelope()));
+    if !config.sweep_interval.is_zero() {
+        let (recorder, nats, health) = (Arc::clone(&recorder), nats.clone(), health.clone());
+        let sweeper = Sweeper { recorder, nats, guard, health, interval: config.sweep_interval };
+        tasks.spawn(sweeper.run(shutdown.clone()));
+    }
     let handler = Handler::new(recorder, nats.clone(), members, health.clone(), config.settle);
     let inbox = inbox::Inbox { nats: nats.clone(), concurrency: config.concurrency };
     tasks.spawn(inbox.work(Arc::new(handler), shutdown.clone()));

@@ -43,9 +43,12 @@ impl Index {
         for id in groups.difference(&before) {
             self.by_group.entry(*id).or_default().insert(pk);
         }
-        if !groups.is_empty() {
-            self.by_user.insert(pk, groups);
-        }
+        self.by_user.insert(pk, groups);
+    }
+
+    fn remove(&mut self, pk: UserPk) {
+        self.set(pk, BTreeSet::new());
+        self.by_user.remove(&pk);
     }
 }
 
@@ -62,6 +65,11 @@ impl Members {
         index.by_group.get(&id).cloned().unwrap_or_default()
     }
 
+    /// How many users are recorded and not deleted.
+    pub(crate) fn n_users(&self) -> u64 {
+        self.index.read().unwrap_or_else(PoisonError::into_inner).by_user.len() as u64
+    }
+
     /// Waits until the event of that sequence is taken in; an error where that takes too long.
     pub(crate) async fn wait_for(&self, sequence: u64) -> anyhow::Result<()> {
         let mut seen = self.sequence.subscribe();
@@ -74,11 +82,13 @@ impl Members {
 
     fn apply(&self, event: &Recorded) {
         let Entity::User(pk) = event.event.subject else { return };
-        let groups = match event.event.body.after() {
-            After::User(user) => user.groups.clone(),
-            After::UserGone(_) | After::UserErased | After::Group(_) | After::GroupGone(_) => BTreeSet::new(),
-        };
-        self.index.write().unwrap_or_else(PoisonError::into_inner).set(pk, groups);
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        match event.event.body.after() {
+            After::User(user) => index.set(pk, user.groups.clone()),
+            After::UserGone(_) | After::UserErased | After::Group(_) | After::GroupGone(_) => {
+                index.remove(pk);
+            }
+        }
     }
 
     fn load<'a>(&self, users: impl Iterator<Item = &'a UserView>, sequence: u64) {

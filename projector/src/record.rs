@@ -4,17 +4,19 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context;
-use domain::decide::Known;
+use domain::decide::{Known, decide_user};
 use domain::event::{Event, EventBody, Recorded, schema_url};
 use domain::hint::{Cause, Hint};
 use domain::key::{Entity, GroupId, UserPk};
 use domain::rule::{AboutGroup, AboutUser, Conflict, LogEnd, Rule, Step};
+use domain::snapshot::User;
 use domain::timestamp::Timestamp;
 use runtime::clock;
 use store::log::{EventLog, From, StoredMessage};
 use store::publish::{PublishError, retry_delay};
 
 use crate::directory::{Directory, DirectoryError};
+use crate::guard::{Guard, Stopped};
 
 /// How often a conflict is tried again at once before the hint is put back.
 const MAX_CONFLICTS: u32 = 20;
@@ -37,6 +39,9 @@ pub(crate) enum HandleError {
     /// The token is refused: nothing will work until somebody mends the configuration.
     #[error("until the configuration is mended")]
     Misconfigured(#[source] anyhow::Error),
+    /// It would be recorded as deleted, and that may not be: until an operator says so.
+    #[error("until an operator confirms")]
+    Stopped(#[source] anyhow::Error),
     /// No retry can help.
     #[error("for good")]
     Reject(#[source] anyhow::Error),
@@ -53,6 +58,16 @@ impl std::convert::From<DirectoryError> for HandleError {
     }
 }
 
+impl std::convert::From<Stopped> for HandleError {
+    fn from(stopped: Stopped) -> Self {
+        match stopped {
+            Stopped::Directory(error) => error.into(),
+            Stopped::Store(error) => Self::Retry(error),
+            Stopped::OtherInstallation(_) | Stopped::Brake { .. } => Self::Stopped(stopped.into()),
+        }
+    }
+}
+
 /// What every envelope says of this installation.
 #[derive(Clone, Debug)]
 pub(crate) struct Envelope {
@@ -64,12 +79,13 @@ pub(crate) struct Envelope {
 pub(crate) struct Recorder<D> {
     directory: D,
     log: EventLog,
+    guard: Guard,
     envelope: Envelope,
 }
 
 impl<D: Directory> Recorder<D> {
-    pub(crate) fn new(directory: D, log: EventLog, envelope: Envelope) -> Self {
-        Self { directory, log, envelope }
+    pub(crate) fn new(directory: D, log: EventLog, guard: Guard, envelope: Envelope) -> Self {
+        Self { directory, log, guard, envelope }
     }
 
     pub(crate) fn directory(&self) -> &D {
@@ -107,6 +123,18 @@ impl<D: Directory> Recorder<D> {
                 }
                 Step::Done => return Ok(rule.n_appended()),
             };
+        }
+    }
+
+    /// Records a user of whom nothing is recorded, as a page gave them. Whoever was recorded meanwhile stays as they
+    /// are: what a page gives is old.
+    pub(crate) async fn import_user(&self, user: User, hint: &Hint) -> Result<(), HandleError> {
+        let bodies = decide_user(user.pk, &Known::Nothing, Some(&user), hint, None);
+        let mut n_conflicts = MAX_CONFLICTS;
+        match self.append(Entity::User(user.pk), 0, bodies, &hint.cause, &mut n_conflicts).await {
+            Ok(_) => Ok(()),
+            Err(HandleError::Retry(error)) if error.downcast_ref() == Some(&PublishError::Conflict) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -199,6 +227,11 @@ impl<D: Directory> Recorder<D> {
         cause: &Cause,
         n_conflicts: &mut u32,
     ) -> Result<Result<usize, Conflict>, HandleError> {
+        if let Entity::User(pk) = entity
+            && deletes_somebody_known(&bodies)
+        {
+            self.guard.judge(&self.directory, pk, clock::now()).await?;
+        }
         let events = self.events(entity, position, bodies, cause);
         match self.log.append(entity, position, &events).await {
             Ok(_) => {
@@ -239,6 +272,12 @@ impl<D: Directory> Recorder<D> {
         });
         events.collect()
     }
+}
+
+/// Whether somebody who was recorded as being there is recorded as deleted.
+fn deletes_somebody_known(bodies: &[EventBody]) -> bool {
+    let came_and_went = matches!(bodies.first(), Some(EventBody::UserRegistered(_)));
+    !came_and_went && bodies.iter().any(|body| matches!(body, EventBody::UserDeleted(_)))
 }
 
 /// An event that this version cannot read was written by a newer one, or by somebody else.

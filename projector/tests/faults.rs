@@ -65,6 +65,7 @@ impl Projector {
             format!("--projector-listen=127.0.0.1:{listen}"),
             format!("--authentik-url={url}"),
             "--authentik-token=token".to_owned(),
+            "--sweep-interval=0".to_owned(),
         ];
         let running = tokio::spawn(projector::run(Config::parse_from(flags), shutdown.clone()));
         let health_url = format!("http://127.0.0.1:{listen}");

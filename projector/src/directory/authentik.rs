@@ -6,13 +6,14 @@ use std::time::Duration;
 use anyhow::Context;
 use domain::key::{GroupId, UserPk};
 use domain::snapshot::User;
+use domain::timestamp::Timestamp;
 use reqwest::header::{ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Client, StatusCode, redirect};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::wire::{Detail, GroupAnswer, Page, UserAnswer};
-use super::{Directory, DirectoryError, GroupAndMembers};
+use super::wire::{Detail, GroupAnswer, PageAnswer, UserAnswer};
+use super::{Directory, DirectoryError, GroupAndMembers, Page};
 use crate::Config;
 
 /// How long one question may take. authentik answers in tens of milliseconds; a group of 100,000 takes seconds.
@@ -53,7 +54,27 @@ impl AuthentikDirectory {
         })
     }
 
+    /// A page. One past the end, where rows went away meanwhile, is an empty one.
+    async fn page<T: DeserializeOwned>(
+        &self,
+        page: u64,
+        path: &str,
+    ) -> Result<PageAnswer<T>, DirectoryError> {
+        let is_past_end = |detail: &str| page > 1 && detail == "Invalid page.";
+        let found = self.get_or(&format!("{path}&page_size=100&page={page}"), is_past_end).await?;
+        Ok(found.unwrap_or_default())
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, DirectoryError> {
+        // A 404 can also come from a proxy, or from a wrong URL: only authentik's own words mean that somebody is gone.
+        self.get_or(path, |detail| detail.ends_with(" matches the given query.")).await
+    }
+
+    async fn get_or<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        is_nothing: impl Fn(&str) -> bool,
+    ) -> Result<Option<T>, DirectoryError> {
         let answer =
             self.client.get(format!("{}{path}", self.base)).send().await.map_err(|error| away(&error))?;
         let status = answer.status();
@@ -67,7 +88,7 @@ impl AuthentikDirectory {
             StatusCode::OK if is_json => serde_json::from_slice(&body)
                 .map(Some)
                 .map_err(|error| DirectoryError::NotUnderstood(format!("{path}: {error}"))),
-            StatusCode::NOT_FOUND if is_json && is_no_match(&body) => Ok(None),
+            StatusCode::NOT_FOUND if is_json && is_nothing(&detail(&body)) => Ok(None),
             StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => Err(DirectoryError::Forbidden(detail(&body))),
             // An unhandled exception in authentik can show as an empty 405.
             StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT | StatusCode::METHOD_NOT_ALLOWED => {
@@ -84,7 +105,7 @@ impl AuthentikDirectory {
 impl Directory for AuthentikDirectory {
     async fn check(&self) -> Result<(), DirectoryError> {
         for path in ["/core/users/?page_size=1", "/core/groups/?page_size=1&include_users=false"] {
-            self.get::<Page<serde::de::IgnoredAny>>(path).await?;
+            self.get::<PageAnswer<serde::de::IgnoredAny>>(path).await?;
         }
         Ok(())
     }
@@ -97,9 +118,22 @@ impl Directory for AuthentikDirectory {
 
     async fn user_with_uuid(&self, uuid: Uuid) -> Result<Option<User>, DirectoryError> {
         let path = format!("/core/users/?uuid={uuid}&include_roles=false");
-        let page: Option<Page<UserAnswer>> = self.get(&path).await?;
+        let page: Option<PageAnswer<UserAnswer>> = self.get(&path).await?;
         let found = page.and_then(|page| page.results.into_iter().next());
         Ok(found.map(|answer| answer.into_user(&self.attributes)).filter(|user| user.uuid == uuid))
+    }
+
+    async fn users(&self, page: u64, changed_since: Option<Timestamp>) -> Result<Page<User>, DirectoryError> {
+        let since = changed_since.map(|since| format!("&last_updated__gt={since}")).unwrap_or_default();
+        let path = format!("/core/users/?ordering=pk&include_roles=false{since}");
+        let answer: PageAnswer<UserAnswer> = self.page(page, &path).await?;
+        Ok(answer.into_page(|answer| answer.into_user(&self.attributes)))
+    }
+
+    async fn groups(&self, page: u64) -> Result<Page<GroupAndMembers>, DirectoryError> {
+        let answer: PageAnswer<GroupAnswer> =
+            self.page(page, "/core/groups/?ordering=name&include_users=false").await?;
+        Ok(answer.into_page(GroupAndMembers::from))
     }
 
     async fn group(&self, id: GroupId) -> Result<Option<GroupAndMembers>, DirectoryError> {
@@ -107,12 +141,6 @@ impl Directory for AuthentikDirectory {
         let path = format!("/core/groups/{id}/?include_users=false");
         Ok(self.get::<GroupAnswer>(&path).await?.map(GroupAndMembers::from))
     }
-}
-
-/// A 404 can also come from a proxy, or from a wrong URL: only authentik's own words mean that somebody is gone.
-fn is_no_match(body: &[u8]) -> bool {
-    serde_json::from_slice::<Detail>(body)
-        .is_ok_and(|answer| answer.detail.ends_with(" matches the given query."))
 }
 
 fn detail(body: &[u8]) -> String {

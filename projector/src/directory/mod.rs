@@ -8,6 +8,7 @@ use std::future::Future;
 
 use domain::key::{GroupId, UserPk};
 use domain::snapshot::{Group, User};
+use domain::timestamp::Timestamp;
 use uuid::Uuid;
 
 pub use authentik::AuthentikDirectory;
@@ -24,11 +25,35 @@ pub trait Directory: Send + Sync + 'static {
     fn user_with_uuid(&self, uuid: Uuid)
     -> impl Future<Output = Result<Option<User>, DirectoryError>> + Send;
 
+    /// A page of all users in the order of their keys, counted from 1; only those changed since, where that is given.
+    ///
+    /// Who comes or goes meanwhile shifts the pages: somebody can be missed, or come twice.
+    fn users(
+        &self,
+        page: u64,
+        changed_since: Option<Timestamp>,
+    ) -> impl Future<Output = Result<Page<User>, DirectoryError>> + Send;
+
+    /// A page of all groups, counted from 1.
+    fn groups(&self, page: u64)
+    -> impl Future<Output = Result<Page<GroupAndMembers>, DirectoryError>> + Send;
+
     /// The group with this key, and its direct members.
     fn group(
         &self,
         id: GroupId,
     ) -> impl Future<Output = Result<Option<GroupAndMembers>, DirectoryError>> + Send;
+}
+
+/// Some of many.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// These.
+    pub items: Vec<T>,
+    /// The page that comes next; nothing after the last one.
+    pub next: Option<u64>,
+    /// How many there are on all pages.
+    pub n_all: u64,
 }
 
 /// A group and who is a direct member of it.

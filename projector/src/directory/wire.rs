@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::GroupAndMembers;
+use super::{GroupAndMembers, Page};
 
 #[derive(Deserialize)]
 pub(super) struct UserAnswer {
@@ -97,8 +97,29 @@ impl From<GroupAnswer> for GroupAndMembers {
 }
 
 #[derive(Deserialize)]
-pub(super) struct Page<T> {
+pub(super) struct PageAnswer<T> {
+    pagination: Pagination,
     pub(super) results: Vec<T>,
+}
+
+#[derive(Deserialize)]
+struct Pagination {
+    /// 0 after the last page.
+    next: u64,
+    count: u64,
+}
+
+impl<T> Default for PageAnswer<T> {
+    fn default() -> Self {
+        Self { pagination: Pagination { next: 0, count: 0 }, results: vec![] }
+    }
+}
+
+impl<T> PageAnswer<T> {
+    pub(super) fn into_page<U>(self, item: impl Fn(T) -> U) -> Page<U> {
+        let next = Some(self.pagination.next).filter(|next| *next > 0);
+        Page { items: self.results.into_iter().map(item).collect(), next, n_all: self.pagination.count }
+    }
 }
 
 #[derive(Deserialize)]
@@ -134,7 +155,7 @@ mod tests {
     #[test]
     fn a_user_without_group_objects_reads() {
         let recording = testkit::recordings::json("rest/user_without_groups_and_roles.json");
-        let page: Page<UserAnswer> = serde_json::from_value(recording["body"].clone()).unwrap();
+        let page: PageAnswer<UserAnswer> = serde_json::from_value(recording["body"].clone()).unwrap();
         let user = page.results.into_iter().next().unwrap().into_user(&BTreeSet::new());
         assert_eq!((user.groups.len(), user.group_names.len()), (1, 0));
     }

@@ -1,11 +1,12 @@
 //! The log of events: append at an expected position, read the newest of one entity, page through it, follow it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use async_nats::HeaderMap;
-use async_nats::jetstream::consumer::DeliverPolicy;
-use async_nats::jetstream::consumer::pull::OrderedConfig;
+use async_nats::jetstream::consumer::pull::{self, OrderedConfig};
+use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use bytes::Bytes;
 use domain::event::{CONTENT_TYPE, Event, Recorded, Unreadable};
@@ -192,13 +193,28 @@ impl EventLog {
         }
     }
 
+    /// How many messages on the subjects of `filter` were stored at this time or later.
+    pub async fn count_since(&self, filter: &str, since: Timestamp) -> anyhow::Result<u64> {
+        let config = pull::Config {
+            deliver_policy: DeliverPolicy::ByStartTime { start_time: since.to_offset_date_time() },
+            filter_subject: filter.to_owned(),
+            ack_policy: AckPolicy::None,
+            memory_storage: true,
+            // It is asked one question only.
+            inactive_threshold: Duration::from_secs(1),
+            ..pull::Config::default()
+        };
+        let consumer = self.stream.create_consumer(config).await.context("counting events")?;
+        Ok(consumer.cached_info().num_pending)
+    }
+
     /// Follows the log from a sequence on, for ever; survives restarts of the server. Ends never by itself:
     /// an error is followed by another try.
     pub fn follow(&self, from: u64) -> Follow {
         Follow { log: self.clone(), next: from.max(1), messages: None, connects: self.nats.connects() }
     }
 
-    async fn ordered(&self, from: u64) -> anyhow::Result<async_nats::jetstream::consumer::pull::Ordered> {
+    async fn ordered(&self, from: u64) -> anyhow::Result<pull::Ordered> {
         let config = OrderedConfig {
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from },
             ..OrderedConfig::default()
@@ -226,7 +242,7 @@ fn from_direct_get(message: &async_nats::Message) -> anyhow::Result<StoredMessag
 pub struct Follow {
     log: EventLog,
     next: u64,
-    messages: Option<async_nats::jetstream::consumer::pull::Ordered>,
+    messages: Option<pull::Ordered>,
     connects: watch::Receiver<u64>,
 }
 

@@ -7,6 +7,7 @@ use domain::view::{Projection, Views};
 use runtime::nats::Nats;
 use tokio::sync::watch;
 
+use crate::log::EventLog;
 use crate::views::{self, Pointer, pointer_key};
 
 /// A projection in memory. Clones share it.
@@ -43,6 +44,28 @@ impl<P: Projection> Replica<P> {
         *self.views.write().unwrap_or_else(PoisonError::into_inner) = loaded;
         self.sequence.send_replace(sequence);
         Ok(sequence)
+    }
+
+    /// Loads, and reads on to the newest event that is there now.
+    pub async fn catch_up(&self, nats: &Nats, log: &EventLog) -> anyhow::Result<()> {
+        let head = log.head().await?;
+        let mut sequence = self.load(nats).await?;
+        let mut events = log.follow(sequence + 1);
+        while sequence < head {
+            let message = events.next().await?;
+            sequence = message.sequence;
+            match message.decode() {
+                Ok(event) => self.apply(&event),
+                Err(error) => {
+                    tracing::warn!(
+                        event.sequence = sequence,
+                        "left out an event that cannot be read: {error}"
+                    );
+                    self.advance(sequence);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Takes in one event; one that was taken in before changes nothing.

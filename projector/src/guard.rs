@@ -1,0 +1,205 @@
+//! What stands between a wrong answer and a recorded deletion.
+//!
+//! A wrong URL, an empty database and a token with fewer rights all look as if everybody had been deleted. So a
+//! deletion is recorded only while a user who is known to be there is found there (the installation's pin), and
+//! only so many within a while (the brake).
+
+use std::time::Duration;
+
+use anyhow::Context;
+use domain::decide::Known;
+use domain::key::{Entity, UserPk};
+use domain::timestamp::Timestamp;
+use runtime::health::Health;
+use runtime::nats::Nats;
+use serde::{Deserialize, Serialize};
+use store::log::EventLog;
+use store::publish::PublishError;
+use store::views;
+use uuid::Uuid;
+
+use crate::directory::{Directory, DirectoryError};
+use crate::members::Members;
+
+/// The while in which deletions are counted.
+const WINDOW: Duration = Duration::from_mins(10);
+
+/// So many deletions are never too many.
+const ALWAYS_ALLOWED: u64 = 10;
+
+const PIN_KEY: &str = "installation";
+const ALLOWANCE_KEY: &str = "brake";
+
+/// A user by whom the installation is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Pin {
+    pk: UserPk,
+    uuid: Uuid,
+}
+
+/// So many deletions since then were confirmed by an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Allowance {
+    deletions: u64,
+    since: Timestamp,
+}
+
+/// Why a deletion is not recorded.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Stopped {
+    /// The user by whom the installation is known is not there.
+    #[error(
+        "this is another authentik than before, or an empty one: user {0} is not the one it was; nobody is recorded as deleted"
+    )]
+    OtherInstallation(UserPk),
+    /// There were too many.
+    #[error(
+        "the brake is on: {n_deleted} users were recorded as deleted within 10 minutes, of {n_users}; if that is right, confirm it with `projector catch-up --allow-deletions N`"
+    )]
+    Brake {
+        /// How many were deleted.
+        n_deleted: u64,
+        /// How many are left.
+        n_users: u64,
+    },
+    /// authentik gave no answer.
+    #[error("the installation cannot be checked")]
+    Directory(#[from] DirectoryError),
+    /// NATS gave no answer.
+    #[error("the installation cannot be checked: {0:#}")]
+    Store(anyhow::Error),
+}
+
+impl From<anyhow::Error> for Stopped {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Judges deletions. Clones share what they know.
+#[derive(Clone)]
+pub(crate) struct Guard {
+    nats: Nats,
+    log: EventLog,
+    members: Members,
+    health: Health,
+}
+
+impl Guard {
+    pub(crate) fn new(nats: Nats, log: EventLog, members: Members, health: Health) -> Self {
+        Self { nats, log, members, health }
+    }
+
+    /// Whether this user may be recorded as deleted now. Readiness says why not.
+    pub(crate) async fn judge(
+        &self,
+        directory: &impl Directory,
+        pk: UserPk,
+        now: Timestamp,
+    ) -> Result<(), Stopped> {
+        let judged = self.weigh(directory, pk, now).await;
+        match &judged {
+            Ok(()) => self.health.ok("deletions"),
+            Err(stopped @ (Stopped::OtherInstallation(_) | Stopped::Brake { .. })) => {
+                self.health.failed("deletions", stopped.to_string());
+            }
+            Err(Stopped::Directory(_) | Stopped::Store(_)) => {}
+        }
+        judged
+    }
+
+    async fn weigh(&self, directory: &impl Directory, pk: UserPk, now: Timestamp) -> Result<(), Stopped> {
+        self.check_installation(directory, pk).await?;
+        let n_users = self.members.n_users();
+        let n_deleted = self.n_deleted_since(minus(now, WINDOW)).await?;
+        if n_deleted < ALWAYS_ALLOWED.max(n_users / 100) {
+            return Ok(());
+        }
+        let meta = self.nats.namespace.meta_bucket();
+        let allowance = views::read::<Allowance>(&self.nats, &meta, ALLOWANCE_KEY).await?;
+        if let Some(allowance) = allowance.map(|entry| entry.value)
+            && self.n_deleted_since(allowance.since).await? < allowance.deletions
+        {
+            return Ok(());
+        }
+        Err(Stopped::Brake { n_deleted, n_users })
+    }
+
+    /// Notes by whom the installation is known, where that is not noted yet: the first one of those given.
+    pub(crate) async fn pin(&self, users: impl Iterator<Item = (UserPk, Uuid)>) -> anyhow::Result<()> {
+        let Some((pk, uuid)) = users.into_iter().next() else { return Ok(()) };
+        match views::write(&self.nats, &self.nats.namespace.meta_bucket(), PIN_KEY, &Pin { pk, uuid }, 0)
+            .await
+        {
+            Ok(_) => {
+                tracing::info!("this installation of authentik is known by user {pk} from now on");
+                Ok(())
+            }
+            Err(PublishError::Conflict) => Ok(()),
+            Err(error) => Err(error).context("noting by whom the installation is known"),
+        }
+    }
+
+    async fn check_installation(&self, directory: &impl Directory, deleted: UserPk) -> Result<(), Stopped> {
+        let meta = self.nats.namespace.meta_bucket();
+        let Some(pin) = views::read::<Pin>(&self.nats, &meta, PIN_KEY).await? else {
+            // Nobody was swept yet: then somebody else who is recorded must be found.
+            return self.pin_anew(directory, deleted, 0).await;
+        };
+        if pin.value.pk == deleted {
+            return self.pin_anew(directory, deleted, pin.revision).await;
+        }
+        let found = directory.user(pin.value.pk).await?;
+        if found.is_some_and(|user| user.uuid == pin.value.uuid) {
+            return Ok(());
+        }
+        // The pin may have been deleted a moment ago, and its own deletion not be recorded yet.
+        self.pin_anew(directory, pin.value.pk, pin.revision).await
+    }
+
+    /// Another user who is recorded and is found there under the same uuid takes the place of the pin.
+    async fn pin_anew(&self, directory: &impl Directory, gone: UserPk, revision: u64) -> Result<(), Stopped> {
+        let page = directory.users(1, None).await?;
+        for user in page.items.into_iter().filter(|user| user.pk != gone) {
+            if self.recorded_uuid(user.pk).await? != Some(user.uuid) {
+                continue;
+            }
+            let pin = Pin { pk: user.pk, uuid: user.uuid };
+            let written =
+                views::write(&self.nats, &self.nats.namespace.meta_bucket(), PIN_KEY, &pin, revision).await;
+            return match written {
+                Ok(_) | Err(PublishError::Conflict) => Ok(()),
+                Err(error) => Err(Stopped::Store(error.into())),
+            };
+        }
+        Err(Stopped::OtherInstallation(gone))
+    }
+
+    async fn recorded_uuid(&self, pk: UserPk) -> anyhow::Result<Option<Uuid>> {
+        let Some(newest) = self.log.newest(Entity::User(pk)).await? else { return Ok(None) };
+        let Ok(event) = newest.decode() else { return Ok(None) };
+        Ok(match Known::from_newest_of_user(&event.event.body) {
+            Known::Present(user) => Some(user.uuid),
+            Known::Nothing | Known::Gone => None,
+        })
+    }
+
+    async fn n_deleted_since(&self, since: Timestamp) -> anyhow::Result<u64> {
+        let filter = self.log.namespace().events_filter(None, Some(domain::event::EventType::UserDeleted));
+        self.log.count_since(&filter, since).await
+    }
+}
+
+/// Lets so many more deletions be recorded, from now on.
+pub async fn allow_deletions(nats: &Nats, deletions: u64, now: Timestamp) -> anyhow::Result<()> {
+    let meta = nats.namespace.meta_bucket();
+    let revision =
+        views::read::<Allowance>(nats, &meta, ALLOWANCE_KEY).await?.map_or(0, |entry| entry.revision);
+    let allowance = Allowance { deletions, since: now };
+    views::write(nats, &meta, ALLOWANCE_KEY, &allowance, revision).await.context("allowing deletions")?;
+    Ok(())
+}
+
+fn minus(time: Timestamp, duration: Duration) -> Timestamp {
+    (time.to_offset_date_time() - duration).into()
+}

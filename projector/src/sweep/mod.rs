@@ -1,0 +1,142 @@
+//! Compares all users and groups with what is recorded: the only channel that misses nothing.
+//!
+//! authentik is silent about directory syncs, about users who delete themselves through the API, and about what it
+//! gave up to deliver. The first start on an authentik that has users already is the same walk.
+
+mod pass;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use domain::timestamp::Timestamp;
+use runtime::health::Health;
+use runtime::nats::Nats;
+use runtime::{CancellationToken, clock};
+use serde::{Deserialize, Serialize};
+use store::views;
+use tokio::time::Instant;
+
+use crate::directory::Directory;
+use crate::guard::Guard;
+use crate::lease;
+use crate::record::Recorder;
+
+/// How often users whom authentik saved since are looked at, between full passes.
+const INCREMENTAL: Duration = Duration::from_mins(1);
+
+/// How long authentik's clock and its transactions may make a change appear older than it is.
+const OVERLAP: Duration = Duration::from_mins(2);
+
+/// Key of [`LastSweep`] in the meta bucket.
+pub const LAST_SWEEP_KEY: &str = "sweep";
+
+/// The last full pass that was completed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastSweep {
+    /// When it began.
+    pub began: Timestamp,
+    /// When it was completed.
+    pub completed: Timestamp,
+    /// What it came to.
+    pub report: Report,
+}
+
+/// What a pass came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// Users that authentik has.
+    pub n_users: u64,
+    /// Groups that authentik has.
+    pub n_groups: u64,
+    /// Users and groups that were recorded for the first time, as the page had them.
+    pub n_imported: u64,
+    /// Users and groups that differed, and were recorded by the rule.
+    pub n_differing: u64,
+    /// Users and groups that are recorded and were not met.
+    pub n_missing: u64,
+}
+
+/// Sweeps, one process at a time among all projectors.
+pub(crate) struct Sweeper<D> {
+    pub(crate) recorder: Arc<Recorder<D>>,
+    pub(crate) nats: Nats,
+    pub(crate) guard: Guard,
+    pub(crate) health: Health,
+    /// Time between full passes.
+    pub(crate) interval: Duration,
+}
+
+impl<D: Directory> Sweeper<D> {
+    /// Sweeps until shutdown.
+    pub(crate) async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
+        while let Some(mut lease) = lease::acquire(&self.nats, "sweep", &shutdown).await {
+            tokio::select! {
+                () = self.sweep_for_ever() => {}
+                () = lease.keep() => tracing::info!("another process sweeps from now on"),
+                () = shutdown.cancelled() => {}
+            }
+            lease.give_back().await;
+        }
+        Ok(())
+    }
+
+    async fn sweep_for_ever(&self) {
+        let mut last_full: Option<Instant> = None;
+        let mut changed_since = clock::now();
+        loop {
+            let began = clock::now();
+            let is_full = last_full.is_none_or(|last| last.elapsed() >= self.interval);
+            let swept = if is_full { self.full(began).await } else { self.incremental(changed_since).await };
+            match swept {
+                Ok(()) => {
+                    self.health.ok("sweep");
+                    changed_since = (began.to_offset_date_time() - OVERLAP).into();
+                    if is_full {
+                        last_full = Some(Instant::now());
+                    }
+                    tokio::time::sleep(INCREMENTAL.min(self.interval)).await;
+                }
+                Err(error) => {
+                    tracing::warn!("the sweep was not completed, and will begin again: {error:#}");
+                    self.health.failed("sweep", format!("{error:#}"));
+                    tokio::time::sleep(Duration::from_secs(5)).await;
+                }
+            }
+        }
+    }
+
+    /// A full pass; after one that imported, another one at once, for what changed behind its back.
+    async fn full(&self, began: Timestamp) -> anyhow::Result<()> {
+        loop {
+            let report = self.pass(None).await?;
+            let completed = clock::now();
+            tracing::info!(
+                "swept {} users and {} groups: {} imported, {} differed, {} missing",
+                report.n_users,
+                report.n_groups,
+                report.n_imported,
+                report.n_differing,
+                report.n_missing
+            );
+            self.note(&LastSweep { began, completed, report }).await?;
+            #[expect(clippy::cast_precision_loss, reason = "metrics are floats; seconds since 1970 fit")]
+            metrics::gauge!("projector_last_sweep_timestamp_seconds").set(completed.unix_seconds() as f64);
+            if report.n_imported == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn incremental(&self, changed_since: Timestamp) -> anyhow::Result<()> {
+        self.pass(Some(changed_since)).await.map(drop)
+    }
+
+    async fn note(&self, sweep: &LastSweep) -> anyhow::Result<()> {
+        let meta = self.nats.namespace.meta_bucket();
+        let revision = views::read::<LastSweep>(&self.nats, &meta, LAST_SWEEP_KEY).await?;
+        let revision = revision.map_or(0, |entry| entry.revision);
+        views::write(&self.nats, &meta, LAST_SWEEP_KEY, sweep, revision).await.context("noting the sweep")?;
+        Ok(())
+    }
+}
