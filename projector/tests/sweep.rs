@@ -185,12 +185,38 @@ async fn too_many_deletions_wait_for_an_operator() {
     sweeping.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_webhook_brought_is_found_in_the_event_log_once() {
+    let server = NatsServer::start().await;
+    let sweeping = Sweeping::start(&server, simulator().await).await;
+    sweeping.swept().await;
+    let url = format!("{}/_control/emit", sweeping.authentik);
+    for n in 0..130 {
+        let event = json!({"action": if n % 2 == 0 { "login" } else { "logout" }, "user_pk": 8});
+        let answer = reqwest::Client::new().post(&url).json(&event).send().await.unwrap();
+        assert!(answer.status().is_success());
+    }
+    let n_facts = async || sweeping.types_of("user/8").await.len() - 1;
+    eventually("every fact is recorded", || async { (n_facts().await == 130).then_some(()) }).await;
+    // Two more walks see them all again.
+    sweeping.swept().await;
+    sweeping.swept().await;
+    testkit::nats::inbox_is_worked_off(&sweeping.nats).await;
+    assert_eq!(n_facts().await, 130);
+    let recorded = sweeping.recorded().await;
+    assert!(matches!(recorded["user/8"][1], EventBody::UserLoggedIn(_)), "oldest first");
+    sweeping.stop().await;
+}
+
 /// An authentik that was set up anew: nobody is there.
 async fn empty_authentik() -> String {
     let bound = runtime::http::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", bound.address());
     let app = make_sync(|request| {
-        let is_list = matches!(request.uri().path(), "/api/v3/core/users/" | "/api/v3/core/groups/");
+        let is_list = matches!(
+            request.uri().path(),
+            "/api/v3/core/users/" | "/api/v3/core/groups/" | "/api/v3/events/events/"
+        );
         let (status, body) = if is_list {
             (StatusCode::OK, json!({"pagination": {"next": 0, "count": 0}, "results": []}))
         } else {

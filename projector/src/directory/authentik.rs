@@ -12,8 +12,8 @@ use reqwest::{Client, StatusCode, redirect};
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use super::wire::{Detail, GroupAnswer, PageAnswer, UserAnswer};
-use super::{Directory, DirectoryError, GroupAndMembers, Page};
+use super::wire::{Detail, EventAnswer, GroupAnswer, PageAnswer, UserAnswer};
+use super::{Directory, DirectoryError, GroupAndMembers, LoggedEvent, Page};
 use crate::Config;
 
 /// How long one question may take. authentik answers in tens of milliseconds; a group of 100,000 takes seconds.
@@ -134,6 +134,11 @@ impl Directory for AuthentikDirectory {
         let answer: PageAnswer<GroupAnswer> =
             self.page(page, "/core/groups/?ordering=name&include_users=false").await?;
         Ok(answer.into_page(GroupAndMembers::from))
+    }
+
+    async fn events(&self, page: u64) -> Result<Page<LoggedEvent>, DirectoryError> {
+        let answer: PageAnswer<EventAnswer> = self.page(page, "/events/events/?ordering=created").await?;
+        Ok(answer.into_page(LoggedEvent::from))
     }
 
     async fn group(&self, id: GroupId) -> Result<Option<GroupAndMembers>, DirectoryError> {

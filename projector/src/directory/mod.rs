@@ -38,6 +38,9 @@ pub trait Directory: Send + Sync + 'static {
     fn groups(&self, page: u64)
     -> impl Future<Output = Result<Page<GroupAndMembers>, DirectoryError>> + Send;
 
+    /// A page of authentik's event log, oldest first, counted from 1.
+    fn events(&self, page: u64) -> impl Future<Output = Result<Page<LoggedEvent>, DirectoryError>> + Send;
+
     /// The group with this key, and its direct members.
     fn group(
         &self,
@@ -54,6 +57,17 @@ pub struct Page<T> {
     pub next: Option<u64>,
     /// How many there are on all pages.
     pub n_all: u64,
+}
+
+/// An event of authentik's log, as its webhook would bring it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoggedEvent {
+    /// authentik's id of the event: the delivery id of its webhook.
+    pub id: Uuid,
+    /// When it happened.
+    pub created: Timestamp,
+    /// The body of our mapping (`authentik.event.v1`).
+    pub body: Vec<u8>,
 }
 
 /// A group and who is a direct member of it.

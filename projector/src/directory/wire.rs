@@ -6,10 +6,10 @@ use domain::key::{GroupId, UserPk};
 use domain::snapshot::{Group, User};
 use domain::timestamp::Timestamp;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::{GroupAndMembers, Page};
+use super::{GroupAndMembers, LoggedEvent, Page};
 
 #[derive(Deserialize)]
 pub(super) struct UserAnswer {
@@ -96,6 +96,38 @@ impl From<GroupAnswer> for GroupAndMembers {
     }
 }
 
+/// An event of the log. It has what our mapping sends, under other names.
+#[derive(Deserialize)]
+pub(super) struct EventAnswer {
+    pk: Uuid,
+    action: String,
+    created: Timestamp,
+    #[serde(default)]
+    client_ip: Option<String>,
+    #[serde(default)]
+    user: Value,
+    #[serde(default)]
+    context: Value,
+}
+
+impl From<EventAnswer> for LoggedEvent {
+    fn from(answer: EventAnswer) -> Self {
+        let body = json!({
+            "schema": "authentik.event.v1",
+            "event": {
+                "id": answer.pk,
+                "action": answer.action,
+                "created": answer.created,
+                "client_ip": answer.client_ip,
+                "actor": if answer.user["pk"].is_null() { json!({"pk": null}) } else { answer.user },
+                "model": answer.context.get("model"),
+                "context": answer.context,
+            },
+        });
+        Self { id: answer.pk, created: answer.created, body: body.to_string().into_bytes() }
+    }
+}
+
 #[derive(Deserialize)]
 pub(super) struct PageAnswer<T> {
     pagination: Pagination,
@@ -158,6 +190,35 @@ mod tests {
         let page: PageAnswer<UserAnswer> = serde_json::from_value(recording["body"].clone()).unwrap();
         let user = page.results.into_iter().next().unwrap().into_user(&BTreeSet::new());
         assert_eq!((user.groups.len(), user.group_names.len()), (1, 0));
+    }
+
+    #[test]
+    fn an_event_of_the_log_means_what_its_webhook_means() {
+        use domain::event::Channel;
+        use domain::hint::{Reading, read};
+        let recording = testkit::recordings::json("rest/events_newest.json");
+        let page: PageAnswer<EventAnswer> = serde_json::from_value(recording["body"].clone()).unwrap();
+        let meaning = |id: Uuid, body: &[u8]| match read(id.into(), Channel::Webhook, body).unwrap() {
+            Reading::Look(hint) => *hint,
+            Reading::Nothing(reason) => panic!("{reason:?}"),
+        };
+        let mut n_compared = 0;
+        for event in page.into_page(LoggedEvent::from).items {
+            for name in
+                ["user_created_enrollment", "login_after_enrollment", "user_write_enrollment", "logout"]
+            {
+                let webhook = testkit::recordings::webhook(name);
+                if webhook.header("webhook-id") == Some(&event.id.to_string()) {
+                    assert_eq!(
+                        meaning(event.id, &event.body),
+                        meaning(event.id, webhook.body.as_bytes()),
+                        "{name}"
+                    );
+                    n_compared += 1;
+                }
+            }
+        }
+        assert_eq!(n_compared, 4);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! authentik is silent about directory syncs, about users who delete themselves through the API, and about what it
 //! gave up to deliver. The first start on an authentik that has users already is the same walk.
 
+mod event_log;
 mod pass;
 
 use std::sync::Arc;
@@ -108,6 +109,7 @@ impl<D: Directory> Sweeper<D> {
 
     /// A full pass; after one that imported, another one at once, for what changed behind its back.
     async fn full(&self, began: Timestamp) -> anyhow::Result<()> {
+        self.walk_event_log().await.context("authentik's event log")?;
         loop {
             let report = self.pass(None).await?;
             let completed = clock::now();
@@ -129,6 +131,7 @@ impl<D: Directory> Sweeper<D> {
     }
 
     async fn incremental(&self, changed_since: Timestamp) -> anyhow::Result<()> {
+        self.walk_event_log().await.context("authentik's event log")?;
         self.pass(Some(changed_since)).await.map(drop)
     }
 

@@ -1,6 +1,7 @@
-//! Hints of our own, put into the inbox beside authentik's webhooks.
+//! Hints of our own and what was pulled, put into the inbox beside authentik's webhooks.
 
 use async_nats::HeaderMap;
+use bytes::Bytes;
 use domain::event::Channel;
 use domain::hint::OwnHint;
 use domain::key::DeliveryId;
@@ -18,17 +19,23 @@ pub async fn put_hint(
     channel: Channel,
     hint: &OwnHint,
 ) -> Result<Stored, PublishError> {
-    let mut headers = HeaderMap::new();
-    headers.insert("Content-Type", "application/json");
-    headers.insert(CHANNEL, channel.as_str());
-    let payload = serde_json::to_vec(hint).map_err(|error| PublishError::Refused {
+    let body = serde_json::to_vec(hint).map_err(|error| PublishError::Refused {
         code: 0,
         description: format!("the hint is no JSON: {error}"),
     })?;
+    put_delivery(nats, id, channel, body.into()).await
+}
+
+/// Stores a delivery that did not come by webhook. A conflict means that one of this id was stored before.
+pub async fn put_delivery(
+    nats: &Nats,
+    id: &DeliveryId,
+    channel: Channel,
+    payload: Bytes,
+) -> Result<Stored, PublishError> {
+    let mut headers = HeaderMap::new();
+    headers.insert("Content-Type", "application/json");
+    headers.insert(CHANNEL, channel.as_str());
     let expected = Some(Expected { last_sequence: 0, filter: None });
-    publish(
-        nats,
-        Outgoing { subject: nats.namespace.inbox_subject(id), headers, payload: payload.into(), expected },
-    )
-    .await
+    publish(nats, Outgoing { subject: nats.namespace.inbox_subject(id), headers, payload, expected }).await
 }
