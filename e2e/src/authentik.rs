@@ -17,6 +17,22 @@ impl Authentik {
         Self { client: Client::new(), url, token }
     }
 
+    /// Asks, and asks again while authentik is away. Whether what was cut off took effect is not known.
+    pub async fn insist(&self, method: Method, path: &str, body: &Value) -> Value {
+        testkit::eventually(&format!("authentik answers {method} {path}"), || async {
+            let request = self.client.request(method.clone(), format!("{}{path}", self.url));
+            let answer = request.bearer_auth(&self.token).json(body).send().await.ok()?;
+            // What is gone or was done before needs no doing.
+            answer.json().await.ok().or(Some(Value::Null))
+        })
+        .await
+    }
+
+    /// What authentik has now: users, groups and deliveries.
+    pub async fn state(&self) -> Value {
+        self.ask(Method::GET, "/_control/state", None).await
+    }
+
     async fn ask(&self, method: Method, path: &str, body: Option<Value>) -> Value {
         let url = format!("{}{path}", self.url);
         let mut request = self.client.request(method.clone(), &url).bearer_auth(&self.token);
@@ -101,7 +117,7 @@ impl Authentik {
 
     /// How many webhooks are not delivered yet.
     pub async fn n_pending(&self) -> u64 {
-        let state = self.ask(Method::GET, "/_control/state", None).await;
+        let state = self.state().await;
         state["deliveries"]["pending"].as_u64().expect("a number of deliveries")
     }
 }

@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up must fail, and say why")]
 
 pub mod authentik;
+pub mod chaos;
 pub mod feed;
 pub mod process;
 pub mod system;

@@ -96,6 +96,21 @@ impl System {
         }
     }
 
+    /// Kills one process (SIGKILL), whichever `which` comes to, and starts it again. Returns its name.
+    pub async fn crash(&mut self, which: usize) -> &'static str {
+        let n_workers = self.ingresses.len() + self.projectors.len();
+        match which % (n_workers + 3) {
+            0 => self.nats.restart().await,
+            1 => self.simulator.restart().await,
+            2 => self.api.restart().await,
+            n => {
+                let mut workers = self.ingresses.iter_mut().chain(&mut self.projectors);
+                workers.nth(n - 3).expect("so many workers there are").restart().await;
+            }
+        }
+        ["nats-server", "simulator", "api"].get(which % (n_workers + 3)).copied().unwrap_or("a worker")
+    }
+
     /// Kills every process, nats-server and authentik included, and starts all again.
     pub async fn restart_everything(&mut self) {
         for process in self.ingresses.iter_mut().chain(&mut self.projectors) {
@@ -157,6 +172,7 @@ fn projector(port: u16, nats: &NatsServer, authentik_url: &str) -> Environment {
         ("PROJECTOR_LISTEN", format!("127.0.0.1:{port}")),
         ("AUTHENTIK_URL", authentik_url.to_owned()),
         ("AUTHENTIK_TOKEN", READER_TOKEN.to_owned()),
+        ("SWEEP_INTERVAL", "2".to_owned()),
     ]
 }
 

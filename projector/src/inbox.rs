@@ -24,10 +24,10 @@ use crate::record::HandleError;
 const CONSUMER: &str = "projector";
 
 /// A delivery that a dead worker held comes back after this time.
-const ACK_WAIT: Duration = Duration::from_secs(30);
+const ACK_WAIT: Duration = Duration::from_secs(15);
 
 /// How often a worker says that it is still at it.
-const PROGRESS: Duration = Duration::from_secs(10);
+const PROGRESS: Duration = Duration::from_secs(5);
 
 /// How long a shutdown waits for the hints in hand.
 const GRACE: Duration = Duration::from_secs(9);
