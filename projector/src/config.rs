@@ -8,7 +8,11 @@ use crate::record::Envelope;
 
 /// Records what happens in authentik as events, and folds projections from them.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "projector", version)]
+#[command(
+    name = "projector",
+    version,
+    after_help = "For operators: projector [--json] status | catch-up | verify | dead-letters. `projector help` tells more."
+)]
 pub struct Config {
     /// NATS.
     #[command(flatten)]

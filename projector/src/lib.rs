@@ -9,6 +9,7 @@ mod inbox;
 mod lanes;
 mod lease;
 mod members;
+mod operate;
 mod projections;
 mod record;
 pub mod sweep;
@@ -29,6 +30,7 @@ use tokio::task::JoinSet;
 pub use config::Config;
 pub use directory::{AuthentikDirectory, Directory, DirectoryError};
 pub use guard::allow_deletions;
+pub use operate::Operate;
 
 use crate::guard::Guard;
 use crate::handle::Handler;
