@@ -148,11 +148,12 @@ impl<D: Directory> Sweeper<D> {
             present.map(|(_, view)| view.uuid).filter(|id| !met_groups.contains(id)).collect()
         });
         walk.report.n_missing = (users.len() + groups.len()) as u64;
-        for pk in users {
-            self.recorder.record_user(pk, walk.hint(Entity::User(pk)), clock::now()).await.map_err(reason)?;
-        }
         for id in groups {
             self.recorder.record_group(id, walk.hint(Entity::Group(id))).await.map_err(reason)?;
+        }
+        // Last, for the brake may end the pass here: everything else is done by then.
+        for pk in users {
+            self.recorder.record_user(pk, walk.hint(Entity::User(pk)), clock::now()).await.map_err(reason)?;
         }
         Ok(())
     }
