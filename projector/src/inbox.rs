@@ -21,7 +21,7 @@ use crate::lanes::Lanes;
 use crate::record::HandleError;
 
 /// Name of the durable consumer that all projectors share.
-const CONSUMER: &str = "projector";
+pub(crate) const CONSUMER: &str = "projector";
 
 /// A delivery that a dead worker held comes back after this time.
 const ACK_WAIT: Duration = Duration::from_secs(30);

@@ -1,5 +1,6 @@
 //! The projector: from hints in the inbox to events, and from events to projections.
 
+mod cli;
 mod config;
 pub mod dead_letters;
 pub mod directory;
@@ -8,8 +9,9 @@ mod inbox;
 mod lanes;
 mod lease;
 mod members;
-mod projections;
+pub mod projections;
 mod record;
+pub mod status;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,19 +26,21 @@ use runtime::{CancellationToken, http, program, provision};
 use store::log::EventLog;
 use tokio::task::JoinSet;
 
+pub use cli::{Cli, Command, cli};
 pub use config::Config;
 pub use directory::{AuthentikDirectory, Directory, DirectoryError};
 
 use crate::handle::Handler;
 use crate::members::Members;
+use crate::projections::{Projections, Runner};
 use crate::record::Recorder;
 
 /// Runs until shutdown: provisions, takes hints from the inbox, folds projections, serves health and metrics.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let directory = AuthentikDirectory::new(&config)?;
     let health = Health::waiting_for(&["nats", "streams", "authentik", "members"]);
     let bound = http::bind(&config.listen).await.context("PROJECTOR_LISTEN")?;
     tracing::info!("serving health and metrics on http://{}", bound.address());
-    let directory = AuthentikDirectory::new(&config).context("AUTHENTIK_URL")?;
     let mut tasks = JoinSet::new();
     tasks.spawn(bound.serve(http::operations(&health), shutdown.clone()));
     let started =
@@ -68,11 +72,12 @@ async fn start(
         shutdown.clone(),
     ));
     tasks.spawn(watch_directory(directory.clone(), health.clone(), shutdown.clone()));
-    let recorder = Recorder::new(directory, log.clone(), config.envelope());
+    let recorder = Recorder::new(directory, log.clone(), config.envelope()?);
     let handler = Handler::new(recorder, nats.clone(), members, health.clone(), config.settle);
     let inbox = inbox::Inbox { nats: nats.clone(), concurrency: config.concurrency };
     tasks.spawn(inbox.work(Arc::new(handler), shutdown.clone()));
-    let projections = projections::Runner { nats, log, replicas: config.nats_replicas };
+    let projections = Projections { nats, log, replicas: config.nats_replicas };
+    let projections = Runner { projections, grace: config.grace };
     tasks.spawn(projections.clone().run::<Users>(shutdown.clone()));
     tasks.spawn(projections.clone().run::<Groups>(shutdown.clone()));
     tasks.spawn(projections.run::<Activity>(shutdown.clone()));

@@ -1,6 +1,6 @@
 use std::process::ExitCode;
 
-use projector::Config;
+use projector::Cli;
 
 // JSON and allocation are what replay is bound by.
 #[global_allocator]
@@ -8,5 +8,5 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let secrets = ["NATS_PASSWORD", "AUTHENTIK_TOKEN"];
-    runtime::program::main(&secrets, |config: &Config| &config.telemetry, projector::run)
+    runtime::program::main(&secrets, |cli: &Cli| &cli.config.telemetry, projector::cli)
 }
