@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::Parser;
 use runtime::config::{NatsConfig, Secret, TelemetryConfig};
 
@@ -8,11 +9,7 @@ use crate::record::Envelope;
 
 /// Records what happens in authentik as events, and folds projections from them.
 #[derive(Clone, Debug, Parser)]
-#[command(
-    name = "projector",
-    version,
-    after_help = "For operators: projector [--json] status | catch-up | verify | dead-letters. `projector help` tells more."
-)]
+#[command(name = "projector", version)]
 pub struct Config {
     /// NATS.
     #[command(flatten)]
@@ -26,12 +23,12 @@ pub struct Config {
     /// Where health and metrics are served: `host:port`, or a port alone for all interfaces.
     #[arg(long = "projector-listen", env = "PROJECTOR_LISTEN", default_value = "8081")]
     pub listen: String,
-    /// authentik, as this process reaches it.
+    /// authentik, as this process reaches it. `run` needs it.
     #[arg(long, env = "AUTHENTIK_URL", value_parser = http_url)]
-    pub authentik_url: String,
-    /// Token of the read-only service account (intent: API).
+    pub authentik_url: Option<String>,
+    /// Token of the read-only service account (intent: API). `run` needs it.
     #[arg(long, env = "AUTHENTIK_TOKEN", hide_env_values = true)]
-    pub authentik_token: Secret,
+    pub authentik_token: Option<Secret>,
     /// authentik, as events name it in `source`. Defaults to `AUTHENTIK_URL`.
     #[arg(long, env = "EVENT_SOURCE", value_parser = http_url)]
     pub event_source: Option<String>,
@@ -52,14 +49,24 @@ pub struct Config {
     /// so many seconds.
     #[arg(long = "settle", env = "SETTLE", default_value = "0", value_parser = seconds)]
     pub settle: Duration,
+    /// How many seconds the bucket of a projection is kept after readers were pointed to a rebuilt one.
+    #[arg(long = "rebuild-grace", env = "REBUILD_GRACE", default_value = "60", value_parser = seconds)]
+    pub grace: Duration,
 }
 
 impl Config {
-    pub(crate) fn envelope(&self) -> Envelope {
-        Envelope {
-            source: self.event_source.clone().unwrap_or_else(|| self.authentik_url.clone()),
-            schema_base: self.public_url.clone(),
-        }
+    /// Where authentik is, and the token for it; an error names the variable that is missing.
+    pub(crate) fn authentik(&self) -> anyhow::Result<(&str, &Secret)> {
+        let url = self.authentik_url.as_deref().context("AUTHENTIK_URL (--authentik-url) is not set")?;
+        let token =
+            self.authentik_token.as_ref().context("AUTHENTIK_TOKEN (--authentik-token) is not set")?;
+        Ok((url, token))
+    }
+
+    pub(crate) fn envelope(&self) -> anyhow::Result<Envelope> {
+        let (url, _) = self.authentik()?;
+        let source = self.event_source.clone().unwrap_or_else(|| url.to_owned());
+        Ok(Envelope { source, schema_base: self.public_url.clone() })
     }
 
     /// The attributes that may be recorded.

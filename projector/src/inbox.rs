@@ -207,8 +207,8 @@ impl<D: Directory> Worker<D> {
 }
 
 impl<D: Directory> Work<D> {
-    async fn finish(self) {
-        let _turn = self.place.turn().await;
+    async fn finish(mut self) {
+        self.place.turn().await;
         let _permit = self.worker.at_once.acquire().await;
         let handling = self.worker.handler.handle(self.hint, &self.delivery);
         let mut handling = std::pin::pin!(handling);
@@ -220,6 +220,7 @@ impl<D: Directory> Work<D> {
             }
         };
         self.worker.settle(&self.delivery, &self.message, result).await;
+        drop(self.place);
     }
 }
 

@@ -1,12 +1,10 @@
-//! One at a time for each key, in the order of asking; any number of keys at once.
+//! One at a time for each key, in the order of queueing; any number of keys at once.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::OwnedMutexGuard;
-
-type Lane = Arc<tokio::sync::Mutex<()>>;
+use tokio::sync::oneshot;
 
 /// The lanes that are in use.
 #[derive(Debug)]
@@ -14,16 +12,26 @@ pub(crate) struct Lanes<K> {
     lanes: Arc<Mutex<HashMap<K, Lane>>>,
 }
 
+#[derive(Debug, Default)]
+struct Lane {
+    n_places: usize,
+    /// Ends with the place that is last in the lane.
+    last: Option<oneshot::Receiver<()>>,
+}
+
 impl<K: Hash + Eq + Clone> Lanes<K> {
     pub(crate) fn new() -> Self {
         Self { lanes: Arc::default() }
     }
 
-    /// A place in the lane of `key`. Places are served in the order in which this is called.
+    /// A place in the lane of `key`, behind those that were taken before.
     pub(crate) fn queue(&self, key: &K) -> Place<K> {
+        let (done, end) = oneshot::channel();
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        let lane = Arc::clone(lanes.entry(key.clone()).or_default());
-        Place { lanes: Arc::clone(&self.lanes), key: key.clone(), lane }
+        let lane = lanes.entry(key.clone()).or_default();
+        lane.n_places += 1;
+        let before = lane.last.replace(end);
+        Place { lanes: Arc::clone(&self.lanes), key: key.clone(), before, _done: done }
     }
 
     #[cfg(test)]
@@ -32,17 +40,21 @@ impl<K: Hash + Eq + Clone> Lanes<K> {
     }
 }
 
-/// A place in a lane.
+/// A place in a lane; the next one's turn comes when it is dropped.
 pub(crate) struct Place<K: Hash + Eq> {
     lanes: Arc<Mutex<HashMap<K, Lane>>>,
     key: K,
-    lane: Lane,
+    before: Option<oneshot::Receiver<()>>,
+    _done: oneshot::Sender<()>,
 }
 
 impl<K: Hash + Eq> Place<K> {
-    /// Waits for its turn, which lasts until the guard is dropped.
-    pub(crate) async fn turn(&self) -> OwnedMutexGuard<()> {
-        Arc::clone(&self.lane).lock_owned().await
+    /// Waits for its turn, which lasts until the place is dropped.
+    pub(crate) async fn turn(&mut self) {
+        if let Some(before) = self.before.take() {
+            // Nothing is ever sent: it ends when the place before is dropped.
+            let _ = before.await;
+        }
     }
 }
 
@@ -50,9 +62,11 @@ impl<K: Hash + Eq> Place<K> {
 impl<K: Hash + Eq> Drop for Place<K> {
     fn drop(&mut self) {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        // One count is the map's, one is ours.
-        if Arc::strong_count(&self.lane) <= 2 {
-            lanes.remove(&self.key);
+        if let Some(lane) = lanes.get_mut(&self.key) {
+            lane.n_places -= 1;
+            if lane.n_places == 0 {
+                lanes.remove(&self.key);
+            }
         }
     }
 }
@@ -62,18 +76,23 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_lane_serves_one_at_a_time_and_goes_away_with_the_last() {
+    async fn a_lane_serves_in_the_order_of_queueing_and_goes_away_with_the_last() {
         let lanes = Lanes::new();
-        let (first, second, other) = (lanes.queue(&1), lanes.queue(&1), lanes.queue(&2));
-        let turn = first.turn().await;
-        let _other_turn = other.turn().await;
-        let mut waiting = Box::pin(second.turn());
-        assert!(futures_util::poll!(&mut waiting).is_pending());
-        drop(turn);
+        let (mut first, mut second, mut third) = (lanes.queue(&1), lanes.queue(&1), lanes.queue(&1));
+        let mut other = lanes.queue(&2);
+        // Who asks first is not who is first.
+        let mut third_waits = Box::pin(third.turn());
+        assert!(futures_util::poll!(&mut third_waits).is_pending());
+        let mut second_waits = Box::pin(second.turn());
+        assert!(futures_util::poll!(&mut second_waits).is_pending());
+        first.turn().await;
+        other.turn().await;
         drop(first);
-        let turn = waiting.await;
-        drop(turn);
+        assert!(futures_util::poll!(&mut third_waits).is_pending());
+        second_waits.await;
         drop(second);
+        third_waits.await;
+        drop(third);
         assert_eq!(lanes.len(), 1);
     }
 }

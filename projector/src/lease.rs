@@ -34,35 +34,96 @@ pub(crate) struct Held {
     revision: u64,
 }
 
+/// How a look at a lease ended.
+enum Look {
+    /// It is ours, at this revision.
+    Taken(u64),
+    /// Somebody holds it; whether they live is not known yet.
+    Held,
+    /// Somebody holds it, and renewed it since the last look.
+    Renewed(String),
+}
+
+/// Who wants a lease, and what they saw of it.
+struct Applicant<'a> {
+    nats: &'a Nats,
+    name: &'a str,
+    holder: String,
+    seen: Option<(u64, Instant)>,
+}
+
 /// Waits until the lease is ours; nothing where the shutdown comes first.
 pub(crate) async fn acquire(nats: &Nats, name: &str, shutdown: &CancellationToken) -> Option<Held> {
-    let holder = runtime::clock::new_id().simple().to_string();
-    let key = format!("lease.{name}");
-    let bucket = nats.namespace.meta_bucket();
-    let mut seen: Option<(u64, Instant)> = None;
-    let mut looks = tokio::time::interval(RENEWAL);
-    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut applicant = Applicant::new(nats, name);
+    let mut looks = looks();
     loop {
         shutdown.run_until_cancelled(looks.tick()).await?;
-        let entry = match views::read::<Lease>(nats, &bucket, &key).await {
-            Ok(entry) => entry,
-            Err(error) => {
-                tracing::debug!("cannot read the lease of {name} now: {error:#}");
-                continue;
-            }
-        };
-        let revision = entry.as_ref().map_or(0, |entry| entry.revision);
-        let is_free = entry.is_none_or(|entry| entry.value.holder.is_none());
-        let has_expired = seen.is_some_and(|(known, since)| known == revision && since.elapsed() >= EXPIRY);
-        if !is_free && !has_expired {
-            if seen.is_none_or(|(known, _)| known != revision) {
-                seen = Some((revision, Instant::now()));
-            }
-            continue;
+        match applicant.look().await {
+            Ok(Look::Taken(revision)) => return Some(applicant.holding(revision)),
+            Ok(Look::Held | Look::Renewed(_)) => {}
+            Err(error) => tracing::debug!("cannot read the lease of {name} now: {error:#}"),
         }
-        let lease = Lease { holder: Some(holder.clone()) };
-        if let Ok(stored) = views::write(nats, &bucket, &key, &lease, revision).await {
-            return Some(Held { nats: nats.clone(), key, holder, revision: stored.sequence });
+    }
+}
+
+/// Takes the lease, or says who holds it. Waits no longer than it takes to tell a holder from one that died.
+pub(crate) async fn try_acquire(nats: &Nats, name: &str) -> anyhow::Result<Result<Held, String>> {
+    let mut applicant = Applicant::new(nats, name);
+    let mut looks = looks();
+    loop {
+        looks.tick().await;
+        match applicant.look().await? {
+            Look::Taken(revision) => return Ok(Ok(applicant.holding(revision))),
+            Look::Renewed(holder) => return Ok(Err(holder)),
+            Look::Held => {}
+        }
+    }
+}
+
+fn looks() -> tokio::time::Interval {
+    let mut looks = tokio::time::interval(RENEWAL);
+    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    looks
+}
+
+impl<'a> Applicant<'a> {
+    fn new(nats: &'a Nats, name: &'a str) -> Self {
+        // In a container this is its id.
+        let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+        let id = runtime::clock::new_id().simple();
+        let holder = format!("process {} on {} ({id})", std::process::id(), host.trim());
+        Self { nats, name, holder, seen: None }
+    }
+
+    fn key(&self) -> String {
+        format!("lease.{}", self.name)
+    }
+
+    fn holding(self, revision: u64) -> Held {
+        Held { nats: self.nats.clone(), key: self.key(), holder: self.holder, revision }
+    }
+
+    async fn look(&mut self) -> anyhow::Result<Look> {
+        let key = self.key();
+        let bucket = self.nats.namespace.meta_bucket();
+        let entry = views::read::<Lease>(self.nats, &bucket, &key).await?;
+        let revision = entry.as_ref().map_or(0, |entry| entry.revision);
+        let holder = entry.and_then(|entry| entry.value.holder);
+        if let Some(holder) = holder {
+            match self.seen {
+                Some((known, since)) if known == revision && since.elapsed() >= EXPIRY => {}
+                Some((known, _)) if known == revision => return Ok(Look::Held),
+                before => {
+                    self.seen = Some((revision, Instant::now()));
+                    return Ok(if before.is_some() { Look::Renewed(holder) } else { Look::Held });
+                }
+            }
+        }
+        let lease = Lease { holder: Some(self.holder.clone()) };
+        match views::write(self.nats, &bucket, &key, &lease, revision).await {
+            Ok(stored) => Ok(Look::Taken(stored.sequence)),
+            // Whoever was faster shows at the next look.
+            Err(_) => Ok(Look::Held),
         }
     }
 }
@@ -87,9 +148,20 @@ impl Held {
 
     /// Gives the lease back, so that who stands by need not wait for its expiry.
     pub(crate) async fn give_back(mut self) {
-        if let Err(error) = self.write(None).await {
-            tracing::debug!("cannot give back {}: {error}", self.key);
+        if let Err(error) = self.release().await {
+            tracing::debug!("cannot give back {}: {error:#}", self.key);
         }
+    }
+
+    async fn release(&mut self) -> anyhow::Result<()> {
+        // A renewal that was cut off may be stored all the same.
+        let bucket = self.nats.namespace.meta_bucket();
+        let entry = views::read::<Lease>(&self.nats, &bucket, &self.key).await?;
+        if let Some(entry) = entry.filter(|entry| entry.value.holder.as_ref() == Some(&self.holder)) {
+            self.revision = entry.revision;
+            self.write(None).await?;
+        }
+        Ok(())
     }
 
     async fn write(&mut self, holder: Option<String>) -> Result<(), PublishError> {

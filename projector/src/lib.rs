@@ -1,5 +1,6 @@
 //! The projector: from hints in the inbox to events, and from events to projections.
 
+mod cli;
 mod config;
 pub mod dead_letters;
 pub mod directory;
@@ -9,9 +10,9 @@ mod inbox;
 mod lanes;
 mod lease;
 mod members;
-mod operate;
-mod projections;
+pub mod projections;
 mod record;
+pub mod status;
 pub mod sweep;
 
 use std::sync::Arc;
@@ -27,23 +28,24 @@ use runtime::{CancellationToken, http, program, provision};
 use store::log::EventLog;
 use tokio::task::JoinSet;
 
+pub use cli::{Cli, Command, cli};
 pub use config::Config;
 pub use directory::{AuthentikDirectory, Directory, DirectoryError};
 pub use guard::allow_deletions;
-pub use operate::Operate;
 
 use crate::guard::Guard;
 use crate::handle::Handler;
 use crate::members::Members;
+use crate::projections::{Projections, Runner};
 use crate::record::Recorder;
 use crate::sweep::Sweeper;
 
 /// Runs until shutdown: provisions, takes hints from the inbox, folds projections, serves health and metrics.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let directory = AuthentikDirectory::new(&config)?;
     let health = Health::waiting_for(&["nats", "streams", "authentik", "members"]);
     let bound = http::bind(&config.listen).await.context("PROJECTOR_LISTEN")?;
     tracing::info!("serving health and metrics on http://{}", bound.address());
-    let directory = AuthentikDirectory::new(&config).context("AUTHENTIK_URL")?;
     let mut tasks = JoinSet::new();
     tasks.spawn(bound.serve(http::operations(&health), shutdown.clone()));
     let started =
@@ -76,7 +78,7 @@ async fn start(
     ));
     tasks.spawn(watch_directory(directory.clone(), health.clone(), shutdown.clone()));
     let guard = Guard::new(nats.clone(), log.clone(), members.clone(), health.clone());
-    let recorder = Arc::new(Recorder::new(directory, log.clone(), guard.clone(), config.envelope()));
+    let recorder = Arc::new(Recorder::new(directory, log.clone(), guard.clone(), config.envelope()?));
     if !config.sweep_interval.is_zero() {
         let (recorder, nats, health) = (Arc::clone(&recorder), nats.clone(), health.clone());
         let sweeper = Sweeper { recorder, nats, guard, health, interval: config.sweep_interval };
@@ -85,7 +87,8 @@ async fn start(
     let handler = Handler::new(recorder, nats.clone(), members, health.clone(), config.settle);
     let inbox = inbox::Inbox { nats: nats.clone(), concurrency: config.concurrency };
     tasks.spawn(inbox.work(Arc::new(handler), shutdown.clone()));
-    let projections = projections::Runner { nats, log, replicas: config.nats_replicas };
+    let projections = Projections { nats, log, replicas: config.nats_replicas };
+    let projections = Runner { projections, grace: config.grace };
     tasks.spawn(projections.clone().run::<Users>(shutdown.clone()));
     tasks.spawn(projections.clone().run::<Groups>(shutdown.clone()));
     tasks.spawn(projections.run::<Activity>(shutdown.clone()));

@@ -90,8 +90,12 @@ impl Projector {
         .await;
     }
 
+    /// Empty until it listens.
     async fn readiness(&self) -> String {
-        reqwest::get(format!("{}/readyz", self.health_url)).await.unwrap().text().await.unwrap()
+        match reqwest::get(format!("{}/readyz", self.health_url)).await {
+            Ok(answer) => answer.text().await.unwrap(),
+            Err(_) => String::new(),
+        }
     }
 
     async fn stop(self) -> NatsServer {

@@ -68,8 +68,12 @@ impl Sweeping {
         reqwest::get(format!("{}/_control/state", self.authentik)).await.unwrap().json().await.unwrap()
     }
 
+    /// Empty until it listens.
     async fn readiness(&self) -> String {
-        reqwest::get(format!("{}/readyz", self.health_url)).await.unwrap().text().await.unwrap()
+        match reqwest::get(format!("{}/readyz", self.health_url)).await {
+            Ok(answer) => answer.text().await.unwrap(),
+            Err(_) => String::new(),
+        }
     }
 
     /// Everything that was recorded, by subject.

@@ -30,7 +30,8 @@ pub struct AuthentikDirectory {
 impl AuthentikDirectory {
     /// For the authentik and the token of the configuration. Asks nothing yet.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
-        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", config.authentik_token.expose()))
+        let (url, token) = config.authentik()?;
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
             .context("AUTHENTIK_TOKEN has characters that no token has")?;
         bearer.set_sensitive(true);
         let headers = HeaderMap::from_iter([
@@ -47,11 +48,7 @@ impl AuthentikDirectory {
             .redirect(redirect::Policy::none())
             .build()
             .context("making an HTTP client")?;
-        Ok(Self {
-            client,
-            base: format!("{}/api/v3", config.authentik_url),
-            attributes: config.user_attributes(),
-        })
+        Ok(Self { client, base: format!("{url}/api/v3"), attributes: config.user_attributes() })
     }
 
     /// A page. One past the end, where rows went away meanwhile, is an empty one.

@@ -134,7 +134,9 @@ fn note(health: &Health, event: &Event) {
             tracing::info!("connected to NATS");
             health.ok("nats");
         }
-        Event::Disconnected | Event::Closed => {
+        // We ended it ourselves.
+        Event::Closed => tracing::debug!("closed the connection to NATS"),
+        Event::Disconnected => {
             tracing::warn!("lost the connection to NATS; trying again");
             health.failed("nats", "not connected: is nats-server running at NATS_URL?");
         }

@@ -7,6 +7,7 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
+use bytes::Bytes;
 use domain::view::{CHECKPOINT_KEY, Checkpoint, Projection};
 use futures_util::StreamExt;
 use runtime::nats::Nats;
@@ -128,7 +129,7 @@ fn outgoing<T: Serialize>(
 fn deletion(bucket: &str, key: &str) -> Outgoing {
     let mut headers = HeaderMap::new();
     headers.insert("KV-Operation", "DEL");
-    Outgoing { subject: format!("$KV.{bucket}.{key}"), headers, payload: bytes::Bytes::new(), expected: None }
+    Outgoing { subject: format!("$KV.{bucket}.{key}"), headers, payload: Bytes::new(), expected: None }
 }
 
 /// What a bucket holds.
@@ -140,18 +141,54 @@ pub struct Loaded<P: Projection> {
     pub checkpoint: Option<Entry<Checkpoint>>,
 }
 
+/// What a bucket holds, byte for byte.
+#[derive(Debug)]
+pub struct Contents {
+    /// The stored values by key, without the checkpoint.
+    pub values: BTreeMap<String, Bytes>,
+    /// Up to where they are folded; nothing in a bucket that was never written.
+    pub checkpoint: Option<Entry<Checkpoint>>,
+}
+
 /// Reads a whole bucket.
 ///
 /// What is written meanwhile may be in it or not: a view can be ahead of the checkpoint, never behind it,
 /// and folding skips what a view took in already.
 pub async fn load<P: Projection>(nats: &Nats, bucket: &str) -> anyhow::Result<Loaded<P>> {
+    let mut views = BTreeMap::new();
+    let checkpoint = scan(nats, bucket, |key, value| {
+        let view = serde_json::from_slice(&value)
+            .with_context(|| format!("view {key} in {bucket} is not of this version: rebuild {}", P::NAME))?;
+        views.insert(key.to_owned(), view);
+        Ok(())
+    })
+    .await?;
+    Ok(Loaded { views, checkpoint })
+}
+
+/// Reads a whole bucket without looking into the values; see [`load`] for what is written meanwhile.
+pub async fn load_bytes(nats: &Nats, bucket: &str) -> anyhow::Result<Contents> {
+    let mut values = BTreeMap::new();
+    let checkpoint = scan(nats, bucket, |key, value| {
+        values.insert(key.to_owned(), value);
+        Ok(())
+    })
+    .await?;
+    Ok(Contents { values, checkpoint })
+}
+
+/// Gives each view's key and value to `take`. Returns the checkpoint as it was before.
+async fn scan(
+    nats: &Nats,
+    bucket: &str,
+    mut take: impl FnMut(&str, Bytes) -> anyhow::Result<()>,
+) -> anyhow::Result<Option<Entry<Checkpoint>>> {
     let stream = nats.jetstream.get_stream(format!("KV_{bucket}")).await;
     let stream = stream.with_context(|| format!("opening bucket {bucket}"))?;
     let checkpoint = read(nats, bucket, CHECKPOINT_KEY).await?;
-    let mut views = BTreeMap::new();
     let mut n_pending = stream.cached_info().state.messages;
     if n_pending == 0 {
-        return Ok(Loaded { views, checkpoint });
+        return Ok(checkpoint);
     }
     let config = OrderedConfig {
         deliver_policy: DeliverPolicy::LastPerSubject,
@@ -161,21 +198,17 @@ pub async fn load<P: Projection>(nats: &Nats, bucket: &str) -> anyhow::Result<Lo
     let consumer =
         stream.create_consumer(config).await.with_context(|| format!("reading bucket {bucket}"))?;
     let mut messages = consumer.messages().await.with_context(|| format!("reading bucket {bucket}"))?;
+    let prefix = format!("$KV.{bucket}.");
     while n_pending > 0 {
         let message = messages.next().await.context("the bucket ended early")?.context("reading a bucket")?;
         n_pending =
             message.info().map_err(|error| anyhow::anyhow!("a message without its place: {error}"))?.pending;
-        let prefix = format!("$KV.{bucket}.");
         let key = message.subject.strip_prefix(prefix.as_str()).context("a key of another bucket")?;
         let is_deletion =
             message.headers.as_ref().is_some_and(|headers| headers.get("KV-Operation").is_some());
-        if key == CHECKPOINT_KEY || is_deletion {
-            continue;
+        if key != CHECKPOINT_KEY && !is_deletion {
+            take(key, message.payload.clone())?;
         }
-        let view = serde_json::from_slice(&message.payload);
-        let view = view
-            .with_context(|| format!("view {key} in {bucket} is not of this version: rebuild {}", P::NAME))?;
-        views.insert(key.to_owned(), view);
     }
-    Ok(Loaded { views, checkpoint })
+    Ok(checkpoint)
 }

@@ -1,0 +1,217 @@
+//! Deliveries that no retry can mend, kept for a person: list, show, replay, drop.
+
+mod set_aside;
+
+use std::collections::BTreeMap;
+
+use anyhow::Context;
+use async_nats::HeaderMap;
+use async_nats::jetstream::consumer::pull::OrderedConfig;
+use async_nats::jetstream::message::StreamMessage;
+use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
+use bytes::Bytes;
+use domain::key::DeliveryId;
+use domain::timestamp::Timestamp;
+use futures_util::StreamExt;
+use runtime::nats::Nats;
+use serde::Serialize;
+use store::publish::{Expected, Outgoing, PublishError, publish, retry_delay};
+
+pub(crate) use set_aside::set_aside;
+
+/// What the headers that we add begin with.
+const OWN_HEADERS: &str = "Dead-Letter-";
+const REASON: &str = "Dead-Letter-Reason";
+const ATTEMPTS: &str = "Dead-Letter-Attempts";
+const FIRST_FAILURE: &str = "Dead-Letter-First-Failure";
+const LAST_FAILURE: &str = "Dead-Letter-Last-Failure";
+
+/// What the server's headers begin with: conditions and places of another publish.
+const SERVER_HEADERS: &str = "Nats-";
+
+/// Header of a replay: the delivery that it repeats.
+pub const REPLAY_OF: &str = "Replay-Of";
+
+/// How often a replay that meets another one is tried at once.
+const MAX_IN_FLIGHT: u32 = 10;
+
+/// Why nothing could be done with a dead letter.
+#[derive(Debug, thiserror::Error)]
+pub enum DeadLetterError {
+    /// There is none of that delivery.
+    #[error("no dead letter has the id {0}: `projector dead-letters list` names those that are there")]
+    Unknown(DeliveryId),
+    /// NATS cannot be asked now.
+    #[error("the dead letters cannot be reached")]
+    Away(#[source] anyhow::Error),
+}
+
+/// A delivery that was set aside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeadLetter {
+    /// Its delivery id.
+    pub id: DeliveryId,
+    /// Why it was set aside.
+    pub reason: String,
+    /// How often it was tried.
+    pub attempts: u64,
+    /// When it came.
+    pub first_failure: Option<Timestamp>,
+    /// When it was set aside.
+    pub last_failure: Option<Timestamp>,
+}
+
+/// A dead letter with what it was delivered with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FullDeadLetter {
+    /// What is listed of it.
+    pub letter: DeadLetter,
+    /// The headers that it came with.
+    pub headers: BTreeMap<String, Vec<String>>,
+    /// The content that it came with.
+    pub payload: Bytes,
+    sequence: u64,
+}
+
+/// What became of a replay.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Replayed {
+    /// The dead letter, which is gone.
+    pub id: DeliveryId,
+    /// The delivery that took its place in the inbox.
+    pub replay: DeliveryId,
+}
+
+/// All dead letters, the oldest first.
+pub async fn list(nats: &Nats) -> Result<Vec<DeadLetter>, DeadLetterError> {
+    read_all(nats).await.map_err(DeadLetterError::Away)
+}
+
+/// One dead letter with headers and content.
+pub async fn show(nats: &Nats, id: &DeliveryId) -> Result<FullDeadLetter, DeadLetterError> {
+    let stream = open(nats).await.map_err(DeadLetterError::Away)?;
+    let subject = nats.namespace.dead_letter_subject(id);
+    match stream.get_last_raw_message_by_subject(&subject).await {
+        Ok(message) => Ok(full(id, message)),
+        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
+            Err(DeadLetterError::Unknown(id.clone()))
+        }
+        Err(error) => Err(DeadLetterError::Away(anyhow::Error::new(error).context("reading a dead letter"))),
+    }
+}
+
+/// Puts the delivery into the inbox once more, under an id of its own, and removes the dead letter.
+///
+/// A crash in between leaves both, which is harmless: a hint can be repeated.
+pub async fn replay(nats: &Nats, id: &DeliveryId) -> Result<Replayed, DeadLetterError> {
+    let letter = show(nats, id).await?;
+    // A replay that was set aside again is another try of the same delivery.
+    let repeated = letter.headers.get(REPLAY_OF).and_then(|values| values.first()?.parse().ok());
+    let replay = publish_again(nats, &repeated.unwrap_or_else(|| id.clone()), &letter).await;
+    let replay = replay.map_err(DeadLetterError::Away)?;
+    remove(nats, letter.sequence).await.map_err(DeadLetterError::Away)?;
+    Ok(Replayed { id: id.clone(), replay })
+}
+
+/// Deletes a dead letter for good, its content too. Returns what it was.
+pub async fn drop(nats: &Nats, id: &DeliveryId) -> Result<FullDeadLetter, DeadLetterError> {
+    let letter = show(nats, id).await?;
+    remove(nats, letter.sequence).await.map_err(DeadLetterError::Away)?;
+    Ok(letter)
+}
+
+async fn open(nats: &Nats) -> anyhow::Result<Stream> {
+    let name = nats.namespace.dead_letters_stream();
+    nats.jetstream.get_stream(&name).await.with_context(|| format!("opening stream {name}"))
+}
+
+async fn read_all(nats: &Nats) -> anyhow::Result<Vec<DeadLetter>> {
+    let stream = open(nats).await?;
+    let mut letters = vec![];
+    let mut n_pending = stream.cached_info().state.messages;
+    if n_pending == 0 {
+        return Ok(letters);
+    }
+    let config = OrderedConfig { headers_only: true, ..OrderedConfig::default() };
+    let consumer = stream.create_consumer(config).await.context("reading the dead letters")?;
+    let mut messages = consumer.messages().await.context("reading the dead letters")?;
+    while n_pending > 0 {
+        let message = messages.next().await.context("the dead letters ended early")?;
+        let message = message.context("reading the dead letters")?;
+        n_pending =
+            message.info().map_err(|error| anyhow::anyhow!("a message without its place: {error}"))?.pending;
+        // Whatever else somebody put there is not ours to show.
+        if let Some(id) = nats.namespace.delivery_of(&message.subject) {
+            letters.push(summary(&id, message.headers.as_ref().unwrap_or(&HeaderMap::new())));
+        }
+    }
+    Ok(letters)
+}
+
+fn summary(id: &DeliveryId, headers: &HeaderMap) -> DeadLetter {
+    let header = |name: &str| headers.get(name).map(|value| value.as_str().to_owned());
+    DeadLetter {
+        id: id.clone(),
+        reason: header(REASON).unwrap_or_default(),
+        attempts: header(ATTEMPTS).and_then(|text| text.parse().ok()).unwrap_or_default(),
+        first_failure: header(FIRST_FAILURE).and_then(|text| text.parse().ok()),
+        last_failure: header(LAST_FAILURE).and_then(|text| text.parse().ok()),
+    }
+}
+
+fn full(id: &DeliveryId, message: StreamMessage) -> FullDeadLetter {
+    let original = message.headers.iter().filter(|(name, _)| {
+        let name: &str = name.as_ref();
+        !name.starts_with(OWN_HEADERS) && !name.starts_with(SERVER_HEADERS)
+    });
+    let headers = original.map(|(name, values)| {
+        (name.to_string(), values.iter().map(|value| value.as_str().to_owned()).collect())
+    });
+    FullDeadLetter {
+        letter: summary(id, &message.headers),
+        headers: headers.collect(),
+        payload: message.payload,
+        sequence: message.sequence,
+    }
+}
+
+async fn publish_again(
+    nats: &Nats,
+    repeated: &DeliveryId,
+    letter: &FullDeadLetter,
+) -> anyhow::Result<DeliveryId> {
+    let mut headers = HeaderMap::new();
+    for (name, values) in &letter.headers {
+        for value in values {
+            headers.append(name.as_str(), value.as_str());
+        }
+    }
+    headers.insert(REPLAY_OF, repeated.as_str());
+    let mut n_in_flight = 0;
+    let mut number = 1;
+    loop {
+        let id = repeated.replay(number);
+        let outgoing = Outgoing {
+            subject: nats.namespace.inbox_subject(&id),
+            headers: headers.clone(),
+            payload: letter.payload.clone(),
+            expected: Some(Expected { last_sequence: 0, filter: None }),
+        };
+        match publish(nats, outgoing).await {
+            Ok(_) => return Ok(id),
+            // An earlier replay has this number.
+            Err(PublishError::Conflict) => number += 1,
+            Err(PublishError::InFlight | PublishError::Busy) if n_in_flight < MAX_IN_FLIGHT => {
+                tokio::time::sleep(retry_delay(n_in_flight)).await;
+                n_in_flight += 1;
+            }
+            Err(error) => return Err(error).with_context(|| format!("putting {id} into the inbox")),
+        }
+    }
+}
+
+async fn remove(nats: &Nats, sequence: u64) -> anyhow::Result<()> {
+    // The server overwrites the bytes, too.
+    open(nats).await?.delete_message(sequence).await.context("removing a dead letter")?;
+    Ok(())
+}

@@ -1,0 +1,66 @@
+//! A short name for everything that a projection holds: equal ones hold the same, byte for byte.
+
+use std::fmt::Write;
+
+use anyhow::Context;
+use aws_lc_rs::digest;
+use domain::view::{Projection, Views};
+
+/// SHA-256 over keys and values in the order of the keys, each preceded by its length.
+pub(super) struct Fingerprint(digest::Context);
+
+impl Fingerprint {
+    pub(super) fn new() -> Self {
+        Self(digest::Context::new(&digest::SHA256))
+    }
+
+    pub(super) fn add(&mut self, key: &str, value: &[u8]) {
+        for part in [key.as_bytes(), value] {
+            self.0.update(&(part.len() as u64).to_be_bytes());
+            self.0.update(part);
+        }
+    }
+
+    pub(super) fn finish(self) -> String {
+        let mut text = String::with_capacity(64);
+        for byte in self.0.finish().as_ref() {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+        }
+        text
+    }
+}
+
+/// The fingerprint of views as they are stored.
+pub(super) fn of_views<P: Projection>(views: &Views<P>) -> anyhow::Result<String> {
+    let mut fingerprint = Fingerprint::new();
+    for (key, view) in views.iter() {
+        fingerprint.add(key, &serde_json::to_vec(view).with_context(|| format!("{key} is no JSON"))?);
+    }
+    Ok(fingerprint.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(entries: &[(&str, &str)]) -> String {
+        let mut fingerprint = Fingerprint::new();
+        for (key, value) in entries {
+            fingerprint.add(key, value.as_bytes());
+        }
+        fingerprint.finish()
+    }
+
+    #[test]
+    fn what_moves_between_key_and_value_changes_the_fingerprint() {
+        assert_ne!(of(&[("a", "bc")]), of(&[("ab", "c")]));
+        assert_ne!(of(&[("a", "b"), ("c", "d")]), of(&[("a", "b")]));
+        assert_eq!(of(&[("a", "bc")]), of(&[("a", "bc")]));
+    }
+
+    #[test]
+    fn nothing_has_the_fingerprint_of_nothing() {
+        assert_eq!(of(&[]), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    }
+}

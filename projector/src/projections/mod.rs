@@ -1,0 +1,114 @@
+//! Projections: folded live, rebuilt beside the live ones, and compared with what the events give.
+
+mod fingerprint;
+mod generation;
+mod rebuild;
+mod runner;
+mod verify;
+
+use anyhow::Context;
+use domain::view::activity::Activity;
+use domain::view::groups::Groups;
+use domain::view::users::Users;
+use domain::view::{CHECKPOINT_KEY, Checkpoint, Projection};
+use runtime::CancellationToken;
+use runtime::nats::Nats;
+use store::log::EventLog;
+use store::views::{self, Entry, Pointer, pointer_key};
+
+pub use rebuild::Rebuilt;
+pub(crate) use runner::Runner;
+pub use verify::{Difference, Verified};
+
+/// A projection by its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ProjectionName {
+    /// Each user's current state.
+    Users,
+    /// Each group's current state.
+    Groups,
+    /// How many events of each type a day had.
+    Activity,
+}
+
+impl ProjectionName {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Users, Self::Groups, Self::Activity];
+
+    /// As in the names of buckets.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Users => Users::NAME,
+            Self::Groups => Groups::NAME,
+            Self::Activity => Activity::NAME,
+        }
+    }
+}
+
+/// Where projections are folded from, and where they are kept.
+#[derive(Clone, Debug)]
+pub struct Projections {
+    /// The connection.
+    pub nats: Nats,
+    /// The events.
+    pub log: EventLog,
+    /// Replicas of the buckets that are made.
+    pub replicas: u8,
+}
+
+impl Projections {
+    /// Folds all events into a new generation, and points readers to it. Nothing where the shutdown comes first;
+    /// then readers and buckets are as they were.
+    ///
+    /// `progress` is told the sequence that is folded and the newest one. Refused while another rebuild runs.
+    pub async fn rebuild(
+        &self,
+        name: ProjectionName,
+        progress: impl FnMut(u64, u64) + Send,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<Option<Rebuilt>> {
+        match name {
+            ProjectionName::Users => self.rebuild_one::<Users>(progress, shutdown).await,
+            ProjectionName::Groups => self.rebuild_one::<Groups>(progress, shutdown).await,
+            ProjectionName::Activity => self.rebuild_one::<Activity>(progress, shutdown).await,
+        }
+    }
+
+    /// Folds all events in memory, and compares with what readers are served.
+    pub async fn verify(
+        &self,
+        name: ProjectionName,
+        progress: impl FnMut(u64, u64) + Send,
+    ) -> anyhow::Result<Verified> {
+        match name {
+            ProjectionName::Users => self.verify_one::<Users>(progress).await,
+            ProjectionName::Groups => self.verify_one::<Groups>(progress).await,
+            ProjectionName::Activity => self.verify_one::<Activity>(progress).await,
+        }
+    }
+
+    /// The generation that readers use.
+    pub(crate) async fn pointer(&self, name: &str) -> anyhow::Result<Option<Entry<Pointer>>> {
+        views::read(&self.nats, &self.nats.namespace.meta_bucket(), &pointer_key(name)).await
+    }
+
+    /// Up to where a generation is folded; nothing where its bucket was never written.
+    pub(crate) async fn checkpoint(
+        &self,
+        name: &str,
+        generation: u64,
+    ) -> anyhow::Result<Option<Entry<Checkpoint>>> {
+        let bucket = self.nats.namespace.projection_bucket(name, generation);
+        views::read(&self.nats, &bucket, CHECKPOINT_KEY).await
+    }
+
+    /// Points readers to a generation where the pointer still has that revision.
+    async fn point_to<P: Projection>(&self, generation: u64, revision: u64) -> anyhow::Result<()> {
+        let pointer = Pointer { generation, version: P::VERSION };
+        let meta = self.nats.namespace.meta_bucket();
+        let written = views::write(&self.nats, &meta, &pointer_key(P::NAME), &pointer, revision).await;
+        written.with_context(|| format!("pointing readers of {} to generation {generation}", P::NAME))?;
+        tracing::info!("readers of {} follow generation {generation}", P::NAME);
+        Ok(())
+    }
+}

@@ -1,0 +1,7 @@
+//! What an operator does: rebuild, verify, dead letters, status; as library and as commands.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+mod commands;
+mod dead_letters;
+mod rebuild;
+mod support;

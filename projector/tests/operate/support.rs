@@ -1,0 +1,138 @@
+//! A projector on a server of its own, with an authentik that knows every user.
+
+use clap::Parser;
+use domain::event::payload::{Trigger, UserRegistered};
+use domain::event::{Channel, Event, EventBody};
+use domain::key::Entity;
+use domain::snapshot::User;
+use poem::endpoint::make_sync;
+use poem::{IntoResponse, Response};
+use projector::Config;
+use projector::projections::{ProjectionName, Projections};
+use runtime::CancellationToken;
+use runtime::nats::Nats;
+use serde_json::{Value, json};
+use store::log::EventLog;
+use store::views::{self, Pointer, pointer_key};
+use testkit::{NatsServer, eventually, recordings};
+
+pub struct World {
+    pub server: NatsServer,
+    pub nats: Nats,
+    pub projections: Projections,
+}
+
+/// A projector that runs in this process.
+pub struct Running {
+    shutdown: CancellationToken,
+    running: tokio::task::JoinHandle<anyhow::Result<()>>,
+}
+
+impl Running {
+    pub async fn stop(self) {
+        self.shutdown.cancel();
+        self.running.await.unwrap().unwrap();
+    }
+}
+
+impl World {
+    pub async fn new() -> Self {
+        let server = NatsServer::start().await;
+        let nats = server.provisioned().await;
+        let log = EventLog::open(&nats).await.unwrap();
+        let projections = Projections { nats: nats.clone(), log, replicas: 1 };
+        Self { server, nats, projections }
+    }
+
+    /// Starts a projector that deletes replaced generations after so many seconds.
+    pub async fn projector(&self, grace: u32) -> Running {
+        let shutdown = CancellationToken::new();
+        let rest = runtime::http::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", rest.address());
+        let app = make_sync(|request| {
+            let key = request.uri().path().split('/').rev().nth(1).unwrap_or_default().to_owned();
+            let mut user = recordings::json("rest/user.json")["body"].clone();
+            user["pk"] = json!(key.parse::<i64>().unwrap_or_default());
+            let body = if key == "users" || key == "groups" { json!({"results": []}) } else { user };
+            Response::builder().content_type("application/json").body(body.to_string()).into_response()
+        });
+        tokio::spawn(rest.serve(app, shutdown.clone()));
+        let flags = [
+            "projector".to_owned(),
+            format!("--nats-url={}", self.server.url()),
+            "--projector-listen=127.0.0.1:0".to_owned(),
+            format!("--authentik-url={url}"),
+            "--authentik-token=token".to_owned(),
+            format!("--rebuild-grace={grace}"),
+            "--sweep-interval=0".to_owned(),
+        ];
+        let running = tokio::spawn(projector::run(Config::parse_from(flags), shutdown.clone()));
+        Running { shutdown, running }
+    }
+
+    /// Records that these users were registered.
+    pub async fn register(&self, pks: impl IntoIterator<Item = i64>) {
+        for pk in pks {
+            self.projections.log.append(Entity::User(pk), 0, &[registered(pk)]).await.unwrap();
+        }
+    }
+
+    pub async fn generation(&self, name: &str) -> Option<u64> {
+        let meta = self.nats.namespace.meta_bucket();
+        let pointer = views::read::<Pointer>(&self.nats, &meta, &pointer_key(name)).await.unwrap();
+        pointer.map(|pointer| pointer.value.generation)
+    }
+
+    /// Waits until readers of the users are served everything that is recorded; fails where it is not the same.
+    pub async fn served(&self, generation: u64) -> String {
+        let head = self.projections.log.head().await.unwrap();
+        let verified = eventually("readers are served what is recorded", || async {
+            let verified = self.projections.verify(ProjectionName::Users, |_, _| {}).await.ok()?;
+            (verified.generation == generation && verified.sequence >= head).then_some(verified)
+        })
+        .await;
+        assert!(verified.holds(), "{verified:?}");
+        assert_eq!(verified.served, verified.expected);
+        verified.served
+    }
+
+    /// Runs the real binary. Returns its exit status, what it printed, and what it said.
+    pub async fn command(&self, arguments: &[&str]) -> (i32, String, String) {
+        let directory = tempfile::tempdir().unwrap();
+        let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_projector"))
+            .env_clear()
+            // No `.env` of a developer must reach a test.
+            .current_dir(directory.path())
+            .env("NATS_URL", self.server.url())
+            .env("RUST_LOG", "warn")
+            .args(arguments)
+            .output()
+            .await
+            .unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+
+    /// Runs the real binary, which must succeed and print JSON.
+    pub async fn json(&self, arguments: &[&str]) -> Value {
+        let (status, printed, said) = self.command(&[arguments, &["--json"]].concat()).await;
+        assert_eq!((status, said.as_str()), (0, ""), "{arguments:?}");
+        serde_json::from_str(&printed).unwrap()
+    }
+}
+
+fn registered(pk: i64) -> Event {
+    let user = User { is_active: true, ..User::partial(pk, format!("User {pk}")) };
+    Event {
+        id: format!("user-{pk}-0.0"),
+        source: "https://auth.example.com".into(),
+        subject: Entity::User(pk),
+        time: "2026-11-22T08:00:00Z".parse().unwrap(),
+        approximate: false,
+        dataschema: "http://localhost:3000/api/schemas/user-registered/v1".into(),
+        causationid: "cause".parse().unwrap(),
+        correlationid: None,
+        channel: Channel::Webhook,
+        body: EventBody::UserRegistered(UserRegistered { user, partial: false, trigger: Trigger::default() }),
+    }
+}
