@@ -75,7 +75,7 @@ pub(crate) async fn try_acquire(nats: &Nats, name: &str) -> anyhow::Result<Resul
         match applicant.look().await? {
             Look::Taken(revision) => return Ok(Ok(applicant.holding(revision))),
             Look::Renewed(holder) => return Ok(Err(holder)),
-            Look::Held => {}
+            Look::Held => tracing::info!("looking whether who holds the lease {name} is alive"),
         }
     }
 }

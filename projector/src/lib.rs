@@ -42,10 +42,11 @@ use crate::sweep::Sweeper;
 
 /// Runs until shutdown: provisions, takes hints from the inbox, folds projections, serves health and metrics.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let directory = AuthentikDirectory::new(&config)?;
+    config.authentik()?;
     let health = Health::waiting_for(&["nats", "streams", "authentik", "members"]);
     let bound = http::bind(&config.listen).await.context("PROJECTOR_LISTEN")?;
     tracing::info!("serving health and metrics on http://{}", bound.address());
+    let directory = AuthentikDirectory::new(&config)?;
     let mut tasks = JoinSet::new();
     tasks.spawn(bound.serve(http::operations(&health), shutdown.clone()));
     let started =

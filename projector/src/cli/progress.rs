@@ -16,22 +16,23 @@ const LINE: Duration = Duration::from_secs(5);
 pub(super) struct Progress {
     what: String,
     is_terminal: bool,
-    drawn: Instant,
+    /// Last time; at first the beginning.
+    drawn: Option<Instant>,
     has_bar: bool,
 }
 
 impl Progress {
     pub(super) fn new(what: String) -> Self {
-        Self { what, is_terminal: io::stderr().is_terminal(), drawn: Instant::now(), has_bar: false }
+        Self { what, is_terminal: io::stderr().is_terminal(), drawn: None, has_bar: false }
     }
 
     /// To be called as often as one likes.
     pub(super) fn at(&mut self, done: u64, of: u64) {
         let pause = if self.is_terminal { REDRAW } else { LINE };
-        if self.drawn.elapsed() < pause {
+        if self.drawn.get_or_insert_with(Instant::now).elapsed() < pause {
             return;
         }
-        self.drawn = Instant::now();
+        self.drawn = Some(Instant::now());
         let mut stderr = io::stderr().lock();
         // Progress that nobody can see is no reason to stop.
         let _ = if self.is_terminal {

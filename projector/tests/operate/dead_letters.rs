@@ -15,7 +15,7 @@ fn id(text: &str) -> DeliveryId {
 }
 
 impl World {
-    /// Delivers as ingress does: what arrives together is one batch.
+    /// Delivers as ingress does: what arrives together is one batch, whose headers the server keeps in each message.
     async fn deliver(&self, deliveries: &[(&str, &str)]) {
         let outgoing = |(id, body): &(&str, &str)| {
             let mut headers = HeaderMap::new();

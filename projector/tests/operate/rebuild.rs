@@ -9,6 +9,7 @@ use runtime::CancellationToken;
 use serde_json::json;
 use store::{generations, views};
 use testkit::eventually;
+use tokio::process::Command;
 use tokio::task::block_in_place;
 
 use super::support::World;
@@ -156,4 +157,27 @@ async fn two_rebuilds_at_once_refuse_each_other() {
     // Another projection is no concern of theirs.
     assert_eq!(world.json(&["rebuild", "groups"]).await["generation"], 1);
     other.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_in_the_middle_of_a_rebuild_leaves_readers_alone() {
+    let world = World::new().await;
+    world.register(1..=5000).await;
+    let before = world.json(&["rebuild", "users"]).await["fingerprint"].clone();
+    for (signal, left) in [("-TERM", BTreeSet::from([1])), ("-KILL", BTreeSet::from([1, 2]))] {
+        let rebuild = world.start_command(&["rebuild", "users"]);
+        eventually("the new generation is begun", || async {
+            let begun = generations::list(&world.nats, "users").await.unwrap();
+            begun.contains(&2).then_some(())
+        })
+        .await;
+        let pid = rebuild.id().unwrap().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().await.unwrap().success());
+        let output = rebuild.wait_with_output().await.unwrap();
+        assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
+        assert_eq!(world.generation("users").await, Some(1));
+        assert_eq!(generations::list(&world.nats, "users").await.unwrap(), left);
+    }
+    let again = world.json(&["rebuild", "users"]).await;
+    assert_eq!((&again["generation"], &again["fingerprint"]), (&json!(2), &before));
 }

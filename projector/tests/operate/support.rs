@@ -1,10 +1,13 @@
 //! A projector on a server of its own, with an authentik that knows every user.
 
+use std::process::Stdio;
+
 use clap::Parser;
 use domain::event::payload::{Trigger, UserRegistered};
 use domain::event::{Channel, Event, EventBody};
 use domain::key::Entity;
 use domain::snapshot::User;
+use futures_util::{StreamExt, stream};
 use poem::endpoint::make_sync;
 use poem::{IntoResponse, Response};
 use projector::Config;
@@ -15,6 +18,7 @@ use serde_json::{Value, json};
 use store::log::EventLog;
 use store::views::{self, Pointer, pointer_key};
 use testkit::{NatsServer, eventually, recordings};
+use tokio::process::{Child, Command};
 
 pub struct World {
     pub server: NatsServer,
@@ -72,9 +76,10 @@ impl World {
 
     /// Records that these users were registered.
     pub async fn register(&self, pks: impl IntoIterator<Item = i64>) {
-        for pk in pks {
+        let appended = stream::iter(pks).map(|pk| async move {
             self.projections.log.append(Entity::User(pk), 0, &[registered(pk)]).await.unwrap();
-        }
+        });
+        appended.buffer_unordered(64).collect::<()>().await;
     }
 
     pub async fn generation(&self, name: &str) -> Option<u64> {
@@ -98,19 +103,26 @@ impl World {
 
     /// Runs the real binary. Returns its exit status, what it printed, and what it said.
     pub async fn command(&self, arguments: &[&str]) -> (i32, String, String) {
-        let directory = tempfile::tempdir().unwrap();
-        let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_projector"))
+        let output = self.start_command(arguments).wait_with_output().await.unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    }
+
+    /// Starts the real binary.
+    pub fn start_command(&self, arguments: &[&str]) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_projector"))
             .env_clear()
             // No `.env` of a developer must reach a test.
-            .current_dir(directory.path())
+            .current_dir(self.server.store_dir())
             .env("NATS_URL", self.server.url())
             .env("RUST_LOG", "warn")
             .args(arguments)
-            .output()
-            .await
-            .unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap()
     }
 
     /// Runs the real binary, which must succeed and print JSON.

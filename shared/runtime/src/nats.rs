@@ -134,12 +134,12 @@ fn note(health: &Health, event: &Event) {
             tracing::info!("connected to NATS");
             health.ok("nats");
         }
-        // We ended it ourselves.
-        Event::Closed => tracing::debug!("closed the connection to NATS"),
         Event::Disconnected => {
             tracing::warn!("lost the connection to NATS; trying again");
             health.failed("nats", "not connected: is nats-server running at NATS_URL?");
         }
+        // Nobody holds the client any more, as at the end of a command.
+        Event::Closed => tracing::debug!("closed the connection to NATS"),
         Event::LameDuckMode | Event::Draining | Event::SlowConsumer(_) => tracing::warn!("NATS: {event}"),
         Event::ServerError(_) | Event::ClientError(_) => tracing::warn!("NATS: {event}"),
     }
