@@ -65,12 +65,8 @@ impl Api {
             Ok(())
         });
         let started = start(&config, &gate, &health, &mut tasks, &shutdown);
-        if let Some(Err(error)) = shutdown.run_until_cancelled(started).await {
-            shutdown.cancel();
-            program::all(tasks, &shutdown).await?;
-            return Err(error);
-        }
-        program::all(tasks, &shutdown).await
+        let started = shutdown.run_until_cancelled(started).await;
+        program::all_started(started, tasks, &shutdown).await
     }
 }
 

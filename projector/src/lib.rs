@@ -51,12 +51,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     tasks.spawn(bound.serve(http::operations(&health), shutdown.clone()));
     let started =
         shutdown.run_until_cancelled(start(&config, directory, &health, &mut tasks, &shutdown)).await;
-    if let Some(Err(error)) = started {
-        shutdown.cancel();
-        program::all(tasks, &shutdown).await?;
-        return Err(error);
-    }
-    program::all(tasks, &shutdown).await
+    program::all_started(started, tasks, &shutdown).await
 }
 
 async fn start(

@@ -126,6 +126,12 @@ impl<D: Directory> Recorder<D> {
         }
     }
 
+    /// Whether the log agrees with what a page says of a user.
+    pub(crate) async fn is_recorded(&self, user: &User, hint: &Hint) -> Result<bool, HandleError> {
+        let log_end = self.log_end(Entity::User(user.pk), Known::from_newest_of_user).await?;
+        Ok(decide_user(user.pk, &log_end.known, Some(user), hint, None).is_empty())
+    }
+
     /// Records a user of whom nothing is recorded, as a page gave them. Whoever was recorded meanwhile stays as they
     /// are: what a page gives is old.
     pub(crate) async fn import_user(&self, user: User, hint: &Hint) -> Result<(), HandleError> {

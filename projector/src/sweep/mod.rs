@@ -111,7 +111,7 @@ impl<D: Directory> Sweeper<D> {
     async fn full(&self, began: Timestamp) -> anyhow::Result<()> {
         self.walk_event_log().await.context("authentik's event log")?;
         loop {
-            let report = self.pass(None).await?;
+            let report = self.pass().await?;
             let completed = clock::now();
             tracing::info!(
                 "swept {} users and {} groups: {} imported, {} differed, {} missing",
@@ -132,7 +132,7 @@ impl<D: Directory> Sweeper<D> {
 
     async fn incremental(&self, changed_since: Timestamp) -> anyhow::Result<()> {
         self.walk_event_log().await.context("authentik's event log")?;
-        self.pass(Some(changed_since)).await.map(drop)
+        self.look_at_changed(changed_since).await
     }
 
     async fn note(&self, sweep: &LastSweep) -> anyhow::Result<()> {

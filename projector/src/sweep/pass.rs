@@ -46,31 +46,42 @@ enum Outcome {
 }
 
 impl<D: Directory> Sweeper<D> {
-    /// Walks over all, or over the users that authentik saved since.
-    pub(super) async fn pass(&self, changed_since: Option<Timestamp>) -> anyhow::Result<Report> {
-        let run: DeliveryId = format!("sweep-{}", clock::new_id().simple()).parse()?;
+    /// Walks over all users and groups.
+    pub(super) async fn pass(&self) -> anyhow::Result<Report> {
         let (users, groups) = (Replica::default(), Replica::default());
         users.catch_up(&self.nats, self.recorder.log()).await?;
         groups.catch_up(&self.nats, self.recorder.log()).await?;
-        let mut walk = Walk { run, users, groups, report: Report::default(), said: Instant::now() };
-        let met_users = self.walk_users(&mut walk, changed_since).await?;
-        if changed_since.is_none() {
-            let met_groups = self.walk_groups(&mut walk).await?;
-            self.look_for_missing(&mut walk, &met_users, &met_groups).await?;
-        }
+        let mut walk =
+            Walk { run: new_run()?, users, groups, report: Report::default(), said: Instant::now() };
+        let met_users = self.walk_users(&mut walk).await?;
+        let met_groups = self.walk_groups(&mut walk).await?;
+        self.look_for_missing(&mut walk, &met_users, &met_groups).await?;
         Ok(walk.report)
     }
 
-    async fn walk_users(
-        &self,
-        walk: &mut Walk,
-        changed_since: Option<Timestamp>,
-    ) -> anyhow::Result<BTreeSet<UserPk>> {
+    /// Walks over the users that authentik saved since. They are few: each is compared with the log itself.
+    pub(super) async fn look_at_changed(&self, since: Timestamp) -> anyhow::Result<()> {
+        let run = new_run()?;
+        let mut next = Some(1);
+        while let Some(number) = next {
+            let page = self.recorder.directory().users(number, Some(since)).await?;
+            next = page.next;
+            for user in page.items {
+                let hint = hint(&run, Entity::User(user.pk));
+                if !self.recorder.is_recorded(&user, &hint).await.map_err(reason)? {
+                    self.recorder.record_user(user.pk, hint, clock::now()).await.map_err(reason)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn walk_users(&self, walk: &mut Walk) -> anyhow::Result<BTreeSet<UserPk>> {
         let mut met = BTreeSet::new();
         let mut next = Some(1);
         while let Some(number) = next {
-            let page = self.recorder.directory().users(number, changed_since).await?;
-            if number == 1 && changed_since.is_none() {
+            let page = self.recorder.directory().users(number, None).await?;
+            if number == 1 {
                 self.guard.pin(page.items.iter().map(|user| (user.pk, user.uuid))).await?;
             }
             next = page.next;
@@ -161,15 +172,7 @@ impl<D: Directory> Sweeper<D> {
 
 impl Walk {
     fn hint(&self, entity: Entity) -> Hint {
-        let trigger = Trigger { action: "sweep".to_owned(), actor: None };
-        let cause = Cause {
-            delivery: self.run.clone(),
-            channel: Channel::Sweep,
-            occurred: None,
-            correlation: None,
-            trigger,
-        };
-        Hint { about: About::Entity(entity), created: None, fact: None, cause }
+        hint(&self.run, entity)
     }
 
     fn count(&mut self, outcomes: &[Outcome]) {
@@ -184,6 +187,18 @@ impl Walk {
             tracing::info!("sweeping: {n_met} of {} users", self.report.n_users);
         }
     }
+}
+
+/// Names a pass: the cause of what it records.
+fn new_run() -> anyhow::Result<DeliveryId> {
+    Ok(format!("sweep-{}", clock::new_id().simple()).parse()?)
+}
+
+fn hint(run: &DeliveryId, entity: Entity) -> Hint {
+    let trigger = Trigger { action: "sweep".to_owned(), actor: None };
+    let (delivery, channel) = (run.clone(), Channel::Sweep);
+    let cause = Cause { delivery, channel, occurred: None, correlation: None, trigger };
+    Hint { about: About::Entity(entity), created: None, fact: None, cause }
 }
 
 fn reason(error: HandleError) -> anyhow::Error {

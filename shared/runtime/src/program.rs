@@ -59,6 +59,19 @@ pub async fn all(mut tasks: JoinSet<anyhow::Result<()>>, shutdown: &Cancellation
     result
 }
 
+/// [`all`], after a start that may have failed: then the tasks that were begun are ended, and its error is the result.
+pub async fn all_started(
+    started: Option<anyhow::Result<()>>,
+    tasks: JoinSet<anyhow::Result<()>>,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let started = started.unwrap_or(Ok(()));
+    if started.is_err() {
+        shutdown.cancel();
+    }
+    all(tasks, shutdown).await.and(started)
+}
+
 fn failed(problem: &str) -> ExitCode {
     // Nobody is left to tell where standard error is closed.
     let _ = writeln!(std::io::stderr(), "error: {problem}");
