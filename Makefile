@@ -1,6 +1,6 @@
 # Two commands: `make run` and `make test`. Each gets what it needs.
 
-.PHONY: help run test lint deny fuzz clean
+.PHONY: help run test soak lint deny fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## What can be made
@@ -11,6 +11,10 @@ run: ## Everything in one process, at http://localhost:3000
 
 test: ## Every test
 	@export NATS_SERVER="$$(scripts/get-nats-server)" && cargo build --workspace --bins && scripts/run-tests
+
+soak: ## The long forms of the tests under faults: an hour or two
+	@export NATS_SERVER="$$(scripts/get-nats-server)" && cargo build --workspace --bins && \
+	cargo nextest run --workspace --no-fail-fast --profile soak --run-ignored only
 
 lint: ## Formatting, clippy with warnings as errors, licences and advisories
 	cargo fmt --all --check

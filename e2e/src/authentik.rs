@@ -104,6 +104,17 @@ impl Authentik {
         self.ask(Method::POST, &path, Some(json!({"password": "correct horse battery staple"}))).await;
     }
 
+    /// A user signs in.
+    pub async fn sign_in(&self, pk: i64) {
+        let event = json!({"action": "login", "user_pk": pk});
+        self.ask(Method::POST, "/_control/emit", Some(event)).await;
+    }
+
+    /// Changes something without an event, as a directory sync does.
+    pub async fn silently(&self, change: Value) {
+        self.ask(Method::POST, "/_control/silent", Some(change)).await;
+    }
+
     /// An access token of a user, as signing in gives it.
     pub async fn token(&self, username: &str) -> String {
         let tokens = self.ask(Method::POST, "/_control/token", Some(json!({"username": username}))).await;
@@ -113,6 +124,27 @@ impl Authentik {
     /// Faults of the simulator, from now on.
     pub async fn faults(&self, faults: Value) {
         self.ask(Method::POST, "/_control/faults", Some(faults)).await;
+    }
+
+    /// The events of one action in authentik's log.
+    pub async fn events(&self, action: &str) -> Vec<Value> {
+        let mut events = vec![];
+        let mut number = 1;
+        while number > 0 {
+            let path = format!("/api/v3/events/events/?actions={action}&page_size=100&page={number}");
+            let mut page = self.ask(Method::GET, &path, None).await;
+            number = page["pagination"]["next"].as_u64().expect("a page names the next one");
+            if let Value::Array(results) = page["results"].take() {
+                events.extend(results);
+            }
+        }
+        events
+    }
+
+    /// How many webhooks authentik gave up.
+    pub async fn n_given_up(&self) -> u64 {
+        let state = self.state().await;
+        state["deliveries"]["rejected"].as_u64().expect("a number of deliveries")
     }
 
     /// How many webhooks are not delivered yet.

@@ -3,9 +3,12 @@
 
 pub mod authentik;
 pub mod chaos;
+pub mod checks;
+mod clock;
 pub mod feed;
 pub mod process;
 pub mod system;
+pub mod webhooks;
 
 pub use authentik::Authentik;
 pub use feed::Feed;

@@ -25,6 +25,20 @@ impl Process {
         process
     }
 
+    /// Sets a variable of its environment, from the next start on.
+    pub fn set(&mut self, name: &'static str, value: &str) {
+        self.environment.push((name, value.to_owned()));
+    }
+
+    /// Runs the same binary once, with these arguments; it must succeed. Returns the JSON that it prints.
+    pub async fn once(&self, arguments: &[&str]) -> serde_json::Value {
+        let output = self.command().args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).output();
+        let output = output.await.expect("running a command");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?} ended with {}\n{said}", output.status);
+        serde_json::from_slice(&output.stdout).expect("a command with --json prints JSON")
+    }
+
     /// Ends it at once (SIGKILL).
     pub async fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
@@ -52,19 +66,20 @@ impl Process {
 
     fn restart_killed(&mut self) {
         let log = File::options().create(true).append(true).open(&self.log).expect("opening a log file");
-        let binary = binary(self.name);
-        let child = Command::new(&binary)
+        let child = self.command().stdout(Stdio::null()).stderr(log).spawn();
+        self.child = Some(child.unwrap_or_else(|error| panic!("{}: {error}; run `make test`", self.name)));
+    }
+
+    fn command(&self) -> Command {
+        let mut command = Command::new(binary(self.name));
+        command
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             // No `.env` of a developer must reach a test.
             .current_dir(self.log.parent().expect("a log file is in a directory"))
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .kill_on_drop(true)
-            .spawn();
-        self.child =
-            Some(child.unwrap_or_else(|error| panic!("{}: {error}; run `make test`", binary.display())));
+            .kill_on_drop(true);
+        command
     }
 
     /// Waits until `/readyz` at this address says yes.

@@ -8,7 +8,8 @@ use tempfile::TempDir;
 use testkit::NatsServer;
 
 use crate::process::{Process, free_port};
-use crate::{Authentik, Feed};
+use crate::webhooks::{Spread, Webhooks};
+use crate::{Authentik, Feed, clock};
 
 const WEBHOOK_SECRET: &str = "whsec_ZTJlLXdlYmhvb2stc2VjcmV0LTAxMjM0NTY3ODlhYmM=";
 const SLUG: &str = "authentik-events";
@@ -17,13 +18,34 @@ const ADMIN_TOKEN: &str = "admin-token";
 
 type Environment = Vec<(&'static str, String)>;
 
-/// How many of each.
-#[derive(Clone, Copy, Debug)]
-pub struct Size {
-    /// Ingresses; webhooks go to the first one.
+/// How an installation is set up.
+#[derive(Clone, Debug)]
+pub struct Setup {
+    /// How many ingresses.
     pub n_ingresses: usize,
-    /// Projectors.
+    /// How many projectors.
     pub n_projectors: usize,
+    /// Which ingress gets a webhook.
+    pub spread: Spread,
+    /// Where authentik posts webhooks to, if not to the ingresses.
+    pub webhook_url: Option<String>,
+    /// How many seconds the clocks of the ingresses are ahead.
+    pub ingress_ahead: i64,
+    /// How many seconds authentik's clock is ahead.
+    pub authentik_ahead: i64,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            n_ingresses: 1,
+            n_projectors: 1,
+            spread: Spread::InTurn,
+            webhook_url: None,
+            ingress_ahead: 0,
+            authentik_ahead: 0,
+        }
+    }
 }
 
 /// A whole installation.
@@ -32,6 +54,8 @@ pub struct System {
     pub nats: NatsServer,
     /// authentik's administrator.
     pub authentik: Authentik,
+    /// The way of its webhooks.
+    pub webhooks: Webhooks,
     /// Where each ingress listens.
     pub ingress_urls: Vec<String>,
     /// Where the API listens.
@@ -42,40 +66,46 @@ pub struct System {
     projector_urls: Vec<String>,
     api: Process,
     // Removed last, after all processes have ended.
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl System {
     /// Starts one of each, and waits until all are ready.
     pub async fn start() -> Self {
-        Self::start_with(Size { n_ingresses: 1, n_projectors: 1 }, None).await
+        Self::start_with(Setup::default()).await
     }
 
-    /// Starts so many. Webhooks go to `webhook_url` if it is given, else to the first ingress.
-    pub async fn start_with(size: Size, webhook_url: Option<String>) -> Self {
+    /// Starts them as they are to be set up, and waits until all are ready.
+    pub async fn start_with(setup: Setup) -> Self {
         let directory = tempfile::tempdir().expect("making a directory");
         let nats = NatsServer::start().await;
         let ports = |n| (0..n).map(|_| free_port()).collect::<Vec<_>>();
-        let (ingress_ports, projector_ports) = (ports(size.n_ingresses), ports(size.n_projectors));
+        let (ingress_ports, projector_ports) = (ports(setup.n_ingresses), ports(setup.n_projectors));
         let (authentik_port, api_port) = (free_port(), free_port());
         let authentik_url = local(authentik_port);
-        let webhook_url =
-            webhook_url.unwrap_or_else(|| format!("{}/authentik/webhook", local(ingress_ports[0])));
+        let webhooks =
+            Webhooks::through(ingress_ports.iter().copied().map(local).collect(), setup.spread).await;
+        let webhook_url = setup.webhook_url.unwrap_or_else(|| webhooks.url.clone());
+        let ingress_clock = clock::ahead_by(setup.ingress_ahead, directory.path());
+        let ingress = |port| [ingress(port, &nats), ingress_clock.clone()].concat();
+        let mut authentik = simulator(authentik_port, webhook_url, directory.path());
+        authentik.extend(clock::ahead_by(setup.authentik_ahead, directory.path()));
         let start = |name, environment| Process::start(name, directory.path(), environment);
         let system = Self {
-            simulator: start("simulator", simulator(authentik_port, webhook_url, directory.path())),
-            ingresses: ingress_ports.iter().map(|port| start("ingress", ingress(*port, &nats))).collect(),
+            simulator: start("simulator", authentik),
+            ingresses: ingress_ports.iter().map(|port| start("ingress", ingress(*port))).collect(),
             projectors: projector_ports
                 .iter()
                 .map(|port| start("projector", projector(*port, &nats, &authentik_url)))
                 .collect(),
             api: start("api", api(api_port, &nats, &authentik_url)),
+            webhooks,
             ingress_urls: ingress_ports.into_iter().map(local).collect(),
             projector_urls: projector_ports.into_iter().map(local).collect(),
             authentik: Authentik::new(authentik_url, ADMIN_TOKEN.to_owned()),
             api_url: local(api_port),
             nats,
-            _directory: directory,
+            directory,
         };
         system.ready().await;
         system
@@ -125,6 +155,41 @@ impl System {
         }
         self.api.restart().await;
         self.ready().await;
+    }
+
+    /// Kills an ingress, which stays away.
+    pub async fn kill_ingresses(&mut self) {
+        for ingress in &mut self.ingresses {
+            ingress.kill().await;
+        }
+    }
+
+    /// Starts what was killed.
+    pub async fn restart_ingresses(&mut self) {
+        for ingress in &mut self.ingresses {
+            ingress.restart().await;
+        }
+    }
+
+    /// Puts an authentik that was just installed in the place of the one that was there.
+    pub async fn swap_authentik(&mut self) {
+        self.simulator.kill().await;
+        std::fs::remove_dir_all(self.directory.path().join("authentik")).expect("removing authentik's state");
+        self.simulator.set("SIMULATOR_FRESH", "true");
+        self.simulator.restart().await;
+    }
+
+    /// Runs a command of the projector, which must succeed. Returns the JSON that it prints.
+    pub async fn operate(&self, arguments: &[&str]) -> Value {
+        self.projectors[0].once(&[arguments, &["--json"]].concat()).await
+    }
+
+    /// What keeps the first projector from being ready.
+    pub async fn projector_says(&self) -> String {
+        match reqwest::get(format!("{}/readyz", self.projector_urls[0])).await {
+            Ok(answer) => answer.text().await.unwrap_or_default(),
+            Err(_) => String::new(),
+        }
     }
 
     /// The feed of everything, as an administrator sees it.

@@ -1,90 +1,101 @@
-//! Nothing lost, nothing twice, under faults: the short forms.
+//! Nothing lost, nothing twice, everything replayable, under faults.
 //!
-//! A failure is repeated by the seed that it prints: `E2E_SEED=… cargo nextest run -p e2e --test chaos`.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+//! A failure is repeated by the seed that it prints: `E2E_SEED=… cargo nextest run -p e2e --test chaos`. The long
+//! forms, which are ignored here, run with `make soak`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use domain::event::{EventBody, Recorded};
-use domain::history;
-use domain::key::Entity;
 use e2e::System;
-use e2e::chaos::{Chaos, converged};
-use e2e::system::Size;
+use e2e::chaos::Chaos;
+use e2e::checks::{converged, nothing_is_there_twice, replay_equals_live, what_was_accepted_is_stored_once};
+use e2e::system::Setup;
 use serde_json::json;
-use store::log::{EventLog, From};
-use testkit::nats::inbox_is_worked_off;
+use testkit::eventually;
 
-async fn recorded(system: &System) -> Vec<Recorded> {
-    let log = EventLog::open(&system.nats.connect().await).await.unwrap();
-    let filter = log.namespace().events_filter(None, None);
-    let mut events: Vec<Recorded> = vec![];
-    loop {
-        let from = From::Sequence(events.last().map_or(1, |event| event.sequence + 1));
-        let page = log.page(&filter, from, 256).await.unwrap();
-        if page.is_empty() {
-            return events;
+/// How much is done.
+struct Amount {
+    n_users: usize,
+    n_changes: usize,
+    /// How long it may take until everything is worked off.
+    patience: Duration,
+}
+
+const SHORT: Amount = Amount { n_users: 20, n_changes: 250, patience: Duration::from_mins(1) };
+
+async fn everything_holds(system: &System, patience: Duration) {
+    converged(system, patience).await;
+    what_was_accepted_is_stored_once(system).await;
+    nothing_is_there_twice(system).await;
+    replay_equals_live(system).await;
+}
+
+/// A rebuild while changes come, and then once more everything.
+async fn holds_after_a_rebuild_during_traffic(system: &System, chaos: &mut Chaos, amount: &Amount) {
+    let traffic = async {
+        for _ in 0..amount.n_changes / 10 {
+            chaos.change().await;
         }
-        events.extend(page.iter().map(|message| message.decode().unwrap()));
-    }
+    };
+    let (rebuilt, ()) = tokio::join!(system.operate(&["rebuild", "users"]), traffic);
+    everything_holds(system, amount.patience).await;
+    assert!(rebuilt["generation"].as_u64() > Some(1), "{rebuilt}");
 }
 
-/// Every history is valid, no id and no fact is there twice.
-async fn nothing_twice(system: &System) {
-    let events = recorded(system).await;
-    let ids: BTreeSet<_> = events.iter().map(|event| event.event.id.clone()).collect();
-    assert_eq!(ids.len(), events.len(), "an event is there twice");
-    let mut histories = BTreeMap::<Entity, Vec<EventBody>>::new();
-    let mut facts = BTreeSet::new();
-    for event in events {
-        if matches!(event.event.body, EventBody::UserLoggedIn(_) | EventBody::UserPasswordChanged(_)) {
-            let fact = (event.event.subject, event.event.causationid.clone());
-            assert!(facts.insert(fact), "a fact is there twice: {}", event.event.id);
+async fn crash(amount: &Amount) {
+    let mut system = System::start_with(Setup { n_ingresses: 2, n_projectors: 2, ..Setup::default() }).await;
+    let mut chaos = Chaos::begin(&system.authentik, amount.n_users).await;
+    let mut next_crash = 0;
+    for n in 0..amount.n_changes {
+        chaos.change().await;
+        if n >= next_crash {
+            next_crash = n + 1 + chaos.pick(30);
+            let which = chaos.pick(7);
+            let killed = system.crash(which).await;
+            eprintln!("after {n} changes: killed {killed}");
         }
-        histories.entry(event.event.subject).or_default().push(event.event.body);
     }
-    for (subject, history) in histories {
-        assert_eq!(history::check(&history), Ok(()), "{subject}");
-    }
+    system.ready().await;
+    everything_holds(&system, amount.patience).await;
+    holds_after_a_rebuild_during_traffic(&system, &mut chaos, amount).await;
 }
 
-/// Each webhook that was answered 2xx stands in the inbox.
-async fn accepted_is_stored(system: &System) {
-    let nats = system.nats.connect().await;
-    inbox_is_worked_off(&nats).await;
-    let inbox = nats.jetstream.get_stream(nats.namespace.inbox_stream()).await.unwrap();
-    let n_stored = inbox.cached_info().state.messages;
-    let n_accepted = system.authentik.state().await["deliveries"]["delivered"].as_u64().unwrap();
-    assert!(n_stored >= n_accepted, "{n_accepted} webhooks were accepted, {n_stored} are stored");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_authentik_drops_doubles_shuffles_and_hides_converges() {
-    let system = System::start().await;
-    let mut chaos = Chaos::begin(&system.authentik, 15).await;
+async fn convergence(amount: &Amount) {
+    let mut system = System::start().await;
+    let mut chaos = Chaos::begin(&system.authentik, amount.n_users).await;
     system.authentik.faults(json!({"drop_webhooks": 0.3, "duplicate_webhooks": 0.3})).await;
-    for _ in 0..250 {
+    for _ in 0..amount.n_changes / 2 {
         chaos.change().await;
     }
+    system.kill_ingresses().await;
+    for _ in 0..amount.n_changes / 2 {
+        chaos.change().await;
+    }
+    eventually("authentik gives up", || async { (system.authentik.n_given_up().await > 0).then_some(()) })
+        .await;
+    system.restart_ingresses().await;
     system.authentik.faults(json!({"drop_webhooks": 0.0, "duplicate_webhooks": 0.0})).await;
-    converged(&system).await;
-    accepted_is_stored(&system).await;
-    nothing_twice(&system).await;
+    everything_holds(&system, amount.patience).await;
+    holds_after_a_rebuild_during_traffic(&system, &mut chaos, amount).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_killed_whenever_nothing_is_lost_and_nothing_is_there_twice() {
-    let mut system = System::start_with(Size { n_ingresses: 1, n_projectors: 2 }, None).await;
-    let mut chaos = Chaos::begin(&system.authentik, 15).await;
-    for n in 0..250 {
-        chaos.change().await;
-        if n % 15 == 14 {
-            let which = chaos.pick(6);
-            eprintln!("after {n} changes: killed {}", system.crash(which).await);
-        }
-    }
-    system.ready().await;
-    converged(&system).await;
-    accepted_is_stored(&system).await;
-    nothing_twice(&system).await;
+    crash(&SHORT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: make soak"]
+async fn through_20_000_changes_nothing_is_lost_and_nothing_is_there_twice() {
+    crash(&Amount { n_users: 2_000, n_changes: 20_000, patience: Duration::from_mins(20) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_authentik_drops_doubles_shuffles_and_hides_converges() {
+    convergence(&SHORT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: make soak"]
+async fn what_authentik_drops_doubles_shuffles_and_hides_in_10_000_changes_converges() {
+    convergence(&Amount { n_users: 1_000, n_changes: 10_000, patience: Duration::from_mins(20) }).await;
 }

@@ -1,45 +1,14 @@
 //! Two ingresses and two projectors give what one of each gives, though every webhook comes to both.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-use std::sync::{Arc, OnceLock};
-
-use e2e::system::Size;
+use e2e::system::Setup;
+use e2e::webhooks::Spread;
 use e2e::{Feed, System};
-use poem::endpoint::make;
-use poem::http::StatusCode;
-use runtime::CancellationToken;
 use serde_json::{Value, json};
 use testkit::eventually;
 use testkit::nats::inbox_is_worked_off;
 
 const N_USERS: usize = 30;
-
-/// Receives authentik's webhooks and hands each to every ingress at once.
-async fn to_all(targets: Arc<OnceLock<Vec<String>>>) -> String {
-    let bound = runtime::http::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/authentik/webhook", bound.address());
-    let client = reqwest::Client::new();
-    let app = make(move |mut request| {
-        let (targets, client) = (Arc::clone(&targets), client.clone());
-        async move {
-            let headers = request.headers().clone();
-            let body = request.take_body().into_bytes().await?;
-            let targets = targets.get().cloned().unwrap_or_default();
-            let posts = targets.iter().map(|target| {
-                let names = ["content-type", "webhook-id", "webhook-timestamp", "webhook-signature"];
-                let request = client.post(format!("{target}/authentik/webhook")).body(body.clone());
-                let request =
-                    names.iter().fold(request, |request, name| request.header(*name, &headers[*name]));
-                async move { request.send().await.is_ok_and(|answer| answer.status().is_success()) }
-            });
-            let accepted = futures_util::future::join_all(posts).await;
-            let all = !accepted.is_empty() && accepted.into_iter().all(|accepted| accepted);
-            Ok::<_, poem::Error>(if all { StatusCode::NO_CONTENT } else { StatusCode::SERVICE_UNAVAILABLE })
-        }
-    });
-    tokio::spawn(bound.serve(app, CancellationToken::new()));
-    url
-}
 
 /// The same changes in every run: many users at once, each in the order of their own life.
 async fn live(system: &System) -> Vec<i64> {
@@ -110,11 +79,10 @@ fn facts_and_end(feed: &Feed, pk: i64) -> (usize, usize, Option<Value>) {
     (count("user-registered"), count("user-password-changed"), user)
 }
 
-async fn run(size: Size) -> Vec<(usize, usize, Option<Value>)> {
-    let targets = Arc::new(OnceLock::new());
-    let webhook_url = to_all(Arc::clone(&targets)).await;
-    let system = System::start_with(size, Some(webhook_url)).await;
-    targets.set(system.ingress_urls.clone()).unwrap();
+async fn run(n_of_each: usize) -> Vec<(usize, usize, Option<Value>)> {
+    let setup =
+        Setup { n_ingresses: n_of_each, n_projectors: n_of_each, spread: Spread::ToAll, ..Setup::default() };
+    let system = System::start_with(setup).await;
     let mut feed = system.feed().await;
     let users = live(&system).await;
     converged(&system, &users).await;
@@ -143,8 +111,8 @@ async fn run(size: Size) -> Vec<(usize, usize, Option<Value>)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_of_each_give_what_one_of_each_gives() {
-    let alone = run(Size { n_ingresses: 1, n_projectors: 1 }).await;
-    let together = run(Size { n_ingresses: 2, n_projectors: 2 }).await;
+    let alone = run(1).await;
+    let together = run(2).await;
     for (alone, together) in alone.iter().zip(&together) {
         assert_eq!(alone, together);
     }

@@ -57,6 +57,10 @@ pub struct Config {
     #[arg(id = "SIMULATOR_STATE_DIR", long = "simulator-state-dir", env)]
     pub state_dir: Option<PathBuf>,
 
+    /// Start as an authentik that was just installed: an administrator and service accounts with keys of their own.
+    #[arg(id = "SIMULATOR_FRESH", long = "simulator-fresh", env)]
+    pub fresh: bool,
+
     /// Multiplies the time between attempts of a webhook, which is 15 s, 30 s, 60 s and so on.
     #[arg(id = "SIMULATOR_RETRY_SCALE", long = "simulator-retry-scale", env, default_value_t = 1.0)]
     pub retry_scale: f64,
@@ -99,6 +103,7 @@ impl Default for Config {
             app_slug: "authentik-events".to_owned(),
             redirect_uris: vec!["http://localhost:3000/auth/callback".to_owned()],
             state_dir: None,
+            fresh: false,
             retry_scale: 1.0,
             access_token_seconds: 600,
             delivery_delay_ms: 300,

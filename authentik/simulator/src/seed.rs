@@ -2,7 +2,7 @@
 
 use uuid::{Uuid, uuid};
 
-use crate::clock::Timestamp;
+use crate::clock::{self, Timestamp};
 use crate::json::{Json, object};
 use crate::store::Row;
 use crate::store::group::Group;
@@ -26,6 +26,16 @@ const MATHEMATICS: Uuid = uuid!("b0e6a1f4-7c52-4d39-9a86-3d1f5e2c7b08");
 pub fn rows() -> Vec<Row> {
     let mut rows: Vec<Row> = groups().into_iter().map(Row::Group).collect();
     rows.extend(machines().into_iter().chain(people()).map(Row::User));
+    rows
+}
+
+/// Nobody but the administrator and the service accounts, and nobody under a uuid that was there before.
+pub fn just_installed() -> Vec<Row> {
+    let mut rows: Vec<Row> = groups().into_iter().map(Row::Group).collect();
+    let administrators = people().into_iter().filter(|user| user.username == ADMIN);
+    for user in machines().into_iter().chain(administrators) {
+        rows.push(Row::User(User { uuid: clock::new_uuid(), ..user }));
+    }
     rows
 }
 

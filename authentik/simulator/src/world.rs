@@ -1,5 +1,6 @@
 //! The state, its journal and its settings, as the handlers share them.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -80,7 +81,8 @@ impl World {
     pub fn reset(&self) {
         self.write(None, |tx| {
             tx.put(Row::Reset);
-            for row in seed::rows() {
+            let rows = if self.config.fresh { seed::just_installed() } else { seed::rows() };
+            for row in rows {
                 tx.put(row);
             }
         });
@@ -112,6 +114,8 @@ pub struct Faults {
     pub rest_status: Option<u16>,
     /// The REST API answers this many milliseconds later.
     pub rest_delay_ms: u64,
+    /// The reader's token has rights on these users alone; the others are unknown to it.
+    pub visible_users: Option<BTreeSet<i64>>,
     /// The share of webhooks that are lost.
     pub drop_webhooks: f64,
     /// The share of delivered webhooks that are sent again.

@@ -29,6 +29,13 @@ pub fn reader(world: &World, call: &Call) -> Result<(), Refusal> {
     caller(world, call).map(drop)
 }
 
+/// [`reader`] of users. Says which ones: a role can have rights on single users.
+pub fn reader_of_users(world: &World, call: &Call) -> Result<impl Fn(&User) -> bool + use<>, Refusal> {
+    let is_reader = caller(world, call)?.username == seed::READER;
+    let visible = world.faults().visible_users.filter(|_| is_reader);
+    Ok(move |user: &User| visible.as_ref().is_none_or(|visible| visible.contains(&user.pk)))
+}
+
 /// Refuses who may not write, and names the request as the origin of what follows.
 pub fn writer(world: &World, call: &Call) -> Result<Origin, Refusal> {
     let user = caller(world, call)?;

@@ -67,13 +67,14 @@ impl<'a> From<&'a Group> for ShownGroup<'a> {
 
 /// `GET /core/users/`.
 pub fn list(world: &World, call: &Call) -> Answer {
-    auth::reader(world, call)?;
+    let may_see = auth::reader_of_users(world, call)?;
     let filter = Filter::of(call)?;
     let ordering = call.parameter("ordering").and_then(Ordered::named).unwrap_or(Ordered::USERNAME);
     let show = shape(call);
     world.read(|store| {
         let show = |user| show(store, user);
-        let mut users: Vec<&User> = store.users.values().filter(|user| filter.takes(store, user)).collect();
+        let all = store.users.values().filter(|user| may_see(user));
+        let mut users: Vec<&User> = all.filter(|user| filter.takes(store, user)).collect();
         if ordering.column != Column::Pk {
             users.sort_by(|left, right| ordering.column.compare(left, right));
         }
@@ -90,9 +91,15 @@ pub fn list(world: &World, call: &Call) -> Answer {
 
 /// `GET /core/users/{pk}/`.
 pub fn one(world: &World, call: &Call, pk: &str) -> Answer {
-    auth::reader(world, call)?;
+    let may_see = auth::reader_of_users(world, call)?;
     let show = shape(call);
-    world.read(|store| Ok(call::json(StatusCode::OK, &show(store, find(store, pk)?))))
+    world.read(|store| {
+        let user = find(store, pk)?;
+        if !may_see(user) {
+            return Err(Refusal::Unknown("User"));
+        }
+        Ok(call::json(StatusCode::OK, &show(store, user)))
+    })
 }
 
 /// The user of a key in a path.

@@ -1,0 +1,154 @@
+//! What must hold after everything that was done to a system.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use domain::event::{EventBody, Recorded};
+use domain::history;
+use domain::key::Entity;
+use futures_util::TryStreamExt;
+use serde_json::Value;
+use store::log::{EventLog, From};
+use testkit::wait::eventually_within;
+
+use crate::System;
+
+/// The projections, by their names.
+pub const PROJECTIONS: [&str; 3] = ["users", "groups", "activity"];
+
+/// Waits until what is recorded of every user is what authentik has, and every sign-in is recorded.
+///
+/// What cannot be told from outside is when everything is worked off: so the condition itself is waited for.
+pub async fn converged(system: &System, within: Duration) {
+    eventually_within(within, "every user is recorded as authentik has them", || async {
+        let state = system.authentik.state().await;
+        let expected: BTreeSet<String> = state["users"].as_array()?.iter().map(of_state).collect();
+        (shown_users(system).await? == expected).then_some(())
+    })
+    .await;
+    eventually_within(within, "every sign-in is recorded", || async {
+        missing_sign_ins(system).await.is_empty().then_some(())
+    })
+    .await;
+}
+
+/// Everybody whom the API shows as being there.
+async fn shown_users(system: &System) -> Option<BTreeSet<String>> {
+    let mut users = BTreeSet::new();
+    let mut cursor = String::new();
+    loop {
+        let (_, page) = system.ask(&format!("/api/users?limit=500{cursor}"), "akadmin").await;
+        users.extend(page["users"].as_array()?.iter().map(|view| of_view(&view["user"])));
+        let Some(next) = page["next"].as_str() else { return Some(users) };
+        cursor = format!("&cursor={next}");
+    }
+}
+
+/// What is compared of a user, as the API gives them.
+fn of_view(user: &Value) -> String {
+    let groups = user["group_names"].as_object();
+    described(user, groups.into_iter().flat_map(|names| names.values()))
+}
+
+/// The same, as authentik's stand-in gives them.
+fn of_state(user: &Value) -> String {
+    described(user, user["groups"].as_array().into_iter().flatten())
+}
+
+fn described<'a>(user: &Value, groups: impl Iterator<Item = &'a Value>) -> String {
+    let groups: BTreeSet<_> = groups.map(Value::to_string).collect();
+    format!("{} {} {} {} {groups:?}", user["pk"], user["uuid"], user["name"], user["is_active"])
+}
+
+/// Sign-ins in authentik's log that are not recorded, of users who are still there.
+async fn missing_sign_ins(system: &System) -> Vec<String> {
+    let state = system.authentik.state().await;
+    let there: BTreeSet<_> =
+        state["users"].as_array().into_iter().flatten().filter_map(|user| user["pk"].as_i64()).collect();
+    let recorded: BTreeSet<String> = recorded(system)
+        .await
+        .into_iter()
+        .filter(|event| matches!(event.event.body, EventBody::UserLoggedIn(_)))
+        .map(|event| event.event.causationid.as_str().to_owned())
+        .collect();
+    let sign_ins = system.authentik.events("login").await;
+    let of_present =
+        sign_ins.iter().filter(|event| event["user"]["pk"].as_i64().is_some_and(|pk| there.contains(&pk)));
+    let ids = of_present.filter_map(|event| Some(event["pk"].as_str()?.to_owned()));
+    ids.filter(|id| !recorded.contains(id)).collect()
+}
+
+/// All events, in order.
+pub async fn recorded(system: &System) -> Vec<Recorded> {
+    let log = EventLog::open(&system.nats.connect().await).await.expect("opening the log of events");
+    let filter = log.namespace().events_filter(None, None);
+    let mut events: Vec<Recorded> = vec![];
+    loop {
+        let from = From::Sequence(events.last().map_or(1, |event| event.sequence + 1));
+        let page = log.page(&filter, from, 256).await.expect("reading a page of events");
+        if page.is_empty() {
+            return events;
+        }
+        events.extend(page.iter().map(|message| message.decode().expect("an event of ours")));
+    }
+}
+
+/// Every history is valid; no event and no fact is there twice.
+pub async fn nothing_is_there_twice(system: &System) {
+    let events = recorded(system).await;
+    let ids: BTreeSet<_> = events.iter().map(|event| event.event.id.clone()).collect();
+    assert_eq!(ids.len(), events.len(), "an event is there twice");
+    let mut histories = BTreeMap::<Entity, Vec<EventBody>>::new();
+    let mut facts = BTreeSet::new();
+    for event in events {
+        if matches!(event.event.body, EventBody::UserLoggedIn(_) | EventBody::UserPasswordChanged(_)) {
+            let fact = (event.event.subject, event.event.causationid.clone());
+            assert!(facts.insert(fact), "a fact is there twice: {}", event.event.id);
+        }
+        histories.entry(event.event.subject).or_default().push(event.event.body);
+    }
+    for (subject, history) in histories {
+        assert_eq!(history::check(&history), Ok(()), "{subject}");
+    }
+}
+
+/// Webhooks that were answered 2xx, and do not stand in the inbox exactly once.
+pub async fn not_stored_once(system: &System, accepted: &BTreeSet<String>) -> Vec<String> {
+    let nats = system.nats.connect().await;
+    let inbox = nats.jetstream.get_stream(nats.namespace.inbox_stream()).await.expect("opening the inbox");
+    let subjects = inbox.info_with_subjects(">").await.expect("asking for the subjects of the inbox");
+    let counts: BTreeMap<String, usize> =
+        subjects.try_collect().await.expect("reading the subjects of the inbox");
+    let is_stored_once = |id: &&String| {
+        let delivery = id.parse().expect("what was accepted has a delivery id");
+        counts.get(&nats.namespace.inbox_subject(&delivery)) == Some(&1)
+    };
+    accepted.iter().filter(|id| !is_stored_once(id)).cloned().collect()
+}
+
+/// Each webhook that was answered 2xx stands in the inbox, exactly once.
+pub async fn what_was_accepted_is_stored_once(system: &System) {
+    let accepted = system.webhooks.accepted();
+    assert!(!accepted.is_empty(), "webhooks were accepted");
+    assert_eq!(not_stored_once(system, &accepted).await, Vec::<String>::new(), "of {}", accepted.len());
+}
+
+/// Readers are served what the events give, byte for byte, also after a rebuild. Nothing may be recorded meanwhile.
+pub async fn replay_equals_live(system: &System) {
+    for projection in PROJECTIONS {
+        let live = system.operate(&["verify", projection]).await;
+        assert_eq!(live["served"], live["expected"], "{projection}");
+        let rebuilt = system.operate(&["rebuild", projection]).await;
+        assert_eq!(
+            (&rebuilt["fingerprint"], &rebuilt["sequence"]),
+            (&live["served"], &live["sequence"]),
+            "{projection}"
+        );
+        let served = system.operate(&["verify", projection]).await;
+        assert_eq!(
+            (&served["served"], &served["generation"]),
+            (&live["served"], &rebuilt["generation"]),
+            "{projection}"
+        );
+    }
+}
