@@ -33,6 +33,8 @@ pub struct Setup {
     pub ingress_ahead: i64,
     /// How many seconds authentik's clock is ahead.
     pub authentik_ahead: i64,
+    /// Seconds between full sweeps; 0 for none, nor a walk through the event log.
+    pub sweep_interval: u32,
 }
 
 impl Default for Setup {
@@ -44,6 +46,7 @@ impl Default for Setup {
             webhook_url: None,
             ingress_ahead: 0,
             authentik_ahead: 0,
+            sweep_interval: 2,
         }
     }
 }
@@ -96,7 +99,7 @@ impl System {
             ingresses: ingress_ports.iter().map(|port| start("ingress", ingress(*port))).collect(),
             projectors: projector_ports
                 .iter()
-                .map(|port| start("projector", projector(*port, &nats, &authentik_url)))
+                .map(|port| start("projector", projector(*port, &nats, &authentik_url, setup.sweep_interval)))
                 .collect(),
             api: start("api", api(api_port, &nats, &authentik_url)),
             webhooks,
@@ -157,7 +160,21 @@ impl System {
         self.ready().await;
     }
 
-    /// Kills an ingress, which stays away.
+    /// Kills the projectors, which stay away.
+    pub async fn kill_projectors(&mut self) {
+        for projector in &mut self.projectors {
+            projector.kill().await;
+        }
+    }
+
+    /// Starts what was killed.
+    pub async fn restart_projectors(&mut self) {
+        for projector in &mut self.projectors {
+            projector.restart().await;
+        }
+    }
+
+    /// Kills the ingresses, which stay away.
     pub async fn kill_ingresses(&mut self) {
         for ingress in &mut self.ingresses {
             ingress.kill().await;
@@ -231,13 +248,13 @@ fn ingress(port: u16, nats: &NatsServer) -> Environment {
     ]
 }
 
-fn projector(port: u16, nats: &NatsServer, authentik_url: &str) -> Environment {
+fn projector(port: u16, nats: &NatsServer, authentik_url: &str, sweep_interval: u32) -> Environment {
     vec![
         ("NATS_URL", nats.url()),
         ("PROJECTOR_LISTEN", format!("127.0.0.1:{port}")),
         ("AUTHENTIK_URL", authentik_url.to_owned()),
         ("AUTHENTIK_TOKEN", READER_TOKEN.to_owned()),
-        ("SWEEP_INTERVAL", "2".to_owned()),
+        ("SWEEP_INTERVAL", sweep_interval.to_string()),
     ]
 }
 

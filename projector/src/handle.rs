@@ -1,8 +1,10 @@
 //! What is done for one hint.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use anyhow::Context;
 use domain::event::Channel;
 use domain::hint::{About, Cause, Hint, OwnHint, Reading};
 use domain::key::{DeliveryId, Entity, GroupId, UserPk};
@@ -14,6 +16,7 @@ use store::inbox::put_hint;
 use store::publish::PublishError;
 
 use crate::directory::Directory;
+use crate::inbox::CONSUMER;
 use crate::members::Members;
 use crate::record::{HandleError, Recorder};
 
@@ -45,6 +48,7 @@ pub(crate) struct Handler<D> {
     recorder: Arc<Recorder<D>>,
     nats: Nats,
     members: Members,
+    hinted: Hinted,
     health: Health,
     settle: Duration,
 }
@@ -57,7 +61,8 @@ impl<D: Directory> Handler<D> {
         health: Health,
         settle: Duration,
     ) -> Self {
-        Self { recorder, nats, members, health, settle }
+        let hinted = Hinted::default();
+        Self { recorder, nats, members, hinted, health, settle }
     }
 
     /// What a delivery asks for; deliveries of which nothing can be made out are rejected.
@@ -102,7 +107,11 @@ impl<D: Directory> Handler<D> {
         self.members.wait_for(head).await.map_err(HandleError::Retry)?;
         let recorded = self.members.of(id);
         let members = self.recorder.record_group(id, hint).await?;
-        let differing: Vec<UserPk> = recorded.symmetric_difference(&members).copied().collect();
+        let mut differing: Vec<UserPk> = recorded.symmetric_difference(&members).copied().collect();
+        if !differing.is_empty() {
+            let delivered = self.delivered().await.map_err(HandleError::Retry)?;
+            self.hinted.leave_out_waiting(&mut differing, delivered);
+        }
         let n_hints = differing.len();
         stream::iter(differing)
             .map(|pk| self.hint_member(pk, &cause))
@@ -112,12 +121,70 @@ impl<D: Directory> Handler<D> {
         Ok(n_hints)
     }
 
+    /// Up to where the inbox was delivered to some projector.
+    async fn delivered(&self) -> anyhow::Result<u64> {
+        let name = self.nats.namespace.inbox_stream();
+        let inbox = self.nats.jetstream.get_stream_no_info(name).await.context("opening the inbox")?;
+        let consumer = inbox.consumer_info(CONSUMER).await.context("reading the inbox's consumer")?;
+        Ok(consumer.delivered.stream_sequence)
+    }
+
     async fn hint_member(&self, pk: UserPk, cause: &Cause) -> Result<(), HandleError> {
         let hint = OwnHint::about_member(pk, cause);
         match put_hint(&self.nats, &cause.delivery.member(pk), cause.channel, &hint).await {
+            Ok(stored) => {
+                self.hinted.note(pk, stored.sequence);
+                Ok(())
+            }
             // Stored before: the hint stands in the inbox all the same.
-            Ok(_) | Err(PublishError::Conflict) => Ok(()),
+            Err(PublishError::Conflict) => Ok(()),
             Err(error) => Err(HandleError::Retry(anyhow::Error::new(error).context("hinting at a member"))),
         }
+    }
+}
+
+/// Hints at members that wait in the inbox, as far as this process put them there.
+///
+/// Behind a backlog every hint about a group finds the same members to differ. A hint that waits will look at its
+/// member later than now, so another one would be one more for each of the group's, and nothing else.
+#[derive(Default)]
+struct Hinted {
+    sequences: Mutex<HashMap<UserPk, u64>>,
+}
+
+impl Hinted {
+    /// The hint at this member has that sequence in the inbox.
+    fn note(&self, pk: UserPk, sequence: u64) {
+        let mut sequences = self.sequences.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = sequences.entry(pk).or_default();
+        *known = sequence.max(*known);
+    }
+
+    /// Leaves out whose hint waits. One that was delivered to somebody may have been looked at too early already.
+    fn leave_out_waiting(&self, differing: &mut Vec<UserPk>, delivered: u64) {
+        let mut sequences = self.sequences.lock().unwrap_or_else(PoisonError::into_inner);
+        sequences.retain(|_, sequence| *sequence > delivered);
+        differing.retain(|pk| !sequences.contains_key(pk));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_whose_hint_waits_needs_no_other_one_until_it_was_delivered() {
+        let hinted = Hinted::default();
+        hinted.note(1, 10);
+        hinted.note(2, 12);
+        hinted.note(1, 11);
+        let differing = |delivered| {
+            let mut differing = vec![1, 2, 3];
+            hinted.leave_out_waiting(&mut differing, delivered);
+            differing
+        };
+        assert_eq!(differing(10), [3]);
+        assert_eq!(differing(11), [1, 3]);
+        assert_eq!(differing(12), [1, 2, 3]);
     }
 }
