@@ -1,4 +1,5 @@
 //! Memberships, of which a group's webhook does not say whose it was.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::collections::BTreeSet;
 
@@ -23,8 +24,8 @@ async fn count(system: &System, wanted: EventType) -> (usize, usize) {
 async fn n_in_inbox(system: &System) -> u64 {
     let nats = system.nats.connect().await;
     inbox_is_worked_off(&nats).await;
-    let inbox = nats.jetstream.get_stream(nats.namespace.inbox_stream()).await;
-    inbox.expect("opening the inbox").cached_info().state.messages
+    let inbox = nats.jetstream.get_stream(nats.namespace.inbox_stream()).await.unwrap();
+    inbox.cached_info().state.messages
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,7 +46,7 @@ async fn behind_a_backlog_each_member_is_hinted_at_once_or_twice_not_once_a_webh
     eventually("every webhook is told", || async { (system.authentik.n_pending().await == 0).then_some(()) })
         .await;
     system.restart_projectors().await;
-    let n_members = usize::try_from(N_MEMBERS).expect("a small number");
+    let n_members = usize::try_from(N_MEMBERS).unwrap();
     eventually("every joining is recorded", || async {
         (count(&system, EventType::UserJoinedGroup).await == (n_members, n_members)).then_some(())
     })
