@@ -1,8 +1,8 @@
 //! The keys that tokens are signed with: authentik's JWKS, kept fresh and served stale.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use futures_util::future::BoxFuture;
@@ -12,6 +12,7 @@ use runtime::CancellationToken;
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// A token with an unknown key makes us ask authentik at most so often, whether the answer comes or not.
 pub const COOLDOWN: Duration = Duration::from_secs(10);
@@ -102,9 +103,15 @@ type KeySet = HashMap<String, Arc<VerifyingKey>>;
 #[derive(Default)]
 struct Attempts {
     under_way: bool,
+    /// When authentik was last asked because a key was unknown.
     last: Option<Instant>,
     failed: bool,
+    /// Names of keys that were not in the last answer.
+    absent: HashSet<String>,
 }
+
+/// How many names of absent keys are remembered; who makes up more of them is told to come back.
+const MAX_ABSENT: usize = 1024;
 
 /// The keys. They are read from memory; authentik is asked by one task at a time, outside any lock.
 pub struct KeyStore {
@@ -132,10 +139,21 @@ impl KeyStore {
         if let Some(key) = self.known(kid) {
             return Ok(key);
         }
-        self.refresh_within_cooldown().await;
-        let failed = self.attempts.lock().unwrap_or_else(PoisonError::into_inner).failed;
-        let missing = if failed { KeyStoreError::Unavailable } else { KeyStoreError::Unknown };
-        self.known(kid).ok_or(missing)
+        let was_asked = self.refresh_within_cooldown().await;
+        self.known(kid).ok_or_else(|| self.why_missing(kid, was_asked))
+    }
+
+    /// A key that authentik may have made since it was last asked is not unknown: who has it must not be signed out.
+    fn why_missing(&self, kid: &str, was_asked: bool) -> KeyStoreError {
+        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+        if attempts.failed {
+            return KeyStoreError::Unavailable;
+        }
+        if was_asked && attempts.absent.len() < MAX_ABSENT {
+            attempts.absent.insert(kid.to_owned());
+        }
+        let is_absent = was_asked || attempts.absent.contains(kid);
+        if is_absent { KeyStoreError::Unknown } else { KeyStoreError::Unavailable }
     }
 
     /// Whether this very key is still one of authentik's.
@@ -148,7 +166,7 @@ impl KeyStore {
     pub async fn keep_fresh(self: Arc<Self>, shutdown: CancellationToken) {
         let mut ticks = tokio::time::interval(REFRESH);
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-            self.refresh_within_cooldown().await;
+            self.refresh_unless_under_way(|_| true).await;
         }
     }
 
@@ -156,14 +174,27 @@ impl KeyStore {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).get(kid).cloned()
     }
 
-    /// Waits for the request that is under way, or makes one, unless the last one was a moment ago.
-    async fn refresh_within_cooldown(self: &Arc<Self>) {
+    /// Says whether authentik was asked meanwhile; it is not where it was a moment ago.
+    async fn refresh_within_cooldown(self: &Arc<Self>) -> bool {
+        let cooldown = self.cooldown;
+        self.refresh_unless_under_way(|attempts| {
+            let may_ask = attempts.last.is_none_or(|last| last.elapsed() >= cooldown);
+            if may_ask {
+                attempts.last = Some(Instant::now());
+            }
+            may_ask
+        })
+        .await
+    }
+
+    /// Waits for the request that is under way, or makes one if it may. Says whether it was one or the other.
+    async fn refresh_unless_under_way(self: &Arc<Self>, may_ask: impl FnOnce(&mut Attempts) -> bool) -> bool {
         let mut done = self.n_attempts.subscribe();
         {
             let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
             if !attempts.under_way {
-                if attempts.last.is_some_and(|last| last.elapsed() < self.cooldown) {
-                    return;
+                if !may_ask(&mut attempts) {
+                    return false;
                 }
                 attempts.under_way = true;
                 // A task of its own: the request that waits for it may be given up by its client.
@@ -172,6 +203,7 @@ impl KeyStore {
         }
         // The sender is ours: it cannot be gone.
         let _ = done.changed().await;
+        true
     }
 
     async fn refresh(self: Arc<Self>) {
@@ -181,8 +213,12 @@ impl KeyStore {
             Ok(keys) => self.replace(keys),
             Err(error) => tracing::warn!("cannot read the keys of the identity provider: {error:#}"),
         }
-        let attempts = Attempts { under_way: false, last: Some(Instant::now()), failed };
-        *self.attempts.lock().unwrap_or_else(PoisonError::into_inner) = attempts;
+        {
+            let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+            attempts.under_way = false;
+            attempts.failed = failed;
+            attempts.absent.clear();
+        }
         self.n_attempts.send_modify(|n| *n += 1);
     }
 

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use futures_util::future::BoxFuture;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use poem::http::HeaderValue;
+use runtime::CancellationToken;
 use serde_json::{Value, json};
 
 use super::keys::KeySource;
@@ -200,6 +201,37 @@ async fn an_unknown_key_is_asked_for_once_in_a_while_by_all_together() {
     assert_eq!(world.n_requests(), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_key_that_may_be_newer_than_the_last_answer_is_not_called_unknown() {
+    let world = World::with_cooldown(COOLDOWN);
+    let (stranger, second) = (SigningKey::generate("stranger"), SigningKey::generate("second"));
+    check_refused(world.verify(&stranger.sign(&good())).await, "signed with an unknown key");
+    world.publish(Some(jwks(&[&world.key, &second])));
+    let token = second.sign(&good());
+    assert_eq!(world.verify(&token).await, Err(TokenError::Unavailable));
+    check_refused(world.verify(&stranger.sign(&good())).await, "signed with an unknown key");
+    assert_eq!(world.n_requests(), 1);
+    tokio::time::advance(COOLDOWN).await;
+    world.verify(&token).await.unwrap();
+    assert_eq!(world.n_requests(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_hour_without_authentik_changes_nothing_for_known_keys() {
+    let world = World::with_cooldown(COOLDOWN);
+    let shutdown = CancellationToken::new();
+    tokio::spawn(Arc::clone(world.tokens.keys()).keep_fresh(shutdown.clone()));
+    world.verify_claims(|_| ()).await.unwrap();
+    world.publish(None);
+    for minute in 0..60 {
+        tokio::time::sleep(Duration::from_mins(1)).await;
+        world.verify_claims(|c| c["jti"] = json!(minute)).await.unwrap();
+        let unknown = SigningKey { kid: format!("unknown-{minute}"), key: world.key.key.clone() };
+        assert_eq!(world.verify(&unknown.sign(&good())).await, Err(TokenError::Unavailable));
+    }
+    shutdown.cancel();
+}
+
 #[tokio::test]
 async fn while_authentik_is_away_known_keys_go_on_and_unknown_ones_wait() {
     let world = World::with_cooldown(Duration::ZERO);
@@ -220,6 +252,21 @@ async fn a_failure_counts_in_the_cooldown() {
     world.publish(Some(jwks(&[&world.key])));
     assert_eq!(world.verify_claims(|_| ()).await, Err(TokenError::Unavailable));
     assert_eq!(world.n_requests(), 1);
+}
+
+#[tokio::test]
+async fn a_key_needs_no_algorithm_and_a_kid_is_only_a_name() {
+    let world = World::with_cooldown(Duration::ZERO);
+    let strange = SigningKey { kid: "../../etc/passwd?a=b".to_owned(), key: world.key.key.clone() };
+    let mut keys: Value = serde_json::from_str(&jwks(&[&world.key, &strange])).unwrap();
+    for key in keys["keys"].as_array_mut().unwrap() {
+        key.as_object_mut().unwrap().remove("alg");
+    }
+    world.publish(Some(keys.to_string()));
+    world.verify_claims(|_| ()).await.unwrap();
+    world.verify(&strange.sign(&good())).await.unwrap();
+    let missing = SigningKey { kid: "/etc/passwd".to_owned(), key: world.key.key.clone() };
+    check_refused(world.verify(&missing.sign(&good())).await, "signed with an unknown key");
 }
 
 #[tokio::test]
@@ -250,4 +297,6 @@ async fn a_recorded_token_of_authentik_is_good_in_its_time() {
     };
     assert_eq!(verify("access_token").await.unwrap().sub, payload["sub"].as_str().unwrap());
     check_refused(verify("id_token").await, "not an access token of this client");
+    // A refresh token is opaque.
+    check_refused(verify("refresh_token").await, "not a token");
 }

@@ -4,9 +4,9 @@ use serde_json::json;
 use testkit::eventually;
 
 use crate::support::events::{
-    deactivated, deleted, erased, in_group, joined, left, reactivated, registered, user,
+    deactivated, deleted, erased, in_group, joined, left, reactivated, registered, user, uuid,
 };
-use crate::support::keys::claims;
+use crate::support::keys::{SigningKey, claims, jwks};
 use crate::support::{ADMINS, KEY, World, check_within, now, problem, record};
 
 #[tokio::test]
@@ -112,4 +112,35 @@ async fn while_the_identity_provider_gives_no_keys_known_ones_go_on() {
     "<html>".clone_into(&mut world.jwks.lock().unwrap());
     world.json("/api/me", Some(&token)).await;
     world.json("/api/me", Some(&world.token(1, &["another"]))).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_request_fails_while_the_key_is_rotated() {
+    let world = World::start().await;
+    world.record(registered(user(1, "ada"))).await;
+    let second = SigningKey::generate("second");
+    let new_token = |n: usize| {
+        let mut claims = claims(&world.issuer, &uuid(1).to_string(), now(), &[]);
+        claims["jti"] = json!(n);
+        second.sign(&claims)
+    };
+    world.json("/api/me", Some(&world.token(1, &[]))).await;
+    *world.jwks.lock().unwrap() = jwks(&[&KEY, &second]);
+    // Old ones and new ones at once, the new ones each for the first time.
+    let calls = (0..64).map(|n| {
+        let token = if n % 2 == 0 { world.token(1, &[]) } else { new_token(n) };
+        let world = &world;
+        async move { world.get("/api/me", Some(&token)).await.status() }
+    });
+    let answers = futures_util::future::join_all(calls).await;
+    assert!(answers.iter().all(|status| status.as_u16() == 200), "{answers:?}");
+}
+
+#[tokio::test]
+async fn a_header_that_is_too_large_is_refused() {
+    let world = World::start().await;
+    let huge = format!("Bearer {}", "x".repeat(100 * 1024));
+    let request = reqwest::Client::new().get(format!("{}/api/me", world.api.url));
+    let answer = request.header("authorization", huge).send().await.unwrap();
+    assert!(problem(answer, 401).await.contains("larger than 16 KiB"));
 }
