@@ -7,13 +7,89 @@ use serde_json::Value;
 use tokio::time::{Instant, timeout_at};
 
 /// A subscription that survives restarts of the API.
-pub struct Feed {
+pub struct Subscription {
     client: Client,
     url: String,
     token: String,
     last_id: Option<String>,
     answer: Option<Response>,
     buffer: Vec<u8>,
+}
+
+/// What came as one event of the stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// `<epoch>-<sequence>`.
+    pub id: Option<String>,
+    /// The event's type.
+    pub event: String,
+    /// What it carries.
+    pub data: String,
+}
+
+impl Subscription {
+    /// To what the query asks for. Clients that share a pool make a connection each all the same.
+    pub fn new(client: Client, api: &str, query: &str, token: String) -> Self {
+        let url = format!("{api}/api/events/stream{query}");
+        Self { client, url, token, last_id: None, answer: None, buffer: vec![] }
+    }
+
+    /// What comes next; nothing where the connection ended, or the API is away: ask again.
+    pub async fn next(&mut self) -> Vec<Message> {
+        if self.answer.is_none() {
+            self.connect().await;
+        }
+        let Some(answer) = &mut self.answer else { return vec![] };
+        let Ok(Some(chunk)) = answer.chunk().await else {
+            // The API is away: half a block is worth nothing.
+            (self.answer, self.buffer) = (None, vec![]);
+            return vec![];
+        };
+        self.buffer.extend_from_slice(&chunk);
+        let mut messages = vec![];
+        while let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
+            let block: Vec<u8> = self.buffer.drain(..end + 2).collect();
+            messages.extend(self.read(std::str::from_utf8(&block).expect("the feed is UTF-8")));
+        }
+        messages
+    }
+
+    /// Whether it is connected now.
+    pub fn is_connected(&self) -> bool {
+        self.answer.is_some()
+    }
+
+    async fn connect(&mut self) {
+        let mut request = self.client.get(&self.url).bearer_auth(&self.token);
+        if let Some(id) = &self.last_id {
+            request = request.header("Last-Event-ID", id);
+        }
+        match request.send().await {
+            Ok(answer) if answer.status().is_success() => self.answer = Some(answer),
+            Ok(answer) if answer.status().as_u16() == 503 => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            Ok(answer) => panic!("the feed answered {}", answer.status()),
+            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+        }
+    }
+
+    fn read(&mut self, block: &str) -> Option<Message> {
+        let field = |name: &str| {
+            let line = block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            line.map(|value| value.trim_start().to_owned())
+        };
+        let id = field("id");
+        if id.is_some() {
+            self.last_id.clone_from(&id);
+        }
+        Some(Message { id, event: field("event")?, data: field("data")? })
+    }
+}
+
+/// Everything that a subscriber was sent, for tests that look at each event.
+pub struct Feed {
+    subscription: Subscription,
     /// Everything that was received, in order: id, type, data.
     pub received: Vec<Received>,
 }
@@ -32,68 +108,24 @@ pub struct Received {
 impl Feed {
     /// Subscribes from the first event on.
     pub fn from_the_beginning(api: &str, token: String) -> Self {
-        let url = format!("{api}/api/events/stream?after=earliest");
-        let (last_id, answer) = (None, None);
-        Self { client: Client::new(), url, token, last_id, answer, buffer: vec![], received: vec![] }
+        let subscription = Subscription::new(Client::new(), api, "?after=earliest", token);
+        Self { subscription, received: vec![] }
     }
 
     /// Reads on until the condition holds for what was received.
     pub async fn read_until(&mut self, awaited: &str, mut holds: impl FnMut(&[Received]) -> bool) {
         let deadline = Instant::now() + testkit::wait::DEADLINE;
         while !holds(&self.received) {
-            if timeout_at(deadline, self.read_some()).await.is_err() {
+            let Ok(messages) = timeout_at(deadline, self.subscription.next()).await else {
                 let types: Vec<_> = self.received.iter().map(|received| received.event.as_str()).collect();
                 panic!("waited in vain on the feed until {awaited}; received {types:?}");
+            };
+            for Message { id, event, data } in
+                messages.into_iter().filter(|message| message.event != "progress")
+            {
+                let data = serde_json::from_str(&data).expect("the data of an event is JSON");
+                self.received.extend(id.map(|id| Received { id, event, data }));
             }
-        }
-    }
-
-    async fn read_some(&mut self) {
-        if self.answer.is_none() {
-            self.connect().await;
-        }
-        let Some(answer) = &mut self.answer else { return };
-        let Ok(Some(chunk)) = answer.chunk().await else {
-            // The API is away: half a block is worth nothing.
-            (self.answer, self.buffer) = (None, vec![]);
-            return;
-        };
-        self.buffer.extend_from_slice(&chunk);
-        while let Some(end) = self.buffer.windows(2).position(|pair| pair == b"\n\n") {
-            let block: Vec<u8> = self.buffer.drain(..end + 2).collect();
-            self.take(std::str::from_utf8(&block).expect("the feed is UTF-8"));
-        }
-    }
-
-    async fn connect(&mut self) {
-        let mut request = self.client.get(&self.url).bearer_auth(&self.token);
-        if let Some(id) = &self.last_id {
-            request = request.header("Last-Event-ID", id);
-        }
-        match request.send().await {
-            Ok(answer) if answer.status().is_success() => self.answer = Some(answer),
-            Ok(answer) if answer.status().as_u16() == 503 => {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            Ok(answer) => panic!("the feed answered {}", answer.status()),
-            Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-        }
-    }
-
-    fn take(&mut self, block: &str) {
-        let field = |name: &str| {
-            let line = block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-            line.map(|value| value.trim_start().to_owned())
-        };
-        if let Some(id) = field("id") {
-            self.last_id = Some(id);
-        }
-        let (Some(id), Some(event), Some(data)) = (field("id"), field("event"), field("data")) else {
-            return;
-        };
-        if event != "progress" {
-            let data = serde_json::from_str(&data).expect("the data of an event is JSON");
-            self.received.push(Received { id, event, data });
         }
     }
 

@@ -106,8 +106,14 @@ pub fn binary(name: &str) -> PathBuf {
     directory.join(name)
 }
 
-/// A port that is free now. Another process could take it before it is used; it is not asked for twice here.
+/// A port that is free now, and that no connection takes by itself: those get theirs from 32768 on.
+///
+/// So what is killed and started again finds its port free. Another process could listen there before it is used.
 pub fn free_port() -> u16 {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("listening on a free port");
-    listener.local_addr().expect("a listener has an address").port()
+    loop {
+        let port = rand::random_range(10_240..32_768);
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }

@@ -160,6 +160,11 @@ impl System {
         self.ready().await;
     }
 
+    /// Kills the API, and starts it again.
+    pub async fn restart_api(&mut self) {
+        self.api.restart().await;
+    }
+
     /// Kills the projectors, which stay away.
     pub async fn kill_projectors(&mut self) {
         for projector in &mut self.projectors {
@@ -237,6 +242,8 @@ fn simulator(port: u16, webhook_url: String, directory: &Path) -> Environment {
         ("SIMULATOR_ADMIN_TOKEN", ADMIN_TOKEN.to_owned()),
         ("SIMULATOR_STATE_DIR", directory.join("authentik").display().to_string()),
         ("SIMULATOR_RETRY_SCALE", "0.02".to_owned()),
+        // Longer than any test.
+        ("SIMULATOR_ACCESS_TOKEN_SECONDS", "36000".to_owned()),
     ]
 }
 
