@@ -52,14 +52,14 @@ pub(crate) enum Stopped {
         "this is another authentik than before, or an empty one: user {0} is not the one it was; nobody is recorded as deleted"
     )]
     OtherInstallation(UserPk),
-    /// There were too many.
+    /// There would be too many.
     #[error(
-        "the brake is on: {n_deleted} users were recorded as deleted within 10 minutes, of {n_users}; if that is right, confirm it with `projector catch-up --allow-deletions N`"
+        "the brake is on: no more than {room} users may be recorded as deleted now, of {n_users}, and there would be more; if they are gone, confirm it with `projector catch-up --allow-deletions N`"
     )]
     Brake {
-        /// How many were deleted.
-        n_deleted: u64,
-        /// How many are left.
+        /// How many more may be deleted.
+        room: u64,
+        /// How many are there.
         n_users: u64,
     },
     /// authentik gave no answer.
@@ -110,19 +110,42 @@ impl Guard {
 
     async fn weigh(&self, directory: &impl Directory, pk: UserPk, now: Timestamp) -> Result<(), Stopped> {
         self.check_installation(directory, pk).await?;
-        let n_users = self.members.n_users();
-        let n_deleted = self.n_deleted_since(minus(now, WINDOW)).await?;
-        if n_deleted < ALWAYS_ALLOWED.max(n_users / 100) {
-            return Ok(());
+        self.check_room(1, now).await
+    }
+
+    /// Whether so many users may be recorded as deleted now, or nobody. Readiness says why not.
+    ///
+    /// Who knows of many asks this first: judged one by one, the first ten would be recorded.
+    pub(crate) async fn foresee(&self, n_deletions: u64, now: Timestamp) -> Result<(), Stopped> {
+        let foreseen = self.check_room(n_deletions, now).await;
+        match &foreseen {
+            Err(stopped @ Stopped::Brake { .. }) => self.health.failed("deletions", stopped.to_string()),
+            // Everybody is there again: what seemed to be gone was not.
+            Ok(()) if n_deletions == 0 => self.health.ok("deletions"),
+            Ok(()) | Err(_) => {}
         }
+        foreseen
+    }
+
+    async fn check_room(&self, n_deletions: u64, now: Timestamp) -> Result<(), Stopped> {
+        let room = self.room(now).await?;
+        if n_deletions <= room {
+            Ok(())
+        } else {
+            Err(Stopped::Brake { room, n_users: self.members.n_users() })
+        }
+    }
+
+    /// How many more users may be recorded as deleted now.
+    pub(crate) async fn room(&self, now: Timestamp) -> anyhow::Result<u64> {
+        let allowed = ALWAYS_ALLOWED.max(self.members.n_users() / 100);
+        let room = allowed.saturating_sub(self.n_deleted_since(minus(now, WINDOW)).await?);
         let meta = self.nats.namespace.meta_bucket();
         let allowance = views::read::<Allowance>(&self.nats, &meta, ALLOWANCE_KEY).await?;
-        if let Some(allowance) = allowance.map(|entry| entry.value)
-            && self.n_deleted_since(allowance.since).await? < allowance.deletions
-        {
-            return Ok(());
-        }
-        Err(Stopped::Brake { n_deleted, n_users })
+        let Some(Allowance { deletions, since }) = allowance.map(|entry| entry.value) else {
+            return Ok(room);
+        };
+        Ok(room.max(deletions.saturating_sub(self.n_deleted_since(since).await?)))
     }
 
     /// Notes by whom the installation is known, where that is not noted yet: the first one of those given.

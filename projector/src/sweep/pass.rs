@@ -12,6 +12,7 @@ use domain::snapshot::{Group, User};
 use domain::timestamp::Timestamp;
 use domain::view::groups::Groups;
 use domain::view::users::Users;
+use futures_util::future::try_join_all;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use runtime::clock;
 use store::replica::Replica;
@@ -163,10 +164,25 @@ impl<D: Directory> Sweeper<D> {
             self.recorder.record_group(id, walk.hint(Entity::Group(id))).await.map_err(reason)?;
         }
         // Last, for the brake may end the pass here: everything else is done by then.
+        self.foresee_deletions(&users).await?;
         for pk in users {
             self.recorder.record_user(pk, walk.hint(Entity::User(pk)), clock::now()).await.map_err(reason)?;
         }
         Ok(())
+    }
+
+    /// Asks for each who was not met, until there are more gone than may be.
+    async fn foresee_deletions(&self, missing: &[UserPk]) -> anyhow::Result<()> {
+        let room = self.guard.room(clock::now()).await?;
+        let mut n_gone = 0;
+        for some in missing.chunks(AT_ONCE) {
+            let asked = some.iter().map(|pk| self.recorder.directory().user(*pk));
+            n_gone += try_join_all(asked).await?.iter().filter(|user| user.is_none()).count() as u64;
+            if n_gone > room {
+                break;
+            }
+        }
+        Ok(self.guard.foresee(n_gone, clock::now()).await?)
     }
 }
 
