@@ -9,6 +9,8 @@ use domain::key::Entity;
 use futures_util::TryStreamExt;
 use serde_json::Value;
 use store::log::{EventLog, From};
+use testkit::eventually;
+use testkit::nats::inbox_is_worked_off_within;
 use testkit::wait::eventually_within;
 
 use crate::System;
@@ -30,6 +32,12 @@ pub async fn converged(system: &System, within: Duration) {
         missing_sign_ins(system).await.is_empty().then_some(())
     })
     .await;
+    // What is still told or in hand changes nothing any more; but it must be over before anything is compared.
+    eventually_within(within, "every webhook is delivered or given up", || async {
+        (system.authentik.n_pending().await == 0).then_some(())
+    })
+    .await;
+    inbox_is_worked_off_within(within, &system.nats.connect().await).await;
 }
 
 /// Everybody whom the API shows as being there.
@@ -135,6 +143,12 @@ pub async fn what_was_accepted_is_stored_once(system: &System) {
 
 /// Readers are served what the events give, byte for byte, also after a rebuild. Nothing may be recorded meanwhile.
 pub async fn replay_equals_live(system: &System) {
+    eventually("the projections have all events", || async {
+        let status = system.operate(&["status"]).await;
+        let has_all = |projection: &Value| projection["lag"] == 0;
+        status["projections"].as_array()?.iter().all(has_all).then_some(())
+    })
+    .await;
     for projection in PROJECTIONS {
         let live = system.operate(&["verify", projection]).await;
         assert_eq!(live["served"], live["expected"], "{projection}");

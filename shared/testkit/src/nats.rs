@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use domain::key::Namespace;
 use runtime::config::NatsConfig;
@@ -12,6 +13,7 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
 use crate::eventually;
+use crate::wait::{DEADLINE, eventually_within};
 
 /// A nats-server on a free port with a directory of its own; killed and removed on drop.
 pub struct NatsServer {
@@ -108,7 +110,12 @@ impl NatsServer {
 
 /// Waits until no delivery in the inbox is waiting or in hand.
 pub async fn inbox_is_worked_off(nats: &Nats) {
-    eventually("the inbox is worked off", || async {
+    inbox_is_worked_off_within(DEADLINE, nats).await;
+}
+
+/// [`inbox_is_worked_off`] with a deadline of its own.
+pub async fn inbox_is_worked_off_within(deadline: Duration, nats: &Nats) {
+    eventually_within(deadline, "the inbox is worked off", || async {
         let inbox = nats.jetstream.get_stream(nats.namespace.inbox_stream()).await.ok()?;
         let last = inbox.cached_info().state.last_sequence;
         let consumer = inbox.consumer_info("projector").await.ok()?;
