@@ -82,28 +82,66 @@ impl NatsServer {
 
     /// Connects.
     pub async fn connect(&self) -> Nats {
-        let nats =
-            Nats::connect(&self.config(), "test", &Health::default()).await.expect("connecting to NATS");
-        eventually("connected to NATS", || async { nats.is_connected().then_some(()) }).await;
-        nats
+        connect(self.url(), Namespace::default()).await
     }
 
     /// Connects, and makes streams and buckets.
     pub async fn provisioned(&self) -> Nats {
         let nats = self.connect().await;
-        let drift = runtime::provision::provision(&nats, 1).await.expect("making streams");
-        assert_eq!(
-            drift,
-            Vec::<String>::new(),
-            "a server that was just started has the configuration of nats/"
-        );
+        provisioned(&nats, 1).await;
         nats
+    }
+
+    /// Stops it without ending it (SIGSTOP), as a machine that hangs.
+    pub async fn pause(&self) {
+        signal(self.running(), "STOP").await;
+    }
+
+    /// Lets it go on after [`NatsServer::pause`] (SIGCONT).
+    pub async fn resume(&self) {
+        signal(self.running(), "CONT").await;
+    }
+
+    /// Lets no file grow beyond so many bytes from now on, as on a disk that is full; nothing for no limit.
+    pub async fn limit_file_size(&self, limit: Option<u64>) {
+        let pid = self.running().id().expect("a running process has an id").to_string();
+        let limit = limit.map_or("unlimited".to_owned(), |limit| limit.to_string());
+        // The soft limit alone: the hard one could not be raised again.
+        let limit = format!("--fsize={limit}:");
+        let ended = Command::new("prlimit").args(["--pid", &pid, &limit]).status().await;
+        assert!(ended.expect("prlimit is part of util-linux").success(), "limiting the size of files");
+    }
+
+    fn running(&self) -> &Child {
+        self.process.as_ref().expect("nats-server runs")
     }
 
     /// Directory of its data.
     pub fn store_dir(&self) -> PathBuf {
         self.directory.path().join("store")
     }
+}
+
+/// Connects in this namespace.
+pub async fn connect(url: String, namespace: Namespace) -> Nats {
+    let config = NatsConfig::plain(url, namespace);
+    let nats = Nats::connect(&config, "test", &Health::default()).await.expect("connecting to NATS");
+    eventually("connected to NATS", || async { nats.is_connected().then_some(()) }).await;
+    nats
+}
+
+/// Makes streams and buckets on so many nodes.
+pub(crate) async fn provisioned(nats: &Nats, n_nodes: usize) {
+    let replicas = u8::try_from(n_nodes).expect("a handful of nodes");
+    let drift = runtime::provision::provision(nats, replicas).await.expect("making streams");
+    assert_eq!(drift, Vec::<String>::new(), "a server that was just started has the configuration of nats/");
+}
+
+/// Sends a signal, by its name.
+pub(crate) async fn signal(process: &Child, name: &str) {
+    let pid = process.id().expect("a running process has an id").to_string();
+    let ended = Command::new("kill").args(["-s", name, &pid]).status().await.expect("running kill");
+    assert!(ended.success(), "sending SIG{name} to nats-server");
 }
 
 /// Waits until no delivery in the inbox is waiting or in hand.
