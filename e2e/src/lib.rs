@@ -4,6 +4,7 @@
 pub mod authentik;
 pub mod chaos;
 pub mod feed;
+pub mod nats;
 pub mod process;
 pub mod system;
 

@@ -5,8 +5,8 @@ use std::path::Path;
 use reqwest::Client;
 use serde_json::Value;
 use tempfile::TempDir;
-use testkit::NatsServer;
 
+use crate::nats::Nats;
 use crate::process::{Process, free_port};
 use crate::{Authentik, Feed};
 
@@ -28,8 +28,8 @@ pub struct Size {
 
 /// A whole installation.
 pub struct System {
-    /// nats-server.
-    pub nats: NatsServer,
+    /// nats-server, or several.
+    pub nats: Nats,
     /// authentik's administrator.
     pub authentik: Authentik,
     /// Where each ingress listens.
@@ -53,8 +53,12 @@ impl System {
 
     /// Starts so many. Webhooks go to `webhook_url` if it is given, else to the first ingress.
     pub async fn start_with(size: Size, webhook_url: Option<String>) -> Self {
+        Self::start_on(Nats::server().await, size, webhook_url).await
+    }
+
+    /// As [`System::start_with`], on these servers and in their namespace.
+    pub async fn start_on(nats: Nats, size: Size, webhook_url: Option<String>) -> Self {
         let directory = tempfile::tempdir().expect("making a directory");
-        let nats = NatsServer::start().await;
         let ports = |n| (0..n).map(|_| free_port()).collect::<Vec<_>>();
         let (ingress_ports, projector_ports) = (ports(size.n_ingresses), ports(size.n_projectors));
         let (authentik_port, api_port) = (free_port(), free_port());
@@ -158,29 +162,28 @@ fn simulator(port: u16, webhook_url: String, directory: &Path) -> Environment {
     ]
 }
 
-fn ingress(port: u16, nats: &NatsServer) -> Environment {
-    vec![
-        ("NATS_URL", nats.url()),
-        ("INGRESS_LISTEN", format!("127.0.0.1:{port}")),
-        ("WEBHOOK_SECRETS", WEBHOOK_SECRET.to_owned()),
-    ]
+fn ingress(port: u16, nats: &Nats) -> Environment {
+    let own =
+        vec![("INGRESS_LISTEN", format!("127.0.0.1:{port}")), ("WEBHOOK_SECRETS", WEBHOOK_SECRET.to_owned())];
+    [nats.environment(), own].concat()
 }
 
-fn projector(port: u16, nats: &NatsServer, authentik_url: &str) -> Environment {
-    vec![
-        ("NATS_URL", nats.url()),
+fn projector(port: u16, nats: &Nats, authentik_url: &str) -> Environment {
+    let own = vec![
         ("PROJECTOR_LISTEN", format!("127.0.0.1:{port}")),
         ("AUTHENTIK_URL", authentik_url.to_owned()),
         ("AUTHENTIK_TOKEN", READER_TOKEN.to_owned()),
         ("SWEEP_INTERVAL", "2".to_owned()),
-    ]
+        ("NATS_REPLICAS", nats.n_replicas().to_string()),
+    ];
+    [nats.environment(), own].concat()
 }
 
-fn api(port: u16, nats: &NatsServer, authentik_url: &str) -> Environment {
-    vec![
-        ("NATS_URL", nats.url()),
+fn api(port: u16, nats: &Nats, authentik_url: &str) -> Environment {
+    let own = vec![
         ("API_LISTEN", format!("127.0.0.1:{port}")),
         ("AUTHENTIK_ISSUER", format!("{authentik_url}/application/o/{SLUG}/")),
         ("AUTHENTIK_CLIENT_ID", SLUG.to_owned()),
-    ]
+    ];
+    [nats.environment(), own].concat()
 }
