@@ -24,7 +24,7 @@ const AT_ONCE: usize = 8;
 
 /// Several clients that store the same deliveries, and what they were told.
 struct Clients {
-    clients: Vec<Nats>,
+    connections: Vec<Nats>,
     deliveries: Vec<DeliveryId>,
     n_tries: AtomicUsize,
     accepted: Mutex<BTreeSet<DeliveryId>>,
@@ -34,9 +34,9 @@ impl Clients {
     /// One client of each node, and deliveries that nobody has stored.
     async fn connect(cluster: &NatsCluster) -> Self {
         let connect = |node| testkit::nats::connect(cluster.node_url(node), Namespace::default());
-        let clients = join_all((0..N_NODES).map(connect)).await;
+        let connections = join_all((0..N_NODES).map(connect)).await;
         let deliveries = (0..N_DELIVERIES).map(|_| clock::new_id().into()).collect();
-        Self { clients, deliveries, n_tries: AtomicUsize::new(0), accepted: Mutex::default() }
+        Self { connections, deliveries, n_tries: AtomicUsize::new(0), accepted: Mutex::default() }
     }
 
     /// Tries once more what was not accepted yet, each delivery through another client than the last time, half of
@@ -54,7 +54,7 @@ impl Clients {
     }
 
     async fn try_batch(&self, n_tries: usize, ids: &[DeliveryId]) -> bool {
-        let nats = &self.clients[(n_tries + ids.len()) % N_NODES];
+        let nats = &self.connections[(n_tries + ids.len()) % N_NODES];
         let mut messages: Vec<_> = ids.iter().map(|id| message(nats, id)).collect();
         let result = if messages.len() == 1 {
             publish(nats, messages.remove(0)).await
