@@ -84,9 +84,9 @@ impl Nats {
         }
     }
 
-    /// The one server.
-    pub fn as_server(&mut self) -> &mut NatsServer {
-        match &mut self.servers {
+    /// The one server, to let it hang.
+    pub fn as_server(&self) -> &NatsServer {
+        match &self.servers {
             Servers::One(server) => server,
             Servers::Cluster(_) | Servers::Shared(_) => panic!("not one server of its own"),
         }

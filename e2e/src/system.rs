@@ -39,7 +39,8 @@ pub struct System {
     simulator: Process,
     ingresses: Vec<Process>,
     projectors: Vec<Process>,
-    projector_urls: Vec<String>,
+    /// Where each projector tells of itself.
+    pub projector_urls: Vec<String>,
     api: Process,
     // Removed last, after all processes have ended.
     _directory: TempDir,

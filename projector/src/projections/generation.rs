@@ -6,7 +6,8 @@ use anyhow::Context;
 use domain::view::{Checkpoint, Projection, Views};
 use futures_util::FutureExt;
 use runtime::provision;
-use store::log::{Follow, StoredMessage};
+use store::follow::Follow;
+use store::log::StoredMessage;
 use store::views;
 
 use super::Projections;
