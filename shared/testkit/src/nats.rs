@@ -16,6 +16,7 @@ use crate::eventually;
 /// A nats-server on a free port with a directory of its own; killed and removed on drop.
 pub struct NatsServer {
     directory: TempDir,
+    settings: &'static str,
     port: u16,
     process: Option<Child>,
 }
@@ -28,8 +29,13 @@ struct Ports {
 impl NatsServer {
     /// Starts a server.
     pub async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// Starts a server with these lines of configuration.
+    pub async fn start_with(settings: &'static str) -> Self {
         let directory = tempfile::tempdir().expect("making a directory for nats-server");
-        let mut server = Self { directory, port: 0, process: None };
+        let mut server = Self { directory, settings, port: 0, process: None };
         server.restart().await;
         server
     }
@@ -51,7 +57,11 @@ impl NatsServer {
         self.kill().await;
         let port = if self.port == 0 { "-1".to_owned() } else { self.port.to_string() };
         let log = std::fs::File::create(self.directory.path().join("log")).expect("making a log file");
+        let config = self.directory.path().join("nats-server.conf");
+        std::fs::write(&config, self.settings).expect("writing a configuration");
         let process = Command::new(binary())
+            .arg("--config")
+            .arg(config)
             .args(["--addr", "127.0.0.1", "--port", &port, "--jetstream"])
             .arg("--store_dir")
             .arg(self.directory.path().join("store"))
