@@ -15,6 +15,14 @@ use testkit::wait::eventually_within;
 
 use crate::System;
 
+/// Every promise about what is stored and recorded, once everything is worked off.
+pub async fn everything_holds(system: &System, patience: Duration) {
+    converged(system, patience).await;
+    what_was_accepted_is_stored_once(system).await;
+    nothing_is_there_twice(system).await;
+    replay_equals_live(system).await;
+}
+
 /// The projections, by their names.
 pub const PROJECTIONS: [&str; 3] = ["users", "groups", "activity"];
 

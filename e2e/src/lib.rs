@@ -6,6 +6,7 @@ pub mod chaos;
 pub mod checks;
 mod clock;
 pub mod feed;
+pub mod nats;
 pub mod process;
 pub mod system;
 pub mod webhooks;

@@ -105,15 +105,3 @@ pub fn binary(name: &str) -> PathBuf {
     let directory = own.parent().and_then(Path::parent).expect("a test is in target/<profile>/deps");
     directory.join(name)
 }
-
-/// A port that is free now, and that no connection takes by itself: those get theirs from 32768 on.
-///
-/// So what is killed and started again finds its port free. Another process could listen there before it is used.
-pub fn free_port() -> u16 {
-    loop {
-        let port = rand::random_range(10_240..32_768);
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-}

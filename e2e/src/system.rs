@@ -5,9 +5,10 @@ use std::path::Path;
 use reqwest::Client;
 use serde_json::Value;
 use tempfile::TempDir;
-use testkit::NatsServer;
+use testkit::free_port;
 
-use crate::process::{Process, free_port};
+use crate::nats::Nats;
+use crate::process::Process;
 use crate::webhooks::{Spread, Webhooks};
 use crate::{Authentik, Feed, clock};
 
@@ -53,8 +54,8 @@ impl Default for Setup {
 
 /// A whole installation.
 pub struct System {
-    /// nats-server.
-    pub nats: NatsServer,
+    /// nats-server, or several.
+    pub nats: Nats,
     /// authentik's administrator.
     pub authentik: Authentik,
     /// The way of its webhooks.
@@ -66,7 +67,8 @@ pub struct System {
     simulator: Process,
     ingresses: Vec<Process>,
     projectors: Vec<Process>,
-    projector_urls: Vec<String>,
+    /// Where each projector tells of itself.
+    pub projector_urls: Vec<String>,
     api: Process,
     // Removed last, after all processes have ended.
     directory: TempDir,
@@ -80,8 +82,12 @@ impl System {
 
     /// Starts them as they are to be set up, and waits until all are ready.
     pub async fn start_with(setup: Setup) -> Self {
+        Self::start_on(Nats::server().await, setup).await
+    }
+
+    /// As [`System::start_with`], on these servers and in their namespace.
+    pub async fn start_on(nats: Nats, setup: Setup) -> Self {
         let directory = tempfile::tempdir().expect("making a directory");
-        let nats = NatsServer::start().await;
         let ports = |n| (0..n).map(|_| free_port()).collect::<Vec<_>>();
         let (ingress_ports, projector_ports) = (ports(setup.n_ingresses), ports(setup.n_projectors));
         let (authentik_port, api_port) = (free_port(), free_port());
@@ -247,29 +253,28 @@ fn simulator(port: u16, webhook_url: String, directory: &Path) -> Environment {
     ]
 }
 
-fn ingress(port: u16, nats: &NatsServer) -> Environment {
-    vec![
-        ("NATS_URL", nats.url()),
-        ("INGRESS_LISTEN", format!("127.0.0.1:{port}")),
-        ("WEBHOOK_SECRETS", WEBHOOK_SECRET.to_owned()),
-    ]
+fn ingress(port: u16, nats: &Nats) -> Environment {
+    let own =
+        vec![("INGRESS_LISTEN", format!("127.0.0.1:{port}")), ("WEBHOOK_SECRETS", WEBHOOK_SECRET.to_owned())];
+    [nats.environment(), own].concat()
 }
 
-fn projector(port: u16, nats: &NatsServer, authentik_url: &str, sweep_interval: u32) -> Environment {
-    vec![
-        ("NATS_URL", nats.url()),
+fn projector(port: u16, nats: &Nats, authentik_url: &str, sweep_interval: u32) -> Environment {
+    let own = vec![
         ("PROJECTOR_LISTEN", format!("127.0.0.1:{port}")),
         ("AUTHENTIK_URL", authentik_url.to_owned()),
         ("AUTHENTIK_TOKEN", READER_TOKEN.to_owned()),
         ("SWEEP_INTERVAL", sweep_interval.to_string()),
-    ]
+        ("NATS_REPLICAS", nats.n_replicas().to_string()),
+    ];
+    [nats.environment(), own].concat()
 }
 
-fn api(port: u16, nats: &NatsServer, authentik_url: &str) -> Environment {
-    vec![
-        ("NATS_URL", nats.url()),
+fn api(port: u16, nats: &Nats, authentik_url: &str) -> Environment {
+    let own = vec![
         ("API_LISTEN", format!("127.0.0.1:{port}")),
         ("AUTHENTIK_ISSUER", format!("{authentik_url}/application/o/{SLUG}/")),
         ("AUTHENTIK_CLIENT_ID", SLUG.to_owned()),
-    ]
+    ];
+    [nats.environment(), own].concat()
 }

@@ -1,20 +1,57 @@
-//! The server configurations in `nats/` are what nats-server takes.
+//! The server configurations in `nats/` are what nats-server takes, and make of an acknowledgement what is promised.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::path::Path;
 use std::process::Command;
 
-#[test]
-fn nats_server_takes_the_configuration_of_one_node() {
+use futures_util::TryStreamExt;
+use serde_json::{Value, json};
+use testkit::NatsCluster;
+use testkit::cluster::N_NODES;
+
+/// What nats-server says of a configuration that it only looks at.
+fn check(file: &str) {
     let directory = tempfile::tempdir().unwrap();
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../nats/nats-server.conf");
     let output = Command::new(testkit::nats::binary())
         .arg("-t")
         .arg("--config")
-        .arg(&file)
+        .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../nats").join(file))
         .env("NATS_STORE_DIR", directory.path())
+        .env("NATS_NODE", "nats-1")
+        .env("NATS_ROUTES", "[nats://nats-1:6222, nats://nats-2:6222, nats://nats-3:6222]")
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = std::fs::read_to_string(&file).unwrap();
+}
+
+#[test]
+fn nats_server_takes_the_configuration_of_one_node() {
+    check("nats-server.conf");
+    let text = std::fs::read_to_string("../nats/nats-server.conf").unwrap();
     assert!(text.contains("sync_interval: always"), "accepted means stored: see nats/README.md");
+}
+
+#[test]
+fn nats_server_takes_the_configuration_of_a_node_of_three() {
+    check("cluster.conf");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_of_three_nodes_has_every_stream_and_writes_to_disk_before_it_acknowledges() {
+    let cluster = NatsCluster::start().await;
+    let nats = cluster.provisioned().await;
+    let bucket = nats.namespace.projection_bucket("users", 1);
+    runtime::provision::ensure_projection_bucket(&nats, &bucket, 3).await.unwrap();
+
+    let streams: Vec<_> = nats.jetstream.streams().try_collect().await.unwrap();
+    let names: Vec<_> = streams.iter().map(|stream| stream.config.name.as_str()).collect();
+    assert_eq!(names.len(), 5, "{names:?}");
+    for stream in &streams {
+        assert_eq!(stream.config.num_replicas, N_NODES, "{}", stream.config.name);
+    }
+    for node in 0..N_NODES {
+        let url = format!("{}/varz", cluster.monitor_url(node));
+        let about: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
+        assert_eq!(about["jetstream"]["config"]["sync_always"], json!(true), "{}", about["jetstream"]);
+    }
 }

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use e2e::feed::Received;
-use e2e::process::{Process, free_port};
+use e2e::process::Process;
 use e2e::{Authentik, Feed};
 use serde_json::{Value, json};
+use testkit::free_port;
 
 #[tokio::test]
 async fn a_registration_is_seen_live_and_is_there_after_a_restart() {

@@ -3,8 +3,10 @@
 //! A webhook is answered with 2xx only after JetStream acknowledged it, and is stored once however often it
 //! is delivered. What it means is the projector's business.
 
+mod commit;
 pub mod config;
 mod delivery;
+mod gate;
 mod inbox;
 mod routes;
 mod signature;
@@ -24,6 +26,8 @@ use tokio_util::task::TaskTracker;
 pub use config::Config;
 pub use routes::WEBHOOK_PATH;
 
+use crate::commit::Committer;
+use crate::gate::Gate;
 use crate::webhook::Receiver;
 
 /// Tells the time: the age of a signature is measured with it.
@@ -66,7 +70,9 @@ impl Ingress {
     pub async fn serve(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let health = Health::waiting_for(&["nats", "streams"]);
         let nats = Nats::connect(&self.config.nats, "ingress", &health).await?;
-        let (inbox, queue) = inbox::channel();
+        let gate = Gate::default();
+        let (inbox, queue) = inbox::channel(gate.clone());
+        let committer = Committer { nats: nats.clone(), gate, health: health.clone() };
         let receiver = Receiver {
             secrets: self.secrets,
             allow_unsigned: self.config.webhook_allow_unsigned,
@@ -78,7 +84,8 @@ impl Ingress {
 
         let tasks = TaskTracker::new();
         let served = CancellationToken::new();
-        let storing = tasks.spawn(inbox::store_until(nats.clone(), queue, served.clone()));
+        tasks.spawn(committer.clone().watch(shutdown.clone()));
+        let storing = tasks.spawn(inbox::store_until(committer, queue, served.clone()));
         tasks.spawn({
             let shutdown = shutdown.clone();
             // Its only failure is the shutdown.

@@ -117,9 +117,7 @@ async fn provision_until_done(nats: &Nats, replicas: u8, health: &Health, shutdo
     while shutdown.run_until_cancelled(waits.tick()).await.is_some() {
         match provision::provision(nats, replicas).await {
             Ok(drift) => {
-                for difference in drift {
-                    tracing::warn!("{difference}; nothing was changed: see nats/README.md");
-                }
+                provision::warn_of(drift);
                 health.ok("streams");
                 return;
             }

@@ -16,7 +16,7 @@ use serde_json::json;
 use store::log::{EventLog, From};
 use store::publish::{Outgoing, publish};
 use testkit::nats::inbox_is_worked_off;
-use testkit::{NatsServer, eventually, recordings};
+use testkit::{NatsServer, eventually, free_port, recordings};
 
 struct Projector {
     server: NatsServer,
@@ -103,10 +103,6 @@ impl Projector {
         self.running.await.unwrap().unwrap();
         self.server
     }
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 fn hint(pk: i64) -> String {

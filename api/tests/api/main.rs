@@ -4,6 +4,7 @@
 mod feed;
 mod history;
 mod me;
+mod outage;
 mod reads;
 mod revocation;
 mod support;

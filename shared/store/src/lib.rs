@@ -3,6 +3,7 @@
 //! Everything that depends on an answer of the server is decided by its error code, in [`publish`].
 #![warn(missing_docs)]
 
+pub mod follow;
 pub mod generations;
 pub mod inbox;
 pub mod log;

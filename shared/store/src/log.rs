@@ -15,8 +15,9 @@ use domain::timestamp::Timestamp;
 use futures_util::StreamExt;
 use runtime::nats::Nats;
 use serde_json::json;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
+use crate::follow::Follow;
 use crate::publish::{self, Expected, Outgoing, PublishError, Stored};
 
 /// Open batches that one process allows itself; a stream takes 50 from all.
@@ -211,10 +212,10 @@ impl EventLog {
     /// Follows the log from a sequence on, for ever; survives restarts of the server. Ends never by itself:
     /// an error is followed by another try.
     pub fn follow(&self, from: u64) -> Follow {
-        Follow { log: self.clone(), next: from.max(1), messages: None, connects: self.nats.connects() }
+        Follow::new(self.clone(), self.nats.connects(), from)
     }
 
-    async fn ordered(&self, from: u64) -> anyhow::Result<pull::Ordered> {
+    pub(crate) async fn ordered(&self, from: u64) -> anyhow::Result<pull::Ordered> {
         let config = OrderedConfig {
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from },
             ..OrderedConfig::default()
@@ -236,50 +237,4 @@ fn from_direct_get(message: &async_nats::Message) -> anyhow::Result<StoredMessag
         subject: header("Nats-Subject")?.to_owned(),
         payload: message.payload.clone(),
     })
-}
-
-/// See [`EventLog::follow`].
-pub struct Follow {
-    log: EventLog,
-    next: u64,
-    messages: Option<pull::Ordered>,
-    connects: watch::Receiver<u64>,
-}
-
-impl Follow {
-    /// The next message. Cancel safe. An error says why the log cannot be read now: wait, and ask again.
-    pub async fn next(&mut self) -> anyhow::Result<StoredMessage> {
-        loop {
-            if self.messages.is_none() {
-                self.messages = Some(self.log.ordered(self.next).await?);
-            }
-            let Some(messages) = &mut self.messages else { continue };
-            let next = tokio::select! {
-                next = messages.next() => next,
-                Ok(()) = self.connects.changed() => None,
-            };
-            match next {
-                Some(Ok(message)) => {
-                    let info = message
-                        .info()
-                        .map_err(|error| anyhow::anyhow!("a message without its place: {error}"))?;
-                    if info.stream_sequence < self.next {
-                        continue;
-                    }
-                    self.next = info.stream_sequence + 1;
-                    return Ok(StoredMessage {
-                        sequence: info.stream_sequence,
-                        stored: info.published.into(),
-                        subject: message.subject.to_string(),
-                        payload: message.payload.clone(),
-                    });
-                }
-                Some(Err(error)) => {
-                    self.messages = None;
-                    return Err(error).context("reading the events");
-                }
-                None => self.messages = None,
-            }
-        }
-    }
 }

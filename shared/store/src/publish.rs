@@ -144,7 +144,14 @@ async fn request(
     // While the connection is lost a request would only wait for its timeout.
     ensure_connected(nats)?;
     let request = async_nats::Request::new().headers(headers).payload(payload).timeout(Some(ACK_TIMEOUT));
-    let answer = nats.client.send_request(subject, request).await.map_err(|error| match error.kind() {
+    let answer = tokio::select! {
+        biased;
+        answer = nats.client.send_request(subject, request) => answer,
+        () = nats.lost() => {
+            return Err(PublishError::Unacknowledged("lost the connection to NATS".to_owned()));
+        }
+    };
+    let answer = answer.map_err(|error| match error.kind() {
         RequestErrorKind::NoResponders => PublishError::Unacknowledged(
             "no stream listens: JetStream has no leader or the stream is missing".into(),
         ),

@@ -173,6 +173,12 @@ async fn provisioning_twice_changes_nothing_and_drift_is_reported() {
     let epoch = EventLog::open(&nats).await.unwrap().epoch().to_owned();
     assert_eq!(runtime::provision::provision(&nats, 1).await.unwrap(), Vec::<String>::new());
     assert_eq!(EventLog::open(&nats).await.unwrap().epoch(), epoch);
-    let drift = runtime::provision::provision(&nats, 3).await.unwrap();
-    assert!(drift[0].contains("num_replicas is 1, expected 3"), "{drift:?}");
+    let bucket = nats.namespace.projection_bucket("users", 1);
+    runtime::provision::ensure_projection_bucket(&nats, &bucket, 1).await.unwrap();
+    let mut drift = runtime::provision::provision(&nats, 3).await.unwrap();
+    drift.extend(runtime::provision::ensure_projection_bucket(&nats, &bucket, 3).await.unwrap());
+    assert_eq!(drift.len(), 5, "of each stream and bucket: {drift:?}");
+    for difference in drift {
+        assert!(difference.ends_with("num_replicas is 1, expected 3"), "{difference}");
+    }
 }
