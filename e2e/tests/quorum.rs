@@ -21,7 +21,7 @@ const SECRET: &str = "whsec_cXVvcnVtLXdlYmhvb2stc2VjcmV0LTAxMjM0NTY3ODk=";
 /// Webhooks that come at once, and so as one batch.
 const N_AT_ONCE: usize = 8;
 
-/// An ingress of each node.
+/// As many ingresses as nodes, each connected to whichever it found first.
 struct Ingresses {
     client: Client,
     processes: Vec<(Process, String)>,
@@ -31,10 +31,10 @@ struct Ingresses {
 impl Ingresses {
     async fn start(cluster: &NatsCluster) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let start = |node| {
+        let start = |_| {
             let address = format!("127.0.0.1:{}", free_port());
             let environment = vec![
-                ("NATS_URL", cluster.node_url(node)),
+                ("NATS_URL", cluster.url()),
                 ("INGRESS_LISTEN", address.clone()),
                 ("WEBHOOK_SECRETS", SECRET.to_owned()),
             ];
