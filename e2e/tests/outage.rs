@@ -1,5 +1,4 @@
 //! nats-server hangs, shorter and longer than a connection lasts: everything goes on afterwards, by itself.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use e2e::System;
 use e2e::chaos::converged;
