@@ -64,8 +64,8 @@ impl Api {
             keys.await;
             Ok(())
         });
-        let started = start(&config, &gate, &health, &mut tasks, &shutdown);
-        let started = Box::pin(shutdown.run_until_cancelled(started)).await;
+        let started = Box::pin(start(&config, &gate, &health, &mut tasks, &shutdown));
+        let started = shutdown.run_until_cancelled(started).await;
         program::all_started(started, tasks, &shutdown).await
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use domain::timestamp::Timestamp;
 use e2e::System;
-use e2e::checks::{converged, not_stored_once, what_was_accepted_is_stored_once};
+use e2e::checks::{not_stored_once, what_was_accepted_is_stored_once};
 use e2e::system::Setup;
 use poem::endpoint::make;
 use poem::http::StatusCode;
@@ -78,7 +78,6 @@ fn webhooks_alone() -> Setup {
 async fn an_outage_of_nats_loses_nothing_that_was_accepted() {
     let mut system = System::start_with(webhooks_alone()).await;
     through_an_outage(&mut system).await;
-    converged(&system, PATIENCE).await;
     what_was_accepted_is_stored_once(&system).await;
 }
 

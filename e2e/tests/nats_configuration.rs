@@ -4,10 +4,12 @@
 use std::path::Path;
 use std::process::Command;
 
+use async_nats::jetstream::stream::Config;
 use futures_util::TryStreamExt;
 use serde_json::{Value, json};
-use testkit::NatsCluster;
+use store::log::EventLog;
 use testkit::cluster::N_NODES;
+use testkit::{NatsCluster, eventually};
 
 /// What nats-server says of a configuration that it only looks at.
 fn check(file: &str) {
@@ -54,4 +56,30 @@ async fn each_of_three_nodes_has_every_stream_and_writes_to_disk_before_it_ackno
         let about: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
         assert_eq!(about["jetstream"]["config"]["sync_always"], json!(true), "{}", about["jetstream"]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_of_one_node_are_raised_to_three_with_what_they_hold() {
+    let mut cluster = NatsCluster::start().await;
+    let nats = cluster.connect().await;
+    assert_eq!(runtime::provision::provision(&nats, 1).await.unwrap(), Vec::<String>::new());
+    let epoch = EventLog::open(&nats).await.unwrap().epoch().to_owned();
+    assert_eq!(
+        runtime::provision::provision(&nats, 3).await.unwrap().len(),
+        4,
+        "all differ, none is changed"
+    );
+    let streams: Vec<_> = nats.jetstream.streams().try_collect().await.unwrap();
+    for stream in streams {
+        let raised = Config { num_replicas: N_NODES, ..stream.config };
+        nats.jetstream.update_stream(raised).await.unwrap();
+    }
+    assert_eq!(runtime::provision::provision(&nats, 3).await.unwrap(), Vec::<String>::new());
+    cluster.all_current().await;
+    let leader = cluster.leader(&nats, &nats.namespace.events_stream()).await;
+    cluster.kill(leader).await;
+    eventually("another node has the log", || async {
+        (EventLog::open(&nats).await.ok()?.epoch() == epoch).then_some(())
+    })
+    .await;
 }

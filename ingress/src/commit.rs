@@ -113,8 +113,7 @@ impl Committer {
             if self.gate.is_open() {
                 continue;
             }
-            let inbox = self.nats.jetstream.get_stream(self.nats.namespace.inbox_stream());
-            if let Some(Ok(_)) = end.run_until_cancelled(inbox).await {
+            if end.run_until_cancelled(self.nats.inbox_has_leader()).await == Some(true) {
                 self.health.ok(CONDITION);
             }
         }

@@ -111,6 +111,16 @@ impl Nats {
         Ok(())
     }
 
+    /// Whether the inbox is there, and a node leads it: without one nothing can be stored. The nodes that are left tell
+    /// of a stream all the same.
+    pub async fn inbox_has_leader(&self) -> bool {
+        let inbox = self.jetstream.get_stream(self.namespace.inbox_stream()).await;
+        inbox.is_ok_and(|inbox| {
+            // One node alone says nothing of a cluster.
+            inbox.cached_info().cluster.as_ref().is_none_or(|cluster| cluster.leader.is_some())
+        })
+    }
+
     async fn missing_stream(&self, names: &[String]) -> Option<String> {
         for name in names {
             if let Err(error) = self.jetstream.get_stream(name).await {
