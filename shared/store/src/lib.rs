@@ -4,8 +4,10 @@
 #![warn(missing_docs)]
 
 pub mod generations;
+pub mod history;
 pub mod inbox;
 pub mod log;
+pub mod messages;
 pub mod publish;
 pub mod replica;
 pub mod views;
