@@ -133,7 +133,8 @@ async fn of_an_erased_user_nothing_older_than_the_receipt_is_given_though_the_lo
     world.record(logged_in(user(1, "ada"))).await;
     let receipt = world.record(erased(1)).await;
     let given = world.json("/api/events?after=earliest", Some(&admin)).await;
-    let subjects: Vec<_> = given["events"].as_array().unwrap().iter().map(|event| &event["subject"]).collect();
+    let subjects: Vec<_> =
+        given["events"].as_array().unwrap().iter().map(|event| &event["subject"]).collect();
     assert_eq!(subjects, ["user/2", "user/1"]);
     assert!(!given.to_string().contains("ada"), "{given}");
     let mut client = world.stream("?after=earliest", &admin, None).await;

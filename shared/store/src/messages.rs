@@ -47,7 +47,8 @@ pub async fn all(
             let next = next.with_context(|| format!("{reading}: nothing came, try again"))?;
             let message = next.with_context(|| format!("{reading}: it ended early"))?;
             let message = message.with_context(|| reading.clone())?;
-            let info = message.info().map_err(|error| anyhow::anyhow!("a message without its place: {error}"))?;
+            let info =
+                message.info().map_err(|error| anyhow::anyhow!("a message without its place: {error}"))?;
             let (sequence, n_pending) = (info.stream_sequence, info.pending);
             Ok(Some((Placed { sequence, message }, (messages, n_pending))))
         }
