@@ -1,13 +1,15 @@
 //! nats-server, simulator, ingresses, projectors and an API, each a process.
 
 use std::path::Path;
+use std::process::Stdio;
 
 use reqwest::Client;
 use serde_json::Value;
 use tempfile::TempDir;
 use testkit::NatsServer;
+use tokio::process::{Child, Command};
 
-use crate::process::{Process, free_port};
+use crate::process::{Process, binary, free_port};
 use crate::{Authentik, Feed};
 
 const WEBHOOK_SECRET: &str = "whsec_ZTJlLXdlYmhvb2stc2VjcmV0LTAxMjM0NTY3ODlhYmM=";
@@ -42,7 +44,7 @@ pub struct System {
     projector_urls: Vec<String>,
     api: Process,
     // Removed last, after all processes have ended.
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 impl System {
@@ -75,7 +77,7 @@ impl System {
             authentik: Authentik::new(authentik_url, ADMIN_TOKEN.to_owned()),
             api_url: local(api_port),
             nats,
-            _directory: directory,
+            directory,
         };
         system.ready().await;
         system
@@ -109,6 +111,44 @@ impl System {
             }
         }
         ["nats-server", "simulator", "api"].get(which % (n_workers + 3)).copied().unwrap_or("a worker")
+    }
+
+    /// Kills all projectors.
+    pub async fn kill_projectors(&mut self) {
+        for projector in &mut self.projectors {
+            projector.kill().await;
+        }
+    }
+
+    /// Starts the projectors that were killed.
+    pub async fn restart_projectors(&mut self) {
+        for projector in &mut self.projectors {
+            projector.restart().await;
+        }
+        self.ready().await;
+    }
+
+    /// Starts a command of the projector, on this installation; killed on drop.
+    pub fn start_command(&self, arguments: &[&str]) -> Child {
+        Command::new(binary("projector"))
+            .args(arguments)
+            .env_clear()
+            .envs(projector(0, &self.nats, self.authentik.url()))
+            .env("RUST_LOG", "warn")
+            .current_dir(self.directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("starting a command")
+    }
+
+    /// Runs a command of the projector. Returns its exit status, what it printed, and what it said.
+    pub async fn command(&self, arguments: &[&str]) -> (i32, String, String) {
+        let output = self.start_command(arguments).wait_with_output().await.expect("a command ends");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code().expect("an exit status"), text(&output.stdout), text(&output.stderr))
     }
 
     /// Kills every process, nats-server and authentik included, and starts all again.
@@ -173,6 +213,7 @@ fn projector(port: u16, nats: &NatsServer, authentik_url: &str) -> Environment {
         ("AUTHENTIK_URL", authentik_url.to_owned()),
         ("AUTHENTIK_TOKEN", READER_TOKEN.to_owned()),
         ("SWEEP_INTERVAL", "2".to_owned()),
+        ("PROJECTOR_USER_ATTRIBUTES", "badge".to_owned()),
     ]
 }
 
