@@ -40,9 +40,9 @@ struct Person {
 impl Person {
     fn is_called(&mut self, text: &str) {
         // As authentik escapes it, too.
-        let escaped = text.chars().map(|c| {
-            if c.is_ascii() { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) }
-        });
+        let escaped = text
+            .chars()
+            .map(|c| if c.is_ascii() { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) });
         self.strings.extend([text.to_owned(), escaped.collect()]);
     }
 }
@@ -59,8 +59,12 @@ impl World {
     async fn sign_up(&self, username: &str, name: &str, ip: &str) -> Person {
         let authentik = &self.system.authentik;
         let email = format!("{username}@home.example");
-        let fields =
-            [("username", username), ("name", name), ("email", email.as_str()), ("password", "correct horse")];
+        let fields = [
+            ("username", username),
+            ("name", name),
+            ("email", email.as_str()),
+            ("password", "correct horse"),
+        ];
         authentik.flow("authentik-events-enrollment", &fields, ip).await;
         let state = authentik.state().await;
         let user = state["users"].as_array().unwrap().iter().find(|user| user["username"] == username);
@@ -190,7 +194,12 @@ impl World {
 
     async fn generations(&self) -> Vec<u64> {
         let status = self.json(&["status"]).await;
-        status["projections"].as_array().unwrap().iter().filter_map(|one| one["generation"].as_u64()).collect()
+        status["projections"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|one| one["generation"].as_u64())
+            .collect()
     }
 
     async fn events_of(&self, pk: i64) -> Value {

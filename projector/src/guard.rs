@@ -220,3 +220,15 @@ pub async fn allow_deletions(nats: &Nats, deletions: u64, now: Timestamp) -> any
 fn minus(time: Timestamp, duration: Duration) -> Timestamp {
     (time.to_offset_date_time() - duration).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_of_an_earlier_version_is_read_and_is_nobodys() {
+        let uuid = Uuid::from_u128(7);
+        let earlier: Pin = serde_json::from_value(serde_json::json!({"pk": 3, "uuid": uuid})).unwrap();
+        assert_ne!(earlier, Pin::of(3, uuid));
+    }
+}
