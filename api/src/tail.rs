@@ -100,7 +100,7 @@ pub async fn watch_pointers(live: Arc<Live>, shutdown: CancellationToken) -> any
             check_pointer::<Groups>(&live, groups, is_first).await?;
             check_pointer::<Activity>(&live, activity, is_first).await
         };
-        match shutdown.run_until_cancelled(checks).await {
+        match Box::pin(shutdown.run_until_cancelled(checks)).await {
             Some(Ok(())) => is_first = false,
             Some(Err(error)) => tracing::warn!("cannot look at the projections: {error:#}"),
             None => return Ok(()),

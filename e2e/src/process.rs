@@ -30,13 +30,11 @@ impl Process {
         self.environment.push((name, value.to_owned()));
     }
 
-    /// Runs the same binary once, with these arguments; it must succeed. Returns the JSON that it prints.
-    pub async fn once(&self, arguments: &[&str]) -> serde_json::Value {
-        let output = self.command().args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).output();
-        let output = output.await.expect("running a command");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?} ended with {}\n{said}", output.status);
-        serde_json::from_slice(&output.stdout).expect("a command with --json prints JSON")
+    /// Starts the same binary with the same settings and these arguments beside it; killed on drop.
+    pub fn start_command(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command();
+        command.args(arguments).env("RUST_LOG", "warn").stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("starting a command")
     }
 
     /// Ends it at once (SIGKILL).

@@ -6,6 +6,7 @@ use reqwest::Client;
 use serde_json::Value;
 use tempfile::TempDir;
 use testkit::free_port;
+use tokio::process::Child;
 
 use crate::nats::Nats;
 use crate::process::Process;
@@ -150,6 +151,33 @@ impl System {
         ["nats-server", "simulator", "api"].get(which % (n_workers + 3)).copied().unwrap_or("a worker")
     }
 
+    /// Kills all projectors.
+    pub async fn kill_projectors(&mut self) {
+        for projector in &mut self.projectors {
+            projector.kill().await;
+        }
+    }
+
+    /// Starts the projectors that were killed.
+    pub async fn restart_projectors(&mut self) {
+        for projector in &mut self.projectors {
+            projector.restart().await;
+        }
+        self.ready().await;
+    }
+
+    /// Starts a command of the projector, on this installation; killed on drop.
+    pub fn start_command(&self, arguments: &[&str]) -> Child {
+        self.projectors[0].start_command(arguments)
+    }
+
+    /// Runs a command of the projector. Returns its exit status, what it printed, and what it said.
+    pub async fn command(&self, arguments: &[&str]) -> (i32, String, String) {
+        let output = self.start_command(arguments).wait_with_output().await.expect("a command ends");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code().expect("an exit status"), text(&output.stdout), text(&output.stderr))
+    }
+
     /// Kills every process, nats-server and authentik included, and starts all again.
     pub async fn restart_everything(&mut self) {
         for process in self.ingresses.iter_mut().chain(&mut self.projectors) {
@@ -169,20 +197,6 @@ impl System {
     /// Kills the API, and starts it again.
     pub async fn restart_api(&mut self) {
         self.api.restart().await;
-    }
-
-    /// Kills the projectors, which stay away.
-    pub async fn kill_projectors(&mut self) {
-        for projector in &mut self.projectors {
-            projector.kill().await;
-        }
-    }
-
-    /// Starts what was killed.
-    pub async fn restart_projectors(&mut self) {
-        for projector in &mut self.projectors {
-            projector.restart().await;
-        }
     }
 
     /// Kills the ingresses, which stay away.
@@ -209,7 +223,9 @@ impl System {
 
     /// Runs a command of the projector, which must succeed. Returns the JSON that it prints.
     pub async fn operate(&self, arguments: &[&str]) -> Value {
-        self.projectors[0].once(&[arguments, &["--json"]].concat()).await
+        let (status, printed, said) = self.command(&[arguments, &["--json"]].concat()).await;
+        assert_eq!(status, 0, "{arguments:?}: {said}");
+        serde_json::from_str(&printed).expect("a command with --json prints JSON")
     }
 
     /// What keeps the first projector from being ready.
@@ -266,6 +282,7 @@ fn projector(port: u16, nats: &Nats, authentik_url: &str, sweep_interval: u32) -
         ("AUTHENTIK_TOKEN", READER_TOKEN.to_owned()),
         ("SWEEP_INTERVAL", sweep_interval.to_string()),
         ("NATS_REPLICAS", nats.n_replicas().to_string()),
+        ("PROJECTOR_USER_ATTRIBUTES", "badge".to_owned()),
     ];
     [nats.environment(), own].concat()
 }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use e2e::process::{Process, free_port};
+use e2e::process::Process;
 use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 use reqwest::{Client, StatusCode};
@@ -14,6 +14,7 @@ use runtime::nats::Nats;
 use serde_json::json;
 use tempfile::TempDir;
 use testkit::cluster::N_NODES;
+use testkit::free_port;
 use testkit::recordings::sign;
 use testkit::{NatsCluster, eventually};
 

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::directory::{Directory, DirectoryError};
 use crate::members::Members;
+use crate::projections::fingerprint::Fingerprint;
 
 /// The while in which deletions are counted.
 const WINDOW: Duration = Duration::from_mins(10);
@@ -30,11 +31,22 @@ const ALWAYS_ALLOWED: u64 = 10;
 const PIN_KEY: &str = "installation";
 const ALLOWANCE_KEY: &str = "brake";
 
-/// A user by whom the installation is known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A user by whom the installation is known. Of the uuid only a hash: what is overwritten in a bucket stays in its files,
+/// and an erasure could not reach it there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Pin {
     pk: UserPk,
-    uuid: Uuid,
+    /// A pin with the uuid itself, of an earlier version, is nobody's: another user takes its place.
+    #[serde(alias = "uuid")]
+    uuid_sha256: String,
+}
+
+impl Pin {
+    fn of(pk: UserPk, uuid: Uuid) -> Self {
+        let mut fingerprint = Fingerprint::new();
+        fingerprint.add("uuid", uuid.as_bytes());
+        Self { pk, uuid_sha256: fingerprint.finish() }
+    }
 }
 
 /// So many deletions since then were confirmed by an operator.
@@ -151,7 +163,7 @@ impl Guard {
     /// Notes by whom the installation is known, where that is not noted yet: the first one of those given.
     pub(crate) async fn pin(&self, users: impl Iterator<Item = (UserPk, Uuid)>) -> anyhow::Result<()> {
         let Some((pk, uuid)) = users.into_iter().next() else { return Ok(()) };
-        match views::write(&self.nats, &self.nats.namespace.meta_bucket(), PIN_KEY, &Pin { pk, uuid }, 0)
+        match views::write(&self.nats, &self.nats.namespace.meta_bucket(), PIN_KEY, &Pin::of(pk, uuid), 0)
             .await
         {
             Ok(_) => {
@@ -163,7 +175,12 @@ impl Guard {
         }
     }
 
-    async fn check_installation(&self, directory: &impl Directory, deleted: UserPk) -> Result<(), Stopped> {
+    /// Whether this is the authentik that it was, where one user of it may be gone.
+    pub(crate) async fn check_installation(
+        &self,
+        directory: &impl Directory,
+        deleted: UserPk,
+    ) -> Result<(), Stopped> {
         let meta = self.nats.namespace.meta_bucket();
         let Some(pin) = views::read::<Pin>(&self.nats, &meta, PIN_KEY).await? else {
             // Nobody was swept yet: then somebody else who is recorded must be found.
@@ -173,7 +190,7 @@ impl Guard {
             return self.pin_anew(directory, deleted, pin.revision).await;
         }
         let found = directory.user(pin.value.pk).await?;
-        if found.is_some_and(|user| user.uuid == pin.value.uuid) {
+        if found.is_some_and(|user| Pin::of(user.pk, user.uuid) == pin.value) {
             return Ok(());
         }
         // The pin may have been deleted a moment ago, and its own deletion not be recorded yet.
@@ -187,7 +204,7 @@ impl Guard {
             if self.recorded_uuid(user.pk).await? != Some(user.uuid) {
                 continue;
             }
-            let pin = Pin { pk: user.pk, uuid: user.uuid };
+            let pin = Pin::of(user.pk, user.uuid);
             let written =
                 views::write(&self.nats, &self.nats.namespace.meta_bucket(), PIN_KEY, &pin, revision).await;
             return match written {
@@ -225,4 +242,16 @@ pub async fn allow_deletions(nats: &Nats, deletions: u64, now: Timestamp) -> any
 
 fn minus(time: Timestamp, duration: Duration) -> Timestamp {
     (time.to_offset_date_time() - duration).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_of_an_earlier_version_is_read_and_is_nobodys() {
+        let uuid = Uuid::from_u128(7);
+        let earlier: Pin = serde_json::from_value(serde_json::json!({"pk": 3, "uuid": uuid})).unwrap();
+        assert_ne!(earlier, Pin::of(3, uuid));
+    }
 }

@@ -4,6 +4,7 @@ mod cli;
 mod config;
 pub mod dead_letters;
 pub mod directory;
+pub mod erasure;
 mod guard;
 mod handle;
 mod inbox;

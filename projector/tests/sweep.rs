@@ -262,3 +262,37 @@ async fn the_user_by_whom_the_installation_is_known_can_be_deleted_too() {
         .await;
     sweeping.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_user_by_whom_the_installation_is_known_can_be_erased_too() {
+    let server = NatsServer::start().await;
+    let sweeping = Sweeping::start(&server, simulator().await).await;
+    sweeping.swept().await;
+    let state = sweeping.state().await;
+    let known = state["users"].as_array().unwrap().iter().find(|user| user["pk"] == 3).unwrap();
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_projector"))
+        .args(["forget", "--force", "3"])
+        .env_clear()
+        .env("NATS_URL", server.url())
+        .current_dir(server.store_dir())
+        .output()
+        .await
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    // Nor was the uuid ever where an erasure could not reach it.
+    let meta = server.store_dir().join("jetstream/$G/streams/KV_authentik_meta/msgs");
+    let files = std::fs::read_dir(meta).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
+    let content: Vec<u8> = files.flatten().collect();
+    let has = |text: &str| content.windows(text.len()).any(|window| window == text.as_bytes());
+    assert!(has("uuid_sha256") && !has(known["uuid"].as_str().unwrap()));
+
+    sweeping.swept().await;
+    sweeping.silently(json!({"op": "delete_user", "pk": 3})).await;
+    sweeping.silently(json!({"op": "delete_user", "pk": 9})).await;
+    eventually("deletions are recorded as before", || async {
+        (sweeping.n_deleted().await == 2).then_some(())
+    })
+    .await;
+    assert_eq!(sweeping.types_of("user/3").await, ["user-erased", "user-registered", "user-deleted"]);
+    sweeping.stop().await;
+}

@@ -104,6 +104,7 @@ impl Routes {
 
 fn view(caller: &Caller, pk: UserPk) -> Answer<UserView> {
     let view = caller.live.users.get().read(|views| views.get(&pk.to_string()).cloned());
+    let view = view.filter(|view| view.status != UserStatus::Erased);
     view.ok_or_else(|| Refusal::not_found(format!("no user {pk} is recorded")))
 }
 

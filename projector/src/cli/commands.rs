@@ -10,6 +10,7 @@ use runtime::health::Health;
 use runtime::nats::Nats;
 use store::log::EventLog;
 
+use super::forget::{self, Forget};
 use super::output::Output;
 use super::progress::Progress;
 use super::{Command, DeadLetters, text};
@@ -30,13 +31,19 @@ pub(super) async fn execute(
     if let Command::Rebuild { projection, format } = command {
         return rebuild(&open(config, nats).await?, projection, Output { json: format.json }, shutdown).await;
     }
+    // What an erasure left to do is told by itself.
+    if let Command::Forget { users, force, wait, format } = command {
+        let forget = Forget { users, force, patience: wait };
+        let (projections, output) = (open(config, nats).await?, Output { json: format.json });
+        return Box::pin(forget::forget(config, projections, forget, &output, shutdown)).await;
+    }
     let executed = shutdown.run_until_cancelled(Box::pin(execute_until_told(config, command, nats)));
     executed.await.context("stopped by a signal")?
 }
 
 async fn execute_until_told(config: &Config, command: Command, nats: Nats) -> anyhow::Result<()> {
     match command {
-        Command::Run | Command::Rebuild { .. } => Ok(()),
+        Command::Run | Command::Rebuild { .. } | Command::Forget { .. } => Ok(()),
         Command::Verify { projection, format } => {
             verify(&open(config, nats).await?, projection, Output { json: format.json }).await
         }

@@ -1,15 +1,19 @@
 //! The command line: the service, and what an operator does beside it.
 
 mod commands;
+mod forget;
 mod output;
 mod progress;
 mod text;
+
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use domain::key::DeliveryId;
 use runtime::CancellationToken;
 
 use crate::Config;
+use crate::erasure::Named;
 use crate::projections::ProjectionName;
 
 /// The projector with its commands.
@@ -46,6 +50,23 @@ pub enum Command {
     Verify {
         /// Which projection.
         projection: ProjectionName,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Erase users for good, with everything that mentions them; a receipt with the primary key alone stays.
+    ///
+    /// Refused while a user exists in authentik. Can be repeated where it was cut off. It does not reach authentik
+    /// itself, backups, logs of others, and whoever read the events.
+    Forget {
+        /// Primary key, uuid, or username as recorded.
+        #[arg(required = true, value_name = "USER")]
+        users: Vec<Named>,
+        /// Do not ask authentik. Who exists there is registered anew, with what is true from then on.
+        #[arg(long)]
+        force: bool,
+        /// How many seconds the inbox may stand still before projectors have worked it off.
+        #[arg(long, default_value = "60", value_parser = crate::config::seconds)]
+        wait: Duration,
         #[command(flatten)]
         format: Format,
     },

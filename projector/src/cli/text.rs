@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::output::table;
 use crate::dead_letters::{DeadLetter, FullDeadLetter, Replayed};
+use crate::erasure::{Erased, Stage};
 use crate::projections::{Difference, Rebuilt, Verified};
 use crate::status::Status;
 
@@ -38,6 +39,25 @@ pub(super) fn rebuilt(rebuilt: &Rebuilt) -> String {
         "readers of {} use generation {}{before}: {} views up to event {}\nfingerprint {}",
         rebuilt.projection, rebuilt.generation, rebuilt.n_views, rebuilt.sequence, rebuilt.fingerprint
     )
+}
+
+pub(super) fn stage(stage: Stage) -> String {
+    match stage {
+        Stage::Waiting => "waiting for the inbox".to_owned(),
+        Stage::Inbox => "erasing from the inbox".to_owned(),
+        Stage::Events => "erasing events".to_owned(),
+        Stage::Folding(name) => format!("folding {}", name.as_str()),
+    }
+}
+
+pub(super) fn erased(erased: &Erased) -> String {
+    let users = erased.users.iter().map(|user| {
+        format!("erased user {}: {} events; the receipt is event {}", user.pk, user.n_events, user.receipt)
+    });
+    let mut lines: Vec<_> = users.collect();
+    lines.push(format!("{} deliveries and {} dead letters", erased.n_deliveries, erased.n_dead_letters));
+    lines.extend(erased.projections.iter().map(rebuilt));
+    lines.join("\n")
 }
 
 pub(super) fn verified(verified: &Verified) -> String {

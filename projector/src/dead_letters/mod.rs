@@ -3,6 +3,7 @@
 mod set_aside;
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 
 use anyhow::Context;
 use async_nats::HeaderMap;
@@ -12,9 +13,10 @@ use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use bytes::Bytes;
 use domain::key::DeliveryId;
 use domain::timestamp::Timestamp;
-use futures_util::StreamExt;
+use futures_util::TryStreamExt;
 use runtime::nats::Nats;
 use serde::Serialize;
+use store::messages::{self, Placed};
 use store::publish::{Expected, Outgoing, PublishError, publish, retry_delay};
 
 pub(crate) use set_aside::set_aside;
@@ -126,20 +128,10 @@ async fn open(nats: &Nats) -> anyhow::Result<Stream> {
 }
 
 async fn read_all(nats: &Nats) -> anyhow::Result<Vec<DeadLetter>> {
-    let stream = open(nats).await?;
-    let mut letters = vec![];
-    let mut n_pending = stream.cached_info().state.messages;
-    if n_pending == 0 {
-        return Ok(letters);
-    }
     let config = OrderedConfig { headers_only: true, ..OrderedConfig::default() };
-    let consumer = stream.create_consumer(config).await.context("reading the dead letters")?;
-    let mut messages = consumer.messages().await.context("reading the dead letters")?;
-    while n_pending > 0 {
-        let message = messages.next().await.context("the dead letters ended early")?;
-        let message = message.context("reading the dead letters")?;
-        n_pending =
-            message.info().map_err(|error| anyhow::anyhow!("a message without its place: {error}"))?.pending;
+    let mut messages = pin!(messages::all(nats, &nats.namespace.dead_letters_stream(), config).await?);
+    let mut letters = vec![];
+    while let Some(Placed { message, .. }) = messages.try_next().await? {
         // Whatever else somebody put there is not ours to show.
         if let Some(id) = nats.namespace.delivery_of(&message.subject) {
             letters.push(summary(&id, message.headers.as_ref().unwrap_or(&HeaderMap::new())));
@@ -211,7 +203,5 @@ async fn publish_again(
 }
 
 async fn remove(nats: &Nats, sequence: u64) -> anyhow::Result<()> {
-    // The server overwrites the bytes, too.
-    open(nats).await?.delete_message(sequence).await.context("removing a dead letter")?;
-    Ok(())
+    messages::erase(nats, &nats.namespace.dead_letters_stream(), sequence).await
 }

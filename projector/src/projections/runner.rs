@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use domain::view::Projection;
 use runtime::CancellationToken;
-use store::generations;
 use store::views::Pointer;
 
 use super::Projections;
@@ -115,7 +114,7 @@ impl Runner {
     async fn delete_older<P: Projection>(&self, number: u64) {
         loop {
             tokio::time::sleep(self.grace).await;
-            match self.try_delete_older::<P>(number).await {
+            match self.projections.delete_older(P::NAME, number).await {
                 Ok(()) => std::future::pending().await,
                 Err(error) => {
                     tracing::warn!("cannot delete old generations of {} now: {error:#}", P::NAME);
@@ -123,17 +122,5 @@ impl Runner {
                 }
             }
         }
-    }
-
-    async fn try_delete_older<P: Projection>(&self, number: u64) -> anyhow::Result<()> {
-        let Projections { nats, .. } = &self.projections;
-        let pointer = self.projections.pointer(P::NAME).await?;
-        let is_pointed_to = pointer.is_some_and(|pointer| pointer.value.generation == number);
-        anyhow::ensure!(is_pointed_to, "readers use another generation than {number}");
-        for older in generations::list(nats, P::NAME).await?.into_iter().filter(|older| *older < number) {
-            tracing::info!("deleting generation {older} of {}, which was replaced", P::NAME);
-            generations::delete(nats, P::NAME, older).await?;
-        }
-        Ok(())
     }
 }

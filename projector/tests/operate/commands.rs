@@ -71,11 +71,12 @@ async fn a_missing_setting_stops_the_service_with_one_line() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_says_what_it_does() {
     let world = World::new().await;
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 10] = [
         &["run"],
         &["rebuild"],
         &["verify"],
         &["status"],
+        &["forget"],
         &["dead-letters"],
         &["dead-letters", "list"],
         &["dead-letters", "show"],
@@ -88,4 +89,5 @@ async fn every_command_says_what_it_does() {
     }
     assert_eq!(world.command(&["rebuild", "nothing"]).await.0, 1);
     assert_eq!(world.command(&["dead-letters", "replay"]).await.0, 1);
+    assert_eq!(world.command(&["forget"]).await.0, 1);
 }

@@ -133,7 +133,7 @@ impl World {
     }
 }
 
-fn registered(pk: i64) -> Event {
+pub fn registered(pk: i64) -> Event {
     let user = User { is_active: true, ..User::partial(pk, format!("User {pk}")) };
     Event {
         id: format!("user-{pk}-0.0"),

@@ -3,7 +3,7 @@
 use async_nats::HeaderMap;
 use bytes::Bytes;
 use domain::event::Channel;
-use domain::hint::OwnHint;
+use domain::hint::{ERASED_BODY, OwnHint};
 use domain::key::DeliveryId;
 use runtime::nats::Nats;
 
@@ -38,4 +38,15 @@ pub async fn put_delivery(
     headers.insert(CHANNEL, channel.as_str());
     let expected = Some(Expected { last_sequence: 0, filter: None });
     publish(nats, Outgoing { subject: nats.namespace.inbox_subject(id), headers, payload, expected }).await
+}
+
+/// Puts an empty delivery in the place of the one at `sequence`, which can be deleted then: the subject stays occupied,
+/// so nobody can store the delivery once more.
+///
+/// A conflict means that something newer keeps the subject occupied already.
+pub async fn replace(nats: &Nats, subject: String, sequence: u64) -> Result<Stored, PublishError> {
+    let mut headers = HeaderMap::new();
+    headers.insert("Content-Type", "application/json");
+    let expected = Some(Expected { last_sequence: sequence, filter: None });
+    publish(nats, Outgoing { subject, headers, payload: ERASED_BODY.into(), expected }).await
 }

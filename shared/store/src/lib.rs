@@ -5,8 +5,10 @@
 
 pub mod follow;
 pub mod generations;
+pub mod history;
 pub mod inbox;
 pub mod log;
+pub mod messages;
 pub mod publish;
 pub mod replica;
 pub mod views;

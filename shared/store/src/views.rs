@@ -1,6 +1,7 @@
 //! A projection's bucket: its pointer, loading it, and writing views together with their checkpoint.
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 
 use anyhow::Context;
 use async_nats::HeaderMap;
@@ -9,10 +10,11 @@ use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use bytes::Bytes;
 use domain::view::{CHECKPOINT_KEY, Checkpoint, Projection};
-use futures_util::StreamExt;
+use futures_util::TryStreamExt;
 use runtime::nats::Nats;
 use serde::{Deserialize, Serialize};
 
+use crate::messages::{self, Placed};
 use crate::publish::{self, Expected, Outgoing, PublishError, Stored};
 
 /// Which generation of a projection readers are to use. Stands in the meta bucket.
@@ -183,26 +185,15 @@ async fn scan(
     bucket: &str,
     mut take: impl FnMut(&str, Bytes) -> anyhow::Result<()>,
 ) -> anyhow::Result<Option<Entry<Checkpoint>>> {
-    let stream = nats.jetstream.get_stream(format!("KV_{bucket}")).await;
-    let stream = stream.with_context(|| format!("opening bucket {bucket}"))?;
     let checkpoint = read(nats, bucket, CHECKPOINT_KEY).await?;
-    let mut n_pending = stream.cached_info().state.messages;
-    if n_pending == 0 {
-        return Ok(checkpoint);
-    }
     let config = OrderedConfig {
         deliver_policy: DeliverPolicy::LastPerSubject,
         filter_subject: format!("$KV.{bucket}.>"),
         ..OrderedConfig::default()
     };
-    let consumer =
-        stream.create_consumer(config).await.with_context(|| format!("reading bucket {bucket}"))?;
-    let mut messages = consumer.messages().await.with_context(|| format!("reading bucket {bucket}"))?;
+    let mut messages = pin!(messages::all(nats, &format!("KV_{bucket}"), config).await?);
     let prefix = format!("$KV.{bucket}.");
-    while n_pending > 0 {
-        let message = messages.next().await.context("the bucket ended early")?.context("reading a bucket")?;
-        n_pending =
-            message.info().map_err(|error| anyhow::anyhow!("a message without its place: {error}"))?.pending;
+    while let Some(Placed { message, .. }) = messages.try_next().await? {
         let key = message.subject.strip_prefix(prefix.as_str()).context("a key of another bucket")?;
         let is_deletion =
             message.headers.as_ref().is_some_and(|headers| headers.get("KV-Operation").is_some());
