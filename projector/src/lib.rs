@@ -87,7 +87,7 @@ async fn start(
     let inbox = inbox::Inbox { nats: nats.clone(), concurrency: config.concurrency, circuit };
     tasks.spawn(inbox.work(Arc::new(handler), shutdown.clone()));
     let projections = Projections { nats, log, replicas: config.nats_replicas };
-    let projections = Runner { projections, grace: config.grace };
+    let projections = Runner { projections, grace: config.grace, health: health.clone() };
     tasks.spawn(projections.clone().run::<Users>(shutdown.clone()));
     tasks.spawn(projections.clone().run::<Groups>(shutdown.clone()));
     tasks.spawn(projections.run::<Activity>(shutdown.clone()));

@@ -1,6 +1,7 @@
 //! What happens to deliveries that cannot be worked off now, or ever: nothing is lost, and nobody is held up.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+mod garbage;
 mod outage;
 mod slow;
 mod support;

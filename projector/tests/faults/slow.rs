@@ -19,7 +19,9 @@ async fn held() -> Projector {
     let authentik = Authentik::answering_together(CONCURRENCY);
     authentik.hold();
     let concurrency = format!("--projector-concurrency={CONCURRENCY}");
-    let projector = Projector::start_with(NatsServer::start().await, authentik, &[&concurrency]).await;
+    let projector =
+        Projector::start_with(NatsServer::start().await, authentik, &[&concurrency, "--sweep-interval=0"])
+            .await;
     for pk in SLOW_USERS {
         projector.deliver(&format!("slow-{pk}"), &hint(pk)).await;
     }

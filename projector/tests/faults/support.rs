@@ -82,7 +82,7 @@ impl Authentik {
     async fn answer(&self, request: &Request) -> Response {
         let key = request.uri().path().split('/').rev().nth(1).unwrap();
         let body = match key {
-            "users" | "groups" => {
+            "users" | "groups" | "events" => {
                 self.n_checks.fetch_add(u64::from(key == "users"), Ordering::SeqCst);
                 json!({"pagination": {"next": 0, "count": 0}, "results": []})
             }
@@ -143,6 +143,7 @@ impl Projector {
         Self::start_with(server, Authentik::default(), &[]).await
     }
 
+    /// With these flags, or without sweeps.
     pub async fn start_with(server: NatsServer, authentik: Authentik, more_flags: &[&str]) -> Self {
         let projector = Self::run(server.provisioned().await, server.url(), authentik, more_flags).await;
         Self { server: Some(server), ..projector }
@@ -164,8 +165,8 @@ impl Projector {
             format!("--projector-listen=127.0.0.1:{listen}"),
             format!("--authentik-url={url}"),
             "--authentik-token=token".to_owned(),
-            "--sweep-interval=0".to_owned(),
         ];
+        let more_flags = if more_flags.is_empty() { &["--sweep-interval=0"] } else { more_flags };
         let flags = flags.into_iter().chain(more_flags.iter().map(|flag| (*flag).to_owned()));
         let running = tokio::spawn(projector::run(Config::parse_from(flags), shutdown.clone()));
         let health_url = format!("http://127.0.0.1:{listen}");
