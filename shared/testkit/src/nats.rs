@@ -46,6 +46,22 @@ impl NatsServer {
         }
     }
 
+    /// Lets it hang (SIGSTOP): connections stay, nothing is answered.
+    pub async fn pause(&self) {
+        self.signal("STOP").await;
+    }
+
+    /// Lets it go on after [`NatsServer::pause`].
+    pub async fn resume(&self) {
+        self.signal("CONT").await;
+    }
+
+    async fn signal(&self, signal: &str) {
+        let pid = self.process.as_ref().and_then(Child::id).expect("a server that runs");
+        let kill = Command::new("kill").args(["-s", signal, &pid.to_string()]).status().await;
+        assert!(kill.expect("running kill").success(), "nats-server cannot be sent {signal}");
+    }
+
     /// Starts it again on the same port and the same data; the first time on a free port.
     pub async fn restart(&mut self) {
         self.kill().await;
