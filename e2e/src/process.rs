@@ -73,6 +73,14 @@ impl Process {
         .await;
     }
 
+    /// The most memory that it ever took, in kB.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("a running process has a status");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"));
+        peak.and_then(|peak| peak.trim().parse().ok()).expect("Linux tells the peak of the resident memory")
+    }
+
     fn pid(&self) -> String {
         let child = self.child.as_ref().expect("a process that was started");
         child.id().expect("a running child has an id").to_string()
