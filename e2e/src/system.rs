@@ -178,6 +178,12 @@ impl System {
         (output.status.code().expect("an exit status"), text(&output.stdout), text(&output.stderr))
     }
 
+    /// Asks ingresses, projectors and the API to end, all at once. Any that does not in time fails the test.
+    pub async fn terminate(&mut self) {
+        let workers = self.ingresses.iter_mut().chain(&mut self.projectors).chain([&mut self.api]);
+        futures_util::future::join_all(workers.map(Process::terminate)).await;
+    }
+
     /// Kills every process, nats-server and authentik included, and starts all again.
     pub async fn restart_everything(&mut self) {
         for process in self.ingresses.iter_mut().chain(&mut self.projectors) {

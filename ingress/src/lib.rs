@@ -14,12 +14,14 @@ mod webhook;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use domain::timestamp::Timestamp;
 use runtime::health::Health;
 use runtime::http::{self, Bound};
 use runtime::nats::Nats;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -29,6 +31,9 @@ pub use routes::WEBHOOK_PATH;
 use crate::commit::Committer;
 use crate::gate::Gate;
 use crate::webhook::Receiver;
+
+/// How long a shutdown waits for what is being stored, once all requests are answered.
+const STORING: Duration = Duration::from_secs(2);
 
 /// Tells the time: the age of a signature is measured with it.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -94,9 +99,13 @@ impl Ingress {
         let result = self.bound.serve(app, shutdown.clone()).await;
         shutdown.cancel();
         served.cancel();
-        storing.await.context("storing webhooks")?;
         tasks.close();
-        tasks.wait().await;
+        // Nobody waits for an answer any more: what is not stored now will be delivered again.
+        if timeout(STORING, tasks.wait()).await.is_err() {
+            tracing::warn!("ending, though not every webhook is stored; authentik will deliver them again");
+            return result;
+        }
+        storing.await.context("storing webhooks")?;
         result
     }
 }

@@ -112,10 +112,10 @@ impl Guard {
         let judged = self.weigh(directory, pk, now).await;
         match &judged {
             Ok(()) => self.health.ok("deletions"),
-            Err(stopped @ (Stopped::OtherInstallation(_) | Stopped::Brake { .. })) => {
+            Err(stopped @ (Stopped::OtherInstallation(_) | Stopped::Brake { .. } | Stopped::Store(_))) => {
                 self.health.failed("deletions", stopped.to_string());
             }
-            Err(Stopped::Directory(_) | Stopped::Store(_)) => {}
+            Err(Stopped::Directory(_)) => {}
         }
         judged
     }

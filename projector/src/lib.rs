@@ -34,6 +34,7 @@ pub use config::Config;
 pub use directory::{AuthentikDirectory, Directory, DirectoryError};
 pub use guard::allow_deletions;
 
+use crate::directory::Breaker;
 use crate::guard::Guard;
 use crate::handle::Handler;
 use crate::members::Members;
@@ -73,7 +74,9 @@ async fn start(
         health.clone(),
         shutdown.clone(),
     ));
-    tasks.spawn(watch_directory(directory.clone(), health.clone(), shutdown.clone()));
+    let directory = Breaker::new(directory, health.clone());
+    let circuit = directory.signal();
+    tasks.spawn(directory.clone().watch(shutdown.clone()));
     let guard = Guard::new(nats.clone(), log.clone(), members.clone(), health.clone());
     let recorder = Arc::new(Recorder::new(directory, log.clone(), guard.clone(), config.envelope()?));
     if !config.sweep_interval.is_zero() {
@@ -81,34 +84,14 @@ async fn start(
         let sweeper = Sweeper { recorder, nats, guard, health, interval: config.sweep_interval };
         tasks.spawn(sweeper.run(shutdown.clone()));
     }
-    let handler = Handler::new(recorder, nats.clone(), members, health.clone(), config.settle);
-    let inbox = inbox::Inbox { nats: nats.clone(), concurrency: config.concurrency };
+    let handler = Handler::new(recorder, nats.clone(), members, config.settle);
+    let inbox = inbox::Inbox { nats: nats.clone(), concurrency: config.concurrency, circuit };
     tasks.spawn(inbox.work(Arc::new(handler), shutdown.clone()));
     let projections = Projections { nats, log, replicas: config.nats_replicas };
-    let projections = Runner { projections, grace: config.grace };
+    let projections = Runner { projections, grace: config.grace, health: health.clone() };
     tasks.spawn(projections.clone().run::<Users>(shutdown.clone()));
     tasks.spawn(projections.clone().run::<Groups>(shutdown.clone()));
     tasks.spawn(projections.run::<Activity>(shutdown.clone()));
-    Ok(())
-}
-
-/// Readiness tells of a wrong token or an outage also while there are no hints.
-async fn watch_directory(
-    directory: impl Directory,
-    health: Health,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
-    let mut checks = tokio::time::interval(Duration::from_secs(15));
-    while shutdown.run_until_cancelled(checks.tick()).await.is_some() {
-        match shutdown.run_until_cancelled(directory.check()).await {
-            Some(Ok(())) => health.ok("authentik"),
-            Some(Err(error)) => {
-                tracing::warn!("{error}");
-                health.failed("authentik", error.to_string());
-            }
-            None => {}
-        }
-    }
     Ok(())
 }
 

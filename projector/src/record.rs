@@ -39,6 +39,9 @@ pub(crate) enum HandleError {
     /// The token is refused: nothing will work until somebody mends the configuration.
     #[error("until the configuration is mended")]
     Misconfigured(#[source] anyhow::Error),
+    /// authentik does not answer others either: this hint was not even tried.
+    #[error("until authentik answers")]
+    NotAsked(#[source] anyhow::Error),
     /// It would be recorded as deleted, and that may not be: until an operator says so.
     #[error("until an operator confirms")]
     Stopped(#[source] anyhow::Error),
@@ -54,6 +57,7 @@ impl std::convert::From<DirectoryError> for HandleError {
             DirectoryError::Forbidden(_) | DirectoryError::NotUnderstood(_) => {
                 Self::Misconfigured(error.into())
             }
+            DirectoryError::NotAsked { .. } => Self::NotAsked(error.into()),
         }
     }
 }

@@ -8,6 +8,7 @@ use runtime::CancellationToken;
 use runtime::clock;
 use runtime::health::Health;
 use runtime::nats::Nats;
+use runtime::program;
 use store::log::EventLog;
 
 use super::forget::{self, Forget};
@@ -29,7 +30,11 @@ pub(super) async fn execute(
     let nats = connect(config).await?;
     // A rebuild has something to put away when it is told to stop; the others are just left.
     if let Command::Rebuild { projection, format } = command {
-        return rebuild(&open(config, nats).await?, projection, Output { json: format.json }, shutdown).await;
+        let rebuilding = async {
+            rebuild(&open(config, nats).await?, projection, Output { json: format.json }, shutdown).await
+        };
+        let rebuilt = program::in_time(Box::pin(rebuilding), shutdown).await;
+        return rebuilt.context("NATS does not answer: what was begun is deleted by the next rebuild")?;
     }
     // What an erasure left to do is told by itself.
     if let Command::Forget { users, force, wait, format } = command {

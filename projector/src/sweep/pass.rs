@@ -219,7 +219,10 @@ fn hint(run: &DeliveryId, entity: Entity) -> Hint {
 
 fn reason(error: HandleError) -> anyhow::Error {
     match error {
-        HandleError::Retry(cause) | HandleError::Misconfigured(cause) | HandleError::Stopped(cause) => cause,
+        HandleError::Retry(cause)
+        | HandleError::Misconfigured(cause)
+        | HandleError::NotAsked(cause)
+        | HandleError::Stopped(cause) => cause,
         HandleError::Reject(cause) => cause.context("this user or group cannot be recorded"),
     }
 }

@@ -57,7 +57,8 @@ impl World {
             let key = request.uri().path().split('/').rev().nth(1).unwrap_or_default().to_owned();
             let mut user = recordings::json("rest/user.json")["body"].clone();
             user["pk"] = json!(key.parse::<i64>().unwrap_or_default());
-            let body = if key == "users" || key == "groups" { json!({"results": []}) } else { user };
+            let page = json!({"pagination": {"next": 0, "count": 0}, "results": []});
+            let body = if key == "users" || key == "groups" { page } else { user };
             Response::builder().content_type("application/json").body(body.to_string()).into_response()
         });
         tokio::spawn(rest.serve(app, shutdown.clone()));

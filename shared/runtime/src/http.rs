@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use crate::health::Health;
 use crate::telemetry;
 
-/// How long a shutdown waits for requests that are under way.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long a shutdown waits for requests that are under way: shorter than [`crate::program::GRACE`].
+const GRACE: Duration = Duration::from_secs(7);
 
 /// A port that is listened on, not yet served.
 pub struct Bound {
