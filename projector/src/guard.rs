@@ -15,7 +15,7 @@ use runtime::nats::Nats;
 use serde::{Deserialize, Serialize};
 use store::log::EventLog;
 use store::publish::PublishError;
-use store::views;
+use store::views::{self, Entry};
 use uuid::Uuid;
 
 use crate::directory::{Directory, DirectoryError};
@@ -27,6 +27,9 @@ const WINDOW: Duration = Duration::from_mins(10);
 
 /// So many deletions are never too many.
 const ALWAYS_ALLOWED: u64 = 10;
+
+/// How often a confirmation is looked for where one is waited for.
+const LOOK: Duration = Duration::from_secs(1);
 
 const PIN_KEY: &str = "installation";
 const ALLOWANCE_KEY: &str = "brake";
@@ -152,12 +155,39 @@ impl Guard {
     pub(crate) async fn room(&self, now: Timestamp) -> anyhow::Result<u64> {
         let allowed = ALWAYS_ALLOWED.max(self.members.n_users() / 100);
         let room = allowed.saturating_sub(self.n_deleted_since(minus(now, WINDOW)).await?);
-        let meta = self.nats.namespace.meta_bucket();
-        let allowance = views::read::<Allowance>(&self.nats, &meta, ALLOWANCE_KEY).await?;
-        let Some(Allowance { deletions, since }) = allowance.map(|entry| entry.value) else {
+        let Some(Allowance { deletions, since }) = self.allowance().await?.map(|entry| entry.value) else {
             return Ok(room);
         };
         Ok(room.max(deletions.saturating_sub(self.n_deleted_since(since).await?)))
+    }
+
+    /// Whether this is the authentik that it was; where nobody was swept yet, any is. Nothing is written.
+    pub(crate) async fn recognise(&self, directory: &impl Directory) -> Result<(), Stopped> {
+        let Some(pin) = self.pinned().await? else { return Ok(()) };
+        let pk = pin.value.pk;
+        let is_there = directory.user(pk).await?.is_some_and(|user| Pin::of(user.pk, user.uuid) == pin.value);
+        if is_there || self.another(directory, pk).await?.is_some() {
+            Ok(())
+        } else {
+            Err(Stopped::OtherInstallation(pk))
+        }
+    }
+
+    /// Which of an operator's confirmations is the newest one.
+    pub(crate) async fn confirmation(&self) -> anyhow::Result<u64> {
+        Ok(self.allowance().await?.map_or(0, |allowance| allowance.revision))
+    }
+
+    /// Waits until an operator confirms something after that.
+    pub(crate) async fn confirmed_after(&self, confirmation: u64) {
+        loop {
+            tokio::time::sleep(LOOK).await;
+            match self.confirmation().await {
+                Ok(newest) if newest == confirmation => {}
+                Ok(_) => return,
+                Err(error) => tracing::debug!("cannot see what is confirmed now: {error:#}"),
+            }
+        }
     }
 
     /// Notes by whom the installation is known, where that is not noted yet: the first one of those given.
@@ -181,8 +211,7 @@ impl Guard {
         directory: &impl Directory,
         deleted: UserPk,
     ) -> Result<(), Stopped> {
-        let meta = self.nats.namespace.meta_bucket();
-        let Some(pin) = views::read::<Pin>(&self.nats, &meta, PIN_KEY).await? else {
+        let Some(pin) = self.pinned().await? else {
             // Nobody was swept yet: then somebody else who is recorded must be found.
             return self.pin_anew(directory, deleted, 0).await;
         };
@@ -199,20 +228,30 @@ impl Guard {
 
     /// Another user who is recorded and is found there under the same uuid takes the place of the pin.
     async fn pin_anew(&self, directory: &impl Directory, gone: UserPk, revision: u64) -> Result<(), Stopped> {
+        let pin = self.another(directory, gone).await?.ok_or(Stopped::OtherInstallation(gone))?;
+        let meta = self.nats.namespace.meta_bucket();
+        match views::write(&self.nats, &meta, PIN_KEY, &pin, revision).await {
+            Ok(_) | Err(PublishError::Conflict) => Ok(()),
+            Err(error) => Err(Stopped::Store(error.into())),
+        }
+    }
+
+    async fn another(&self, directory: &impl Directory, gone: UserPk) -> Result<Option<Pin>, Stopped> {
         let page = directory.users(1, None).await?;
         for user in page.items.into_iter().filter(|user| user.pk != gone) {
-            if self.recorded_uuid(user.pk).await? != Some(user.uuid) {
-                continue;
+            if self.recorded_uuid(user.pk).await? == Some(user.uuid) {
+                return Ok(Some(Pin::of(user.pk, user.uuid)));
             }
-            let pin = Pin::of(user.pk, user.uuid);
-            let written =
-                views::write(&self.nats, &self.nats.namespace.meta_bucket(), PIN_KEY, &pin, revision).await;
-            return match written {
-                Ok(_) | Err(PublishError::Conflict) => Ok(()),
-                Err(error) => Err(Stopped::Store(error.into())),
-            };
         }
-        Err(Stopped::OtherInstallation(gone))
+        Ok(None)
+    }
+
+    async fn pinned(&self) -> anyhow::Result<Option<Entry<Pin>>> {
+        views::read(&self.nats, &self.nats.namespace.meta_bucket(), PIN_KEY).await
+    }
+
+    async fn allowance(&self) -> anyhow::Result<Option<Entry<Allowance>>> {
+        views::read(&self.nats, &self.nats.namespace.meta_bucket(), ALLOWANCE_KEY).await
     }
 
     async fn recorded_uuid(&self, pk: UserPk) -> anyhow::Result<Option<Uuid>> {

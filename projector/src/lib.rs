@@ -40,7 +40,7 @@ use crate::handle::Handler;
 use crate::members::Members;
 use crate::projections::{Projections, Runner};
 use crate::record::Recorder;
-use crate::sweep::Sweeper;
+use crate::sweep::{Sweep, Sweeper};
 
 /// Runs until shutdown: provisions, takes hints from the inbox, folds projections, serves health and metrics.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
@@ -80,8 +80,8 @@ async fn start(
     let guard = Guard::new(nats.clone(), log.clone(), members.clone(), health.clone());
     let recorder = Arc::new(Recorder::new(directory, log.clone(), guard.clone(), config.envelope()?));
     if !config.sweep_interval.is_zero() {
-        let (recorder, nats, health) = (Arc::clone(&recorder), nats.clone(), health.clone());
-        let sweeper = Sweeper { recorder, nats, guard, health, interval: config.sweep_interval };
+        let sweep = Sweep { recorder: Arc::clone(&recorder), nats: nats.clone(), guard };
+        let sweeper = Sweeper { sweep, health: health.clone(), interval: config.sweep_interval };
         tasks.spawn(sweeper.run(shutdown.clone()));
     }
     let handler = Handler::new(recorder, nats.clone(), members, config.settle);

@@ -5,12 +5,12 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use domain::key::DeliveryId;
 use runtime::CancellationToken;
-use runtime::clock;
 use runtime::health::Health;
 use runtime::nats::Nats;
 use runtime::program;
 use store::log::EventLog;
 
+use super::catch_up::catch_up;
 use super::forget::{self, Forget};
 use super::output::Output;
 use super::progress::Progress;
@@ -28,7 +28,7 @@ pub(super) async fn execute(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     let nats = connect(config).await?;
-    // A rebuild has something to put away when it is told to stop; the others are just left.
+    // These have something to put away when they are told to stop; the others are just left.
     if let Command::Rebuild { projection, format } = command {
         let rebuilding = async {
             rebuild(&open(config, nats).await?, projection, Output { json: format.json }, shutdown).await
@@ -42,25 +42,22 @@ pub(super) async fn execute(
         let (projections, output) = (open(config, nats).await?, Output { json: format.json });
         return Box::pin(forget::forget(config, projections, forget, &output, shutdown)).await;
     }
+    if let Command::CatchUp(request) = command {
+        return Box::pin(catch_up(config, open(config, nats).await?, request, shutdown)).await;
+    }
     let executed = shutdown.run_until_cancelled(Box::pin(execute_until_told(config, command, nats)));
     executed.await.context("stopped by a signal")?
 }
 
 async fn execute_until_told(config: &Config, command: Command, nats: Nats) -> anyhow::Result<()> {
     match command {
-        Command::Run | Command::Rebuild { .. } | Command::Forget { .. } => Ok(()),
+        Command::Run | Command::Rebuild { .. } | Command::Forget { .. } | Command::CatchUp(_) => Ok(()),
         Command::Verify { projection, format } => {
             verify(&open(config, nats).await?, projection, Output { json: format.json }).await
         }
         Command::Status { format } => {
             let status = status::status(&open(config, nats).await?).await?;
             Output { json: format.json }.print(&status, text::status)
-        }
-        Command::CatchUp { allow_deletions, format } => {
-            crate::allow_deletions(&nats, allow_deletions, clock::now()).await?;
-            Output { json: format.json }.print(&allow_deletions, |n_deletions| {
-                format!("{n_deletions} more users may be recorded as deleted from now on")
-            })
         }
         Command::DeadLetters { action } => with_dead_letters(&nats, action).await,
     }

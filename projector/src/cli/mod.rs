@@ -1,5 +1,6 @@
 //! The command line: the service, and what an operator does beside it.
 
+mod catch_up;
 mod commands;
 mod forget;
 mod output;
@@ -75,14 +76,11 @@ pub enum Command {
         #[command(subcommand)]
         action: DeadLetters,
     },
-    /// Confirm that so many more users may be recorded as deleted, from now on.
-    CatchUp {
-        /// How many; beyond that the brake is on again.
-        #[arg(long)]
-        allow_deletions: u64,
-        #[command(flatten)]
-        format: Format,
-    },
+    /// Compare all of authentik with what is recorded, now, and record what differs.
+    ///
+    /// Whether projectors run does not matter: what a projector records meanwhile is recorded once. They work off what is
+    /// put into the inbox. Ctrl-C leaves what was recorded by then. Needs `AUTHENTIK_URL` and `AUTHENTIK_TOKEN`.
+    CatchUp(catch_up::CatchUp),
     /// Streams, backlog of the inbox, projections and their lag, number of dead letters.
     Status {
         #[command(flatten)]

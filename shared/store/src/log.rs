@@ -1,15 +1,16 @@
 //! The log of events: append at an expected position, read the newest of one entity, page through it, follow it.
 
+mod append;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::pull::{self, OrderedConfig};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use bytes::Bytes;
-use domain::event::{CONTENT_TYPE, Event, Recorded, Unreadable};
+use domain::event::{Event, Recorded, Unreadable};
 use domain::key::{Entity, Namespace};
 use domain::timestamp::Timestamp;
 use futures_util::StreamExt;
@@ -18,7 +19,6 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::follow::Follow;
-use crate::publish::{self, Expected, Outgoing, PublishError, Stored};
 
 /// Open batches that one process allows itself; a stream takes 50 from all.
 const MAX_OPEN_BATCHES: usize = 8;
@@ -129,36 +129,6 @@ impl EventLog {
             Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("reading the newest event of {entity}")),
         }
-    }
-
-    /// Appends all events of one entity or none, where its newest event is at `position`.
-    pub async fn append(
-        &self,
-        entity: Entity,
-        position: u64,
-        events: &[Event],
-    ) -> Result<Stored, PublishError> {
-        let namespace = &self.nats.namespace;
-        let mut messages = Vec::with_capacity(events.len());
-        for (index, event) in events.iter().enumerate() {
-            let payload = event.to_json().map_err(|error| PublishError::Refused {
-                code: 0,
-                description: format!("the event is no JSON: {error}"),
-            })?;
-            let mut headers = HeaderMap::new();
-            headers.insert("Content-Type", CONTENT_TYPE);
-            headers.insert("Cause", event.causationid.as_str());
-            let expected = (index == 0)
-                .then(|| Expected { last_sequence: position, filter: Some(namespace.entity_filter(entity)) });
-            let subject = namespace.event_subject(entity, event.body.event_type());
-            messages.push(Outgoing { subject, headers, payload: payload.into(), expected });
-        }
-        if messages.len() == 1 {
-            return publish::publish(&self.nats, messages.remove(0)).await;
-        }
-        let batch = runtime::clock::new_id().simple().to_string();
-        let _open = self.batches.acquire().await;
-        publish::publish_batch(&self.nats, &batch, messages).await
     }
 
     /// Up to `limit` messages on the subjects of `filter`, oldest first.
