@@ -42,6 +42,11 @@ impl<D: Directory> Sweep<D> {
         self.settle(walk, pass, Compared { differing, ..Compared::default() }).await?;
         let mut suspects = std::mem::take(&mut pass.replaced);
         suspects.extend(users);
+        if let Some(reason) = pass.stopped.clone() {
+            pass.hold_back(suspects.len(), reason);
+            return Ok(());
+        }
+        // Last, so that everything else is done by the time that the guard says no.
         self.delete(walk, pass, &suspects, progress).await
     }
 

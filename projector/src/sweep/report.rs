@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use domain::event::EventType;
 use domain::key::{Entity, UserPk};
 use serde::{Deserialize, Serialize};
+use store::publish::PublishError;
 
 use crate::record::HandleError;
-use store::publish::PublishError;
 
 /// How many differences a dry run names.
 const MAX_NAMED: usize = 100;
@@ -24,7 +24,7 @@ pub struct Report {
     pub n_groups: u64,
     /// Users and groups that were recorded for the first time, as the page had them.
     pub n_imported: u64,
-    /// Users and groups that differed, and were recorded by the rule.
+    /// Users and groups that differed, those that are gone among them, and were recorded by the rule.
     pub n_differing: u64,
     /// Users and groups that are recorded and were not met.
     pub n_missing: u64,
@@ -38,8 +38,7 @@ pub struct Report {
 
 impl Report {
     /// Both passes in one: what they did is added up, what they found is that of the later one.
-    #[must_use]
-    pub fn followed_by(self, later: Self) -> Self {
+    fn followed_by(self, later: Self) -> Self {
         Self {
             n_imported: self.n_imported + later.n_imported,
             n_differing: self.n_differing + later.n_differing,
@@ -136,7 +135,6 @@ impl Pass {
     }
 
     /// This pass, and another one after it.
-    #[must_use]
     pub(super) fn followed_by(self, later: Self) -> Self {
         Self { report: self.report.followed_by(later.report), ..later }
     }
