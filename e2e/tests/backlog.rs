@@ -77,6 +77,7 @@ impl Drop for Authentik {
 /// A projector with this many deliveries before it.
 struct Backlog {
     projector: Process,
+    url: String,
     authentik: Authentik,
     nats: Nats,
     _server: NatsServer,
@@ -98,15 +99,17 @@ impl Backlog {
         }
         let directory = tempfile::tempdir().unwrap();
         let authentik = Authentik::start(is_there).await;
+        let listen = format!("127.0.0.1:{}", free_port());
+        let url = format!("http://{listen}");
         let environment = vec![
             ("NATS_URL", server.url()),
-            ("PROJECTOR_LISTEN", format!("127.0.0.1:{}", free_port())),
+            ("PROJECTOR_LISTEN", listen),
             ("AUTHENTIK_URL", authentik.url.clone()),
             ("AUTHENTIK_TOKEN", "token".to_owned()),
             ("SWEEP_INTERVAL", "0".to_owned()),
         ];
         let projector = Process::start("projector", directory.path(), environment);
-        Self { projector, authentik, nats, _server: server, _directory: directory }
+        Self { projector, url, authentik, nats, _server: server, _directory: directory }
     }
 
     async fn worked_off(&self, n_deliveries: u64) {
@@ -142,6 +145,10 @@ async fn memory_in_an_outage(n_deliveries: u64) -> u64 {
     .await;
     let log = backlog.projector.log();
     assert_eq!(log.matches("hints wait in the inbox").count(), 1, "the opening is told once\n{log}");
+    let metrics = reqwest::get(format!("{}/metrics", backlog.url)).await.unwrap().text().await.unwrap();
+    for line in ["projector_authentik_circuit_open 1", "projector_authentik_circuit_openings_total 1"] {
+        assert!(metrics.contains(line), "{line}\n{metrics}");
+    }
     assert!(log.lines().count() < 30, "an outage is not told for each hint\n{log}");
     backlog.end().await
 }

@@ -25,8 +25,8 @@ pub(crate) const CONSUMER: &str = "projector";
 /// A delivery that a dead worker held comes back after this time.
 const ACK_WAIT: Duration = Duration::from_secs(15);
 
-/// How long a request for deliveries stands at the server.
-const PULL: Duration = Duration::from_secs(30);
+/// How long a request for deliveries stands at the server. One that got lost, as with a leader, is made anew after that.
+const PULL: Duration = Duration::from_secs(5);
 
 /// Whatever the server has sent is here after this time.
 const ON_ITS_WAY: Duration = Duration::from_millis(100);

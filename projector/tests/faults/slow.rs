@@ -56,14 +56,6 @@ async fn quick_hints_have_every_slot_while_more_slow_ones_than_slots_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shutdown_does_not_wait_for_slow_questions() {
-    let projector = held().await;
-    all_slow_ones_wait(&projector).await;
-    let stopped = tokio::time::timeout(Duration::from_secs(10), projector.stop()).await;
-    assert!(stopped.is_ok(), "an orderly end takes less than 10 s");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 #[ignore = "long: make soak"]
 async fn a_hint_keeps_its_place_while_its_question_takes_half_a_minute() {
     let projector = held().await;
