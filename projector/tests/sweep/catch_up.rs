@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use async_nats::jetstream::stream::Config as StreamConfig;
 use poem::endpoint::make;
 use poem::{IntoResponse, Request, Response};
 use runtime::CancellationToken;
@@ -139,6 +140,21 @@ async fn since_walks_history_and_leaves_the_regular_walk_alone() {
     assert_eq!(n_found(&[]).await, 5);
     let (status, _, said) = world.command(&["catch-up", "--since", "yesterday"]).await;
     assert!(status == 1 && said.contains("like 36h or 7d"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_older_than_the_inbox_remembers_is_left_out_for_it_would_be_recorded_twice() {
+    let world = World::new().await;
+    world.control("emit", json!({"action": "login", "user_pk": 8})).await;
+    let dry_run = ["--since", "7d", "--dry-run"];
+    assert_eq!(world.catch_up(&dry_run).await["n_from_event_log"], 1);
+    let inbox = world.nats.jetstream.get_stream(world.nats.namespace.inbox_stream()).await.unwrap();
+    // The last hour is the margin.
+    let config = StreamConfig { max_age: Duration::from_hours(1), ..inbox.cached_info().config.clone() };
+    world.nats.jetstream.update_stream(config).await.unwrap();
+    let (status, printed, said) = world.command(&[&["catch-up"][..], &dry_run].concat()).await;
+    assert!(status == 0 && printed.contains("\n0 events of authentik's log"), "{printed}");
+    assert!(said.contains("are left out"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
