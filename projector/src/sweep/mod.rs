@@ -14,9 +14,10 @@ use domain::timestamp::Timestamp;
 use runtime::health::Health;
 use runtime::nats::Nats;
 use runtime::{CancellationToken, clock};
-use serde::{Deserialize, Serialize};
 use store::views;
 use tokio::time::Instant;
+
+pub use domain::status::LastSweep;
 
 use crate::directory::Directory;
 use crate::guard::Guard;
@@ -31,32 +32,6 @@ const OVERLAP: Duration = Duration::from_mins(2);
 
 /// Key of [`LastSweep`] in the meta bucket.
 pub const LAST_SWEEP_KEY: &str = "sweep";
-
-/// The last full pass that was completed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastSweep {
-    /// When it began.
-    pub began: Timestamp,
-    /// When it was completed.
-    pub completed: Timestamp,
-    /// What it came to.
-    pub report: Report,
-}
-
-/// What a pass came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
-    /// Users that authentik has.
-    pub n_users: u64,
-    /// Groups that authentik has.
-    pub n_groups: u64,
-    /// Users and groups that were recorded for the first time, as the page had them.
-    pub n_imported: u64,
-    /// Users and groups that differed, and were recorded by the rule.
-    pub n_differing: u64,
-    /// Users and groups that are recorded and were not met.
-    pub n_missing: u64,
-}
 
 /// Sweeps, one process at a time among all projectors.
 pub(crate) struct Sweeper<D> {

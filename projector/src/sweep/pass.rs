@@ -9,6 +9,7 @@ use domain::event::payload::Trigger;
 use domain::hint::{About, Cause, Hint};
 use domain::key::{DeliveryId, Entity, GroupId, UserPk};
 use domain::snapshot::{Group, User};
+use domain::status::SweepReport;
 use domain::timestamp::Timestamp;
 use domain::view::groups::Groups;
 use domain::view::users::Users;
@@ -17,7 +18,7 @@ use runtime::clock;
 use store::replica::Replica;
 use tokio::time::Instant;
 
-use super::{Report, Sweeper};
+use super::Sweeper;
 use crate::directory::Directory;
 use crate::record::HandleError;
 
@@ -33,7 +34,7 @@ struct Walk {
     run: DeliveryId,
     users: Replica<Users>,
     groups: Replica<Groups>,
-    report: Report,
+    report: SweepReport,
     said: Instant,
 }
 
@@ -47,12 +48,12 @@ enum Outcome {
 
 impl<D: Directory> Sweeper<D> {
     /// Walks over all users and groups.
-    pub(super) async fn pass(&self) -> anyhow::Result<Report> {
+    pub(super) async fn pass(&self) -> anyhow::Result<SweepReport> {
         let (users, groups) = (Replica::default(), Replica::default());
         users.catch_up(&self.nats, self.recorder.log()).await?;
         groups.catch_up(&self.nats, self.recorder.log()).await?;
         let mut walk =
-            Walk { run: new_run()?, users, groups, report: Report::default(), said: Instant::now() };
+            Walk { run: new_run()?, users, groups, report: SweepReport::default(), said: Instant::now() };
         let met_users = self.walk_users(&mut walk).await?;
         let met_groups = self.walk_groups(&mut walk).await?;
         self.look_for_missing(&mut walk, &met_users, &met_groups).await?;

@@ -6,6 +6,7 @@
 pub mod generations;
 pub mod inbox;
 pub mod log;
+pub mod operations;
 pub mod publish;
 pub mod replica;
 pub mod views;
