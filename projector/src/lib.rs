@@ -1,6 +1,7 @@
 //! The projector: from hints in the inbox to events, and from events to projections.
 
 mod cli;
+mod commands;
 mod config;
 pub mod dead_letters;
 pub mod directory;
@@ -64,6 +65,7 @@ async fn start(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     let nats = Nats::connect(&config.nats, "projector", health).await?;
+    tasks.spawn(commands::tell_health(nats.clone(), health.clone(), shutdown.clone()));
     provision_until_done(&nats, config.nats_replicas, health, shutdown).await;
     let log = EventLog::open(&nats).await?;
     let members = Members::default();
@@ -88,6 +90,7 @@ async fn start(
     let inbox = inbox::Inbox { nats: nats.clone(), concurrency: config.concurrency, circuit };
     tasks.spawn(inbox.work(Arc::new(handler), shutdown.clone()));
     let projections = Projections { nats, log, replicas: config.nats_replicas };
+    tasks.spawn(commands::serve(projections.clone(), shutdown.clone()));
     let projections = Runner { projections, grace: config.grace, health: health.clone() };
     tasks.spawn(projections.clone().run::<Users>(shutdown.clone()));
     tasks.spawn(projections.clone().run::<Groups>(shutdown.clone()));

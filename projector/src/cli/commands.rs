@@ -108,7 +108,7 @@ async fn with_dead_letters(nats: &Nats, action: DeadLetters) -> anyhow::Result<(
         }
         DeadLetters::Show { id, format } => {
             let letter = dead_letters::show(nats, &id).await?;
-            Output { json: format.json }.print(&text::JsonLetter::from(&letter), |_| text::letter(&letter))
+            Output { json: format.json }.print(&letter.content(), |_| text::letter(&letter))
         }
         DeadLetters::Replay { id, all: _, format } => {
             let ids = match id {
@@ -131,7 +131,7 @@ async fn replay(nats: &Nats, ids: &[DeliveryId], output: Output) -> anyhow::Resu
     let mut replayed = vec![];
     let mut failed = None;
     for id in ids {
-        match dead_letters::replay(nats, id).await {
+        match dead_letters::replay(nats, id, None).await {
             Ok(one) => replayed.push(one),
             // Somebody else replayed or dropped it since it was listed.
             Err(DeadLetterError::Unknown(_)) if ids.len() > 1 => {}

@@ -1,34 +1,16 @@
 //! Results as people read them.
 
-use std::collections::BTreeMap;
-
+use domain::command::{DeadLetter, Replayed};
+use domain::status::Status;
 use domain::timestamp::Timestamp;
-use serde::Serialize;
 
 use super::output::table;
-use crate::dead_letters::{DeadLetter, FullDeadLetter, Replayed};
+use crate::dead_letters::FullDeadLetter;
 use crate::erasure::{Erased, Stage};
 use crate::projections::{Difference, Rebuilt, Verified};
-use crate::status::Status;
 
 /// Longest reason in a list; `show` has all of it.
 const MAX_REASON: usize = 60;
-
-/// A dead letter as JSON. The payload is text: authentik sends nothing else.
-#[derive(Serialize)]
-pub(super) struct JsonLetter<'a> {
-    #[serde(flatten)]
-    letter: &'a DeadLetter,
-    headers: &'a BTreeMap<String, Vec<String>>,
-    payload: String,
-}
-
-impl<'a> From<&'a FullDeadLetter> for JsonLetter<'a> {
-    fn from(full: &'a FullDeadLetter) -> Self {
-        let payload = String::from_utf8_lossy(&full.payload).into_owned();
-        Self { letter: &full.letter, headers: &full.headers, payload }
-    }
-}
 
 pub(super) fn rebuilt(rebuilt: &Rebuilt) -> String {
     let before = match rebuilt.replaced {
@@ -140,7 +122,7 @@ pub(super) fn status(status: &Status) -> String {
         .map(|projection| {
             let generation = projection.generation.map_or_else(|| "-".to_owned(), |n| n.to_string());
             let (checkpoint, lag) = (projection.checkpoint.to_string(), projection.lag.to_string());
-            vec![projection.name.to_owned(), generation, checkpoint, lag]
+            vec![projection.name.clone(), generation, checkpoint, lag]
         })
         .collect();
     let last_sweep = time(status.last_sweep.map(|sweep| sweep.completed));

@@ -21,6 +21,8 @@ pub use rebuild::Rebuilt;
 pub(crate) use runner::Runner;
 pub use verify::{Difference, Verified};
 
+use crate::lease::Held;
+
 /// A projection by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum ProjectionName {
@@ -68,10 +70,24 @@ impl Projections {
         progress: impl FnMut(u64, u64) + Send,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Option<Rebuilt>> {
+        match self.claim_rebuild(name, shutdown).await? {
+            Some(lease) => self.rebuild_claimed(name, lease?, progress, shutdown).await,
+            None => Ok(None),
+        }
+    }
+
+    /// [`Self::rebuild`] by who claimed it.
+    pub(crate) async fn rebuild_claimed(
+        &self,
+        name: ProjectionName,
+        lease: Held,
+        progress: impl FnMut(u64, u64) + Send,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<Option<Rebuilt>> {
         match name {
-            ProjectionName::Users => self.rebuild_one::<Users>(progress, shutdown).await,
-            ProjectionName::Groups => self.rebuild_one::<Groups>(progress, shutdown).await,
-            ProjectionName::Activity => self.rebuild_one::<Activity>(progress, shutdown).await,
+            ProjectionName::Users => Box::pin(self.rebuild_one::<Users>(lease, progress, shutdown)).await,
+            ProjectionName::Groups => Box::pin(self.rebuild_one::<Groups>(lease, progress, shutdown)).await,
+            ProjectionName::Activity => Box::pin(self.rebuild_one::<Activity>(lease, progress, shutdown)).await,
         }
     }
 

@@ -1,10 +1,11 @@
 //! What an operator asks for: comparing all of authentik now, or seeing what that would record.
 
 use anyhow::Context;
+use domain::status::SweepReport;
 use domain::timestamp::Timestamp;
 use serde::Serialize;
 
-use super::report::{Differences, Report};
+use super::report::Differences;
 use super::{Mode, Progress, Sweep};
 use crate::directory::Directory;
 
@@ -17,7 +18,7 @@ pub(crate) struct CaughtUp {
     /// completed before.
     pub(crate) n_from_event_log: Option<u64>,
     #[serde(flatten)]
-    pub(crate) report: Report,
+    pub(crate) report: SweepReport,
     /// Why deletions are held back, where they are.
     pub(crate) held_back_because: Option<String>,
     /// What would be recorded, in a dry run.

@@ -13,10 +13,10 @@ mod sweeper;
 use std::sync::Arc;
 
 use anyhow::Context;
+use domain::status::SweepReport;
 use domain::timestamp::Timestamp;
 use runtime::clock;
 use runtime::nats::Nats;
-use serde::{Deserialize, Serialize};
 use store::views;
 
 use crate::directory::Directory;
@@ -24,23 +24,12 @@ use crate::guard::Guard;
 use crate::record::Recorder;
 
 pub(crate) use catch_up::CaughtUp;
-pub use report::Report;
+pub use domain::status::LastSweep;
 pub(crate) use report::{Differences, Pass};
 pub(crate) use sweeper::Sweeper;
 
 /// Key of [`LastSweep`] in the meta bucket.
 pub const LAST_SWEEP_KEY: &str = "sweep";
-
-/// The last full pass that was completed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastSweep {
-    /// When it began.
-    pub began: Timestamp,
-    /// When it was completed.
-    pub completed: Timestamp,
-    /// What it came to.
-    pub report: Report,
-}
 
 /// Whether what differs is recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,7 +80,7 @@ impl<D: Directory> Sweep<D> {
         }
     }
 
-    async fn note(&self, began: Timestamp, report: Report) -> anyhow::Result<()> {
+    async fn note(&self, began: Timestamp, report: SweepReport) -> anyhow::Result<()> {
         let completed = clock::now();
         tracing::info!(
             "swept {} users and {} groups: {} imported, {} differed, {} missing, {} held back, {} failed",

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use domain::event::EventType;
 use domain::key::{Entity, UserPk};
-use serde::{Deserialize, Serialize};
+use domain::status::SweepReport;
+use serde::Serialize;
 use store::publish::PublishError;
 
 use crate::record::HandleError;
@@ -14,39 +15,6 @@ const MAX_NAMED: usize = 100;
 
 /// How many users and groups may fail before that is taken for a failure of everything.
 const MAX_FAILED: u64 = 100;
-
-/// What a pass came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
-    /// Users that authentik has.
-    pub n_users: u64,
-    /// Groups that authentik has.
-    pub n_groups: u64,
-    /// Users and groups that were recorded for the first time, as the page had them.
-    pub n_imported: u64,
-    /// Users and groups that differed, those that are gone among them, and were recorded by the rule.
-    pub n_differing: u64,
-    /// Users and groups that are recorded and were not met.
-    pub n_missing: u64,
-    /// Users who were not met, and whom the guard lets nobody record as deleted.
-    #[serde(default)]
-    pub n_held_back: u64,
-    /// Users and groups that could not be compared or recorded; the log names them.
-    #[serde(default)]
-    pub n_failed: u64,
-}
-
-impl Report {
-    /// Both passes in one: what they did is added up, what they found is that of the later one.
-    fn followed_by(self, later: Self) -> Self {
-        Self {
-            n_imported: self.n_imported + later.n_imported,
-            n_differing: self.n_differing + later.n_differing,
-            n_missing: self.n_missing + later.n_missing,
-            ..later
-        }
-    }
-}
 
 /// What a dry run would record.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -77,7 +45,7 @@ pub(super) enum Outcome {
 /// What a pass found.
 #[derive(Debug, Default)]
 pub(crate) struct Pass {
-    pub(crate) report: Report,
+    pub(crate) report: SweepReport,
     /// Why deletions are held back, where they are.
     pub(crate) stopped: Option<String>,
     pub(crate) would_record: Differences,
@@ -188,7 +156,7 @@ mod tests {
     #[test]
     fn a_report_of_an_earlier_version_reads() {
         let stored = r#"{"n_users":1,"n_groups":2,"n_imported":3,"n_differing":4,"n_missing":5}"#;
-        let report: Report = serde_json::from_str(stored).unwrap();
+        let report: SweepReport = serde_json::from_str(stored).unwrap();
         assert_eq!((report.n_missing, report.n_held_back, report.n_failed), (5, 0, 0));
     }
 }

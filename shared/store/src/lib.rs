@@ -9,6 +9,7 @@ pub mod history;
 pub mod inbox;
 pub mod log;
 pub mod messages;
+pub mod operations;
 pub mod publish;
 pub mod replica;
 pub mod views;
