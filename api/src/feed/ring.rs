@@ -155,7 +155,7 @@ mod tests {
     }
 
     fn of_user(pk: i64) -> Filter {
-        Filter { entity: Some(domain::key::Entity::User(pk)), types: vec![] }
+        Filter { entity: Some(Entity::User(pk)), types: vec![] }
     }
 
     #[test]
