@@ -3,7 +3,6 @@
 mod set_aside;
 
 use std::collections::BTreeMap;
-use std::pin::pin;
 
 use anyhow::Context;
 use async_nats::HeaderMap;
@@ -129,7 +128,7 @@ async fn open(nats: &Nats) -> anyhow::Result<Stream> {
 
 async fn read_all(nats: &Nats) -> anyhow::Result<Vec<DeadLetter>> {
     let config = OrderedConfig { headers_only: true, ..OrderedConfig::default() };
-    let mut messages = pin!(messages::all(nats, &nats.namespace.dead_letters_stream(), config).await?);
+    let mut messages = messages::all(nats, &nats.namespace.dead_letters_stream(), config).await?;
     let mut letters = vec![];
     while let Some(Placed { message, .. }) = messages.try_next().await? {
         // Whatever else somebody put there is not ours to show.
