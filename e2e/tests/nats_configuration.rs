@@ -43,7 +43,10 @@ async fn each_of_three_nodes_has_every_stream_and_writes_to_disk_before_it_ackno
     let cluster = NatsCluster::start().await;
     let nats = cluster.provisioned().await;
     let bucket = nats.namespace.projection_bucket("users", 1);
-    runtime::provision::ensure_projection_bucket(&nats, &bucket, 3).await.unwrap();
+    eventually("the bucket is made", || async {
+        runtime::provision::ensure_projection_bucket(&nats, &bucket, 3).await.ok()
+    })
+    .await;
 
     let streams: Vec<_> = nats.jetstream.streams().try_collect().await.unwrap();
     let names: Vec<_> = streams.iter().map(|stream| stream.config.name.as_str()).collect();
@@ -62,7 +65,7 @@ async fn each_of_three_nodes_has_every_stream_and_writes_to_disk_before_it_ackno
 async fn streams_of_one_node_are_raised_to_three_with_what_they_hold() {
     let mut cluster = NatsCluster::start().await;
     let nats = cluster.connect().await;
-    assert_eq!(runtime::provision::provision(&nats, 1).await.unwrap(), Vec::<String>::new());
+    testkit::nats::provisioned(&nats, 1).await;
     let epoch = EventLog::open(&nats).await.unwrap().epoch().to_owned();
     assert_eq!(
         runtime::provision::provision(&nats, 3).await.unwrap().len(),
@@ -72,10 +75,19 @@ async fn streams_of_one_node_are_raised_to_three_with_what_they_hold() {
     let streams: Vec<_> = nats.jetstream.streams().try_collect().await.unwrap();
     for stream in streams {
         let raised = Config { num_replicas: N_NODES, ..stream.config };
-        nats.jetstream.update_stream(raised).await.unwrap();
+        eventually("replicas are raised", || async { nats.jetstream.update_stream(&raised).await.ok() })
+            .await;
     }
     assert_eq!(runtime::provision::provision(&nats, 3).await.unwrap(), Vec::<String>::new());
-    cluster.all_current().await;
+    let names = [nats.namespace.inbox_stream(), nats.namespace.events_stream()];
+    for name in names {
+        eventually(&format!("two more nodes have all of {name}"), || async {
+            let info = nats.jetstream.get_stream(&name).await.ok()?;
+            let replicas = &info.cached_info().cluster.as_ref()?.replicas;
+            (replicas.len() == 2 && replicas.iter().all(|replica| replica.current)).then_some(())
+        })
+        .await;
+    }
     let leader = cluster.leader(&nats, &nats.namespace.events_stream()).await;
     cluster.kill(leader).await;
     eventually("another node has the log", || async {

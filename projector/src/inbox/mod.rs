@@ -31,8 +31,8 @@ const PULL: Duration = Duration::from_secs(5);
 /// Whatever the server has sent is here after this time.
 const ON_ITS_WAY: Duration = Duration::from_millis(100);
 
-/// How long a shutdown waits for the hints in hand.
-const GRACE: Duration = Duration::from_secs(8);
+/// How long a shutdown waits for the hints in hand: shorter than [`runtime::program::GRACE`].
+const GRACE: Duration = Duration::from_secs(7);
 
 /// The inbox and how many hints are worked on at once.
 pub(crate) struct Inbox {

@@ -6,7 +6,8 @@ use anyhow::Context;
 use async_nats::jetstream::Message;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::stream::RawMessageErrorKind;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
 use runtime::nats::Nats;
 
 /// A stream that has more and gives nothing for so long is not answering.
@@ -31,13 +32,13 @@ pub async fn all(
     nats: &Nats,
     stream: &str,
     config: OrderedConfig,
-) -> anyhow::Result<impl Stream<Item = anyhow::Result<Placed>> + use<>> {
+) -> anyhow::Result<BoxStream<'static, anyhow::Result<Placed>>> {
     let reading = format!("reading stream {stream}");
     let stream = nats.jetstream.get_stream_no_info(stream).await.with_context(|| reading.clone())?;
     let consumer = stream.create_consumer(config).await.with_context(|| reading.clone())?;
     let n_pending = consumer.cached_info().num_pending;
     let messages = consumer.messages().await.with_context(|| reading.clone())?;
-    Ok(stream::try_unfold((messages, n_pending), move |(mut messages, n_pending)| {
+    let all = stream::try_unfold((messages, n_pending), move |(mut messages, n_pending)| {
         let reading = reading.clone();
         async move {
             if n_pending == 0 {
@@ -52,7 +53,8 @@ pub async fn all(
             let (sequence, n_pending) = (info.stream_sequence, info.pending);
             Ok(Some((Placed { sequence, message }, (messages, n_pending))))
         }
-    }))
+    });
+    Ok(all.boxed())
 }
 
 /// Deletes a message for good: the server overwrites its bytes. One that is not there is as good.

@@ -1,7 +1,6 @@
 //! A projection's bucket: its pointer, loading it, and writing views together with their checkpoint.
 
 use std::collections::BTreeMap;
-use std::pin::pin;
 
 use anyhow::Context;
 use async_nats::HeaderMap;
@@ -219,7 +218,7 @@ async fn scan(
         filter_subject: format!("$KV.{bucket}.>"),
         ..OrderedConfig::default()
     };
-    let mut messages = pin!(messages::all(nats, &format!("KV_{bucket}"), config).await?);
+    let mut messages = Box::pin(messages::all(nats, &format!("KV_{bucket}"), config)).await?;
     let prefix = format!("$KV.{bucket}.");
     while let Some(Placed { message, .. }) = messages.try_next().await? {
         let key = message.subject.strip_prefix(prefix.as_str()).context("a key of another bucket")?;

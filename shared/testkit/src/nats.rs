@@ -130,10 +130,12 @@ pub async fn connect(url: String, namespace: Namespace) -> Nats {
     nats
 }
 
-/// Makes streams and buckets on so many nodes.
-pub(crate) async fn provisioned(nats: &Nats, n_nodes: usize) {
+/// Makes streams and buckets on so many nodes. A cluster that was just started may not place them at once.
+pub async fn provisioned(nats: &Nats, n_nodes: usize) {
     let replicas = u8::try_from(n_nodes).expect("a handful of nodes");
-    let drift = runtime::provision::provision(nats, replicas).await.expect("making streams");
+    let drift =
+        eventually("streams are made", || async { runtime::provision::provision(nats, replicas).await.ok() })
+            .await;
     assert_eq!(drift, Vec::<String>::new(), "a server that was just started has the configuration of nats/");
 }
 
