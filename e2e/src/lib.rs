@@ -5,6 +5,7 @@ pub mod authentik;
 pub mod chaos;
 pub mod checks;
 mod clock;
+pub mod dead_letters;
 pub mod feed;
 pub mod nats;
 pub mod process;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use reqwest::Client;
+use reqwest::{Client, Method, Response};
 use serde_json::Value;
 use tempfile::TempDir;
 use testkit::free_port;
@@ -250,10 +250,16 @@ impl System {
     /// Asks the API as this user. Returns status and body.
     pub async fn ask(&self, path: &str, username: &str) -> (u16, Value) {
         let token = self.authentik.token(username).await;
-        let answer = Client::new().get(format!("{}{path}", self.api_url)).bearer_auth(token).send().await;
-        let answer = answer.unwrap_or_else(|error| panic!("{path}: {error}"));
+        let answer = self.call(Method::GET, path, Some(&token)).await;
         let status = answer.status().as_u16();
         (status, answer.json().await.unwrap_or_default())
+    }
+
+    /// Calls the API with this token.
+    pub async fn call(&self, method: Method, path: &str, token: Option<&str>) -> Response {
+        let request = Client::new().request(method, format!("{}{path}", self.api_url));
+        let request = if let Some(token) = token { request.bearer_auth(token) } else { request };
+        request.send().await.unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 }
 

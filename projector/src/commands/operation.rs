@@ -31,6 +31,10 @@ impl Progress {
         self.done.store(done, Ordering::Relaxed);
         self.of.store(of, Ordering::Relaxed);
     }
+
+    fn tell(&self, record: &mut Record) {
+        record.at(self.done.load(Ordering::Relaxed), self.of.load(Ordering::Relaxed));
+    }
 }
 
 /// Keeps an operation before anything is done: what an operator had done is never without a trace.
@@ -60,13 +64,15 @@ pub(super) async fn follow<T>(record: &mut Record, progress: &Progress, work: im
         // The first one comes at once.
         beats.tick().await;
         while ended.run_until_cancelled(beats.tick()).await.is_some() {
-            let (done, of) = (progress.done.load(Ordering::Relaxed), progress.of.load(Ordering::Relaxed));
-            if let Err(error) = record.note(done, of).await {
+            progress.tell(record);
+            if let Err(error) = record.note().await {
                 tracing::debug!("cannot keep how far an operation is: {error}");
             }
         }
     };
-    futures_util::join!(work, beats).0
+    let (result, ()) = futures_util::join!(work, beats);
+    progress.tell(record);
+    result
 }
 
 /// Keeps how it ended, and makes room for later ones.

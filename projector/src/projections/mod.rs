@@ -87,7 +87,9 @@ impl Projections {
         match name {
             ProjectionName::Users => Box::pin(self.rebuild_one::<Users>(lease, progress, shutdown)).await,
             ProjectionName::Groups => Box::pin(self.rebuild_one::<Groups>(lease, progress, shutdown)).await,
-            ProjectionName::Activity => Box::pin(self.rebuild_one::<Activity>(lease, progress, shutdown)).await,
+            ProjectionName::Activity => {
+                Box::pin(self.rebuild_one::<Activity>(lease, progress, shutdown)).await
+            }
         }
     }
 

@@ -5,4 +5,5 @@ mod commands;
 mod dead_letters;
 mod forget;
 mod rebuild;
+mod served;
 mod support;

@@ -51,9 +51,14 @@ impl Record {
         &self.operation
     }
 
+    /// How far it is: kept with what is noted next.
+    pub fn at(&mut self, done: u64, of: u64) {
+        // What there is to do may have grown since it was counted.
+        (self.operation.done, self.operation.of) = (done, of.max(done));
+    }
+
     /// Notes how far it is, and that somebody is at it.
-    pub async fn note(&mut self, done: u64, of: u64) -> Result<(), PublishError> {
-        (self.operation.done, self.operation.of) = (done, of);
+    pub async fn note(&mut self) -> Result<(), PublishError> {
         self.write().await
     }
 

@@ -24,6 +24,8 @@ use tokio::task::JoinHandle;
 
 use keys::SigningKey;
 
+use crate::contract::check_declared;
+
 /// Making a key takes a while: all tests share one.
 pub static KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate("first"));
 
@@ -119,9 +121,11 @@ impl World {
     }
 
     pub async fn call(&self, method: Method, path: &str, token: Option<&str>) -> Response {
-        let request = reqwest::Client::new().request(method, format!("{}{path}", self.api.url));
+        let request = reqwest::Client::new().request(method.clone(), format!("{}{path}", self.api.url));
         let request = if let Some(token) = token { request.bearer_auth(token) } else { request };
-        request.send().await.expect("calling the API")
+        let answer = request.send().await.expect("calling the API");
+        check_declared(&method, path, answer.status().as_u16());
+        answer
     }
 
     pub async fn get(&self, path: &str, token: Option<&str>) -> Response {
