@@ -9,5 +9,6 @@ mod operator;
 mod outage;
 mod reads;
 mod revocation;
+mod slow;
 mod support;
 mod web;

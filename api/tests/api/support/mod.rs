@@ -85,6 +85,13 @@ impl World {
         self.ready().await;
     }
 
+    /// Another API beside the first one.
+    pub async fn another_api(&mut self) -> Running {
+        let first = std::mem::replace(&mut self.api, run_api(&self.server, &self.issuer, &[]).await);
+        self.ready().await;
+        std::mem::replace(&mut self.api, first)
+    }
+
     async fn ready(&self) {
         eventually("the API is ready", || async {
             let is_running = self.api.task.as_ref().is_some_and(|task| !task.is_finished());
