@@ -37,6 +37,8 @@ pub struct Setup {
     pub authentik_ahead: i64,
     /// Seconds between full sweeps; 0 for none, nor a walk through the event log.
     pub sweep_interval: u32,
+    /// Which log lines are written.
+    pub log_filter: &'static str,
 }
 
 impl Default for Setup {
@@ -49,6 +51,7 @@ impl Default for Setup {
             ingress_ahead: 0,
             authentik_ahead: 0,
             sweep_interval: 2,
+            log_filter: "info,poem=warn",
         }
     }
 }
@@ -100,7 +103,10 @@ impl System {
         let ingress = |port| [ingress(port, &nats), ingress_clock.clone()].concat();
         let mut authentik = simulator(authentik_port, webhook_url, directory.path());
         authentik.extend(clock::ahead_by(setup.authentik_ahead, directory.path()));
-        let start = |name, environment| Process::start(name, directory.path(), environment);
+        let start = |name, mut environment: Environment| {
+            environment.push(("RUST_LOG", setup.log_filter.to_owned()));
+            Process::start(name, directory.path(), environment)
+        };
         let system = Self {
             simulator: start("simulator", authentik),
             ingresses: ingress_ports.iter().map(|port| start("ingress", ingress(*port))).collect(),
@@ -232,6 +238,17 @@ impl System {
         let (status, printed, said) = self.command(&[arguments, &["--json"]].concat()).await;
         assert_eq!(status, 0, "{arguments:?}: {said}");
         serde_json::from_str(&printed).expect("a command with --json prints JSON")
+    }
+
+    /// What ingresses, projectors and the API logged, and what their metrics say.
+    pub async fn tells(&self) -> String {
+        let processes = self.ingresses.iter().chain(&self.projectors).chain([&self.api]);
+        let mut told: String = processes.map(Process::log).collect();
+        for url in self.ingress_urls.iter().chain(&self.projector_urls).chain([&self.api_url]) {
+            let metrics = reqwest::get(format!("{url}/metrics")).await.expect("a process tells its metrics");
+            told.push_str(&metrics.text().await.expect("metrics are text"));
+        }
+        told
     }
 
     /// What keeps the first projector from being ready.
