@@ -1,7 +1,8 @@
-"""What authentik 2026.2 sends for an event by the two mappings, as far as this goes without authentik.
+"""What authentik 2026.2 sends by the two mappings, as far as this goes without authentik.
 
-Reads {"body": <expression>, "headers": <expression>, "events": [<event>, …]} from standard input, and writes
-[{"headers": {…}, "body": "…"}, …]. The values of an event are JSON; {"$uuid": "…"} and {"$time": "…"} stand for Python's.
+Reads {"body": <expression>, "headers": <expression>, "sent": ["<body>", …]} from standard input: bodies as they were sent
+once. Makes the events again that they tell of, and writes what is sent for these: [{"headers": {…}, "body": "…"}, …]. In
+a body, {"$uuid": "…"} and {"$time": "…"} stand for values of Python.
 """
 
 import json
@@ -67,10 +68,24 @@ def revive(value):
     return value
 
 
-def send(mappings, event):
-    notification = types.SimpleNamespace(
-        pk=UUID(int=7), event=types.SimpleNamespace(**event) if event else None, severity="notice", body=""
+def event_of(body):
+    """The event that a body tells of."""
+    told = json.loads(body, object_hook=revive)["event"]
+    return types.SimpleNamespace(
+        pk=UUID(told["id"]),
+        action=told["action"],
+        app=told["app"],
+        created=datetime.fromisoformat(told["created"]),
+        client_ip=told["client_ip"],
+        # What the mapping fills in is not there.
+        user={key: value for key, value in told["actor"].items() if value is not None and value is not False},
+        context=told["context"],
+        brand=told["brand"],
     )
+
+
+def send(mappings, event):
+    notification = types.SimpleNamespace(pk=UUID(int=7), event=event, severity="notice", body="")
     arguments = {"user": types.SimpleNamespace(username="authentik-events"), "request": None}
     evaluated = {
         part: sanitize_item(mapping.evaluate(**arguments, notification=notification))
@@ -81,7 +96,7 @@ def send(mappings, event):
 
 
 def main():
-    given = json.load(sys.stdin, object_hook=revive)
+    given = json.load(sys.stdin)
     mappings = {part: Mapping(given[part]) for part in ("body", "headers")}
     objects = Mappings(**{"authentik-events body": mappings["body"]})
     module("authentik")
@@ -90,7 +105,7 @@ def main():
     module("authentik.events.utils", sanitize_item=sanitize_item)
     module("requests")
     module("requests.compat", json=json)
-    json.dump([send(mappings, event) for event in given["events"]], sys.stdout)
+    json.dump([send(mappings, event_of(body)) for body in given["sent"]], sys.stdout)
 
 
 main()
