@@ -13,10 +13,13 @@ use crate::process::Process;
 use crate::webhooks::{Spread, Webhooks};
 use crate::{Authentik, Feed, clock};
 
-const WEBHOOK_SECRET: &str = "whsec_ZTJlLXdlYmhvb2stc2VjcmV0LTAxMjM0NTY3ODlhYmM=";
+/// What webhooks are signed with.
+pub const WEBHOOK_SECRET: &str = "whsec_ZTJlLXdlYmhvb2stc2VjcmV0LTAxMjM0NTY3ODlhYmM=";
 const SLUG: &str = "authentik-events";
-const READER_TOKEN: &str = "reader-token";
-const ADMIN_TOKEN: &str = "admin-token";
+/// Token that may only read.
+pub const READER_TOKEN: &str = "reader-5d1c2f";
+/// Token of authentik's administrator.
+pub const ADMIN_TOKEN: &str = "admin-8e07b4";
 
 type Environment = Vec<(&'static str, String)>;
 

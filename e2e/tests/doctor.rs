@@ -1,0 +1,334 @@
+//! `projector doctor`: silent on a healthy installation, and one named finding for each thing that is wrong.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+use std::collections::BTreeMap;
+
+use async_nats::jetstream::stream;
+use e2e::nats::Nats;
+use e2e::system::{ADMIN_TOKEN, READER_TOKEN, Setup, System, WEBHOOK_SECRET};
+use poem::endpoint::make_sync;
+use poem::http::StatusCode;
+use runtime::CancellationToken;
+use serde_json::{Value, json};
+
+const MONITORED: &str = "http: 127.0.0.1:-1";
+const ALWAYS_SYNCED: &str = "http: 127.0.0.1:-1\njetstream { sync_interval: always }";
+
+/// An installation, and what its doctor is told.
+struct Patient {
+    system: System,
+    options: BTreeMap<&'static str, String>,
+}
+
+/// What a case sets beside that: settings of the projector, and of the doctor.
+#[derive(Default)]
+struct Told {
+    projector: Vec<(&'static str, String)>,
+    doctor: Vec<(&'static str, String)>,
+}
+
+fn projector(option: &'static str, value: &str) -> Told {
+    Told { projector: vec![(option, value.to_owned())], ..Told::default() }
+}
+
+fn doctor(option: &'static str, value: &str) -> Told {
+    Told { doctor: vec![(option, value.to_owned())], ..Told::default() }
+}
+
+impl Patient {
+    async fn on(settings: &'static str) -> Self {
+        let nats = Nats::server_with(settings).await;
+        // A comparison with authentik would ask it while it is made to refuse.
+        let system = System::start_on(nats, Setup { sweep_interval: 0, ..Setup::default() }).await;
+        let issuer = format!("{}/application/o/authentik-events/", system.authentik.url());
+        let options = BTreeMap::from([
+            ("--authentik-issuer", issuer),
+            ("--authentik-client-id", "authentik-events".to_owned()),
+            ("--webhook-url", system.webhooks.url.clone()),
+            ("--admin-token", ADMIN_TOKEN.to_owned()),
+            ("--nats-monitor", system.nats.as_server().monitoring_url()),
+        ]);
+        let patient = Self { system, options };
+        patient.ready().await;
+        patient
+    }
+
+    async fn ready(&self) {
+        testkit::eventually("the projector is ready", || async {
+            (self.system.projector_says().await == "ready\n").then_some(())
+        })
+        .await;
+    }
+
+    /// Exit status, what was printed, and what was said beside it.
+    async fn run(&self, told: Told, json: bool) -> (i32, String, String) {
+        let mut options = self.options.clone();
+        options.extend(told.doctor);
+        options.retain(|_, value| !value.is_empty());
+        let mut arguments: Vec<String> = vec![];
+        for (option, value) in told.projector {
+            arguments.extend([option.to_owned(), value]);
+        }
+        arguments.push("doctor".to_owned());
+        for (option, value) in options {
+            arguments.extend([option.to_owned(), value]);
+        }
+        if json {
+            arguments.push("--json".to_owned());
+        }
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        self.system.command(&arguments).await
+    }
+
+    async fn examined(&self, told: Told) -> (i32, Value) {
+        let (status, printed, said) = self.run(told, true).await;
+        let secret = WEBHOOK_SECRET.trim_start_matches("whsec_");
+        for hush in [ADMIN_TOKEN, READER_TOKEN, secret] {
+            assert!(!printed.contains(hush) && !said.contains(hush), "{printed}\n{said}");
+        }
+        let report = serde_json::from_str(&printed);
+        (status, report.unwrap_or_else(|error| panic!("{error}: {printed}\n{said}")))
+    }
+
+    /// Finds this, by this check, and nothing by any other.
+    async fn finds(&self, told: Told, severity: &str, check: &str, what: &str) {
+        let (status, report) = self.examined(told).await;
+        let findings = report["findings"].as_array().unwrap();
+        assert!(status == 1 && !findings.is_empty(), "{check}: nothing was found: {report}");
+        for finding in findings {
+            assert_eq!(
+                (&finding["check"], &finding["severity"]),
+                (&json!(check), &json!(severity)),
+                "{findings:?}"
+            );
+            assert!(finding["what"].as_str().unwrap().contains(what), "{finding}");
+            assert!(finding["fix"].as_str().unwrap().len() > 10, "{finding}");
+        }
+    }
+
+    async fn is_well(&self, told: Told) {
+        let (status, report) = self.examined(told).await;
+        assert_eq!((status, &report["findings"]), (0, &json!([])), "{report}");
+    }
+
+    /// As [`Patient::finds`], while these faults are in authentik.
+    async fn finds_in_authentik(&self, faults: Value, severity: &str, check: &str, what: &str) {
+        self.system.authentik.faults(faults).await;
+        self.finds(Told::default(), severity, check, what).await;
+        let none = json!({
+            "mistakes": [], "not_viewable": [], "clock_ahead": 0, "no_signing_key": false, "transport_url": null,
+            "oidc_status": null, "rest_status": null,
+        });
+        self.system.authentik.faults(none).await;
+    }
+
+    /// As [`Patient::finds`], while a stream has another configuration.
+    async fn finds_in_stream(
+        &self,
+        change: fn(&mut stream::Config),
+        severity: &str,
+        check: &str,
+        what: &str,
+    ) {
+        let nats = self.system.nats.connect().await;
+        let stream = nats.jetstream.get_stream(nats.namespace.inbox_stream()).await.unwrap();
+        let right = stream.cached_info().config.clone();
+        let mut wrong = right.clone();
+        change(&mut wrong);
+        nats.jetstream.update_stream(&wrong).await.unwrap();
+        self.finds(doctor("--nats-monitor", ""), severity, check, what).await;
+        nats.jetstream.update_stream(&right).await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_healthy_installation_has_no_findings() {
+    let patient = Patient::on(ALWAYS_SYNCED).await;
+    let (status, report) = patient.examined(Told::default()).await;
+    assert_eq!((status, &report["findings"]), (0, &json!([])), "{report}");
+    let checks = report["checks"].as_array().unwrap();
+    assert!(checks.len() > 20 && checks.iter().all(|check| check["state"] == "ok"), "{report}");
+
+    // A token in a file is as good, and an API that finds its keys elsewhere.
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), format!("{ADMIN_TOKEN}\n")).unwrap();
+    let jwks_url = format!("{}jwks/", patient.options["--authentik-issuer"]);
+    let told = vec![
+        ("--admin-token", String::new()),
+        ("--admin-token-file", file.path().display().to_string()),
+        ("--authentik-jwks-url", jwks_url),
+        ("--webhook-url", String::new()),
+    ];
+    patient.is_well(Told { doctor: told, ..Told::default() }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_check_is_a_line_and_what_cannot_be_checked_says_why() {
+    let patient = Patient::on(ALWAYS_SYNCED).await;
+    let told = ["--admin-token", "--authentik-issuer", "--nats-monitor"];
+    let told = told.map(|option| (option, String::new())).to_vec();
+    let (status, printed, said) = patient.run(Told { doctor: told, ..Told::default() }, false).await;
+    assert_eq!(status, 0, "{printed}\n{said}");
+    let state = |check: &str| {
+        let line = printed.lines().find(|line| line.split_whitespace().nth(1) == Some(check));
+        line.unwrap_or_else(|| panic!("{check} is missing: {printed}")).split_whitespace().next().unwrap()
+    };
+    for check in ["reader-token", "reader-rights", "reader-writes", "streams", "storage", "nats-clock"] {
+        assert_eq!(state(check), "ok", "{printed}");
+    }
+    for check in
+        ["issuer", "signing-key", "client-id", "sync-interval", "transport", "matchers", "transport-test"]
+    {
+        assert_eq!(state(check), "skipped", "{printed}");
+    }
+    let (status, printed, said) = patient.run(doctor("--authentik-client-id", "other"), false).await;
+    assert_eq!(status, 1, "{printed}");
+    assert!(
+        printed.contains("fault    client-id") && printed.contains("fix: set AUTHENTIK_CLIENT_ID"),
+        "{printed}"
+    );
+    assert!(said.contains("1 finding"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_mistake_in_authentik_is_one_named_finding() {
+    let patient = Patient::on(ALWAYS_SYNCED).await;
+    let fault = "fault";
+    for (faults, severity, check, what) in [
+        (json!({"not_viewable": ["event"]}), fault, "reader-rights", "may not view events"),
+        (json!({"not_viewable": ["user", "group"]}), fault, "reader-rights", "may not view"),
+        (json!({"clock_ahead": 120}), "warning", "authentik-clock", "ahead"),
+        (json!({"clock_ahead": -400}), fault, "authentik-clock", "behind"),
+        (json!({"no_signing_key": true}), fault, "signing-key", "HS256"),
+        (json!({"oidc_status": 404}), fault, "issuer", "no OpenID provider"),
+        (json!({"rest_status": 502}), fault, "reader-token", "status 502"),
+        (json!({"mistakes": ["no_transport"]}), fault, "transport", "no notification transport"),
+        (json!({"transport_url": "http://ingress:8080/"}), fault, "transport-url", "webhook URL"),
+        (json!({"mistakes": ["not_send_once"]}), fault, "send-once", "send_once is off"),
+        (json!({"mistakes": ["no_body_mapping"]}), fault, "body-mapping", "no webhook mapping"),
+        (json!({"mistakes": ["other_body_mapping"]}), fault, "body-mapping", "not that of this version"),
+        (json!({"mistakes": ["no_headers_mapping"]}), fault, "headers-mapping", "no webhook mapping"),
+        (
+            json!({"mistakes": ["other_headers_mapping"]}),
+            fault,
+            "headers-mapping",
+            "not that of this version",
+        ),
+        (json!({"mistakes": ["no_rule"]}), fault, "rule", "no notification rule"),
+        (json!({"mistakes": ["rule_without_transport"]}), fault, "rule", "does not send by"),
+        (json!({"mistakes": ["rule_without_group"]}), fault, "rule-group", "no destination group"),
+        (json!({"mistakes": ["login_not_bound"]}), fault, "matchers", "sends no login"),
+        (json!({"mistakes": ["logout_switched_off"]}), fault, "matchers", "sends no logout"),
+        (json!({"mistakes": ["other_secret"]}), fault, "transport-test", "secrets are not the same"),
+        (json!({"mistakes": ["no_secret"]}), fault, "transport-test", "EVENTS_WEBHOOK_SECRET"),
+    ] {
+        patient.finds_in_authentik(faults, severity, check, what).await;
+    }
+
+    let authentik = &patient.system.authentik;
+    let state = authentik.state().await;
+    let groups = state["groups"].as_array().unwrap();
+    let group = groups.iter().find(|group| group["name"] == "authentik-events").unwrap();
+    let (group, reader) = (group["pk"].as_str().unwrap(), group["users"][0].as_i64().unwrap());
+    authentik.add_to_group(group, 8).await;
+    patient.finds(Told::default(), "warning", "rule-group", "2 members").await;
+    authentik.remove_from_group(group, 8).await;
+    authentik.remove_from_group(group, reader).await;
+    patient.finds(Told::default(), "fault", "rule-group", "no member").await;
+    authentik.add_to_group(group, reader).await;
+    patient.is_well(Told::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_wrong_setting_is_one_named_finding() {
+    let patient = Patient::on(ALWAYS_SYNCED).await;
+    let issuer = &patient.options["--authentik-issuer"];
+    let elsewhere = format!("{}other/", issuer.trim_end_matches("authentik-events/"));
+    for (told, severity, check, what) in [
+        (projector("--authentik-url", "http://127.0.0.1:1"), "fault", "reader-token", "does not answer"),
+        (
+            projector("--authentik-url", &format!("{}/x", patient.system.authentik.url())),
+            "fault",
+            "reader-token",
+            "is not authentik's API",
+        ),
+        (projector("--authentik-token", "nonsense"), "fault", "reader-token", "Token invalid/expired"),
+        (projector("--authentik-token", ADMIN_TOKEN), "warning", "reader-writes", "administrator"),
+        (projector("--nats-url", "nats://127.0.0.1:1"), "fault", "nats", "no NATS server answers"),
+        (projector("--nats-namespace", "other"), "fault", "streams", "is missing"),
+        (
+            doctor("--authentik-issuer", issuer.trim_end_matches('/')),
+            "fault",
+            "issuer",
+            "but tokens will say",
+        ),
+        (doctor("--authentik-issuer", &elsewhere), "fault", "issuer", "no OpenID provider"),
+        (doctor("--authentik-jwks-url", issuer), "fault", "signing-key", "cannot be read"),
+        (doctor("--authentik-client-id", "other"), "fault", "client-id", "no public client"),
+        (doctor("--admin-token", "nonsense"), "fault", "admin-token", "Token invalid/expired"),
+        (
+            doctor("--webhook-url", "http://ingress:8080/authentik/webhook"),
+            "fault",
+            "transport-url",
+            "webhook URL",
+        ),
+    ] {
+        patient.finds(told, severity, check, what).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_mistake_in_nats_is_one_named_finding() {
+    let patient = Patient::on(MONITORED).await;
+    patient.finds(Told::default(), "fault", "sync-interval", "every 120 s").await;
+    let unmonitored = |mut told: Told| {
+        told.doctor.push(("--nats-monitor", String::new()));
+        told
+    };
+    let replicas = unmonitored(projector("--nats-replicas", "3"));
+    patient.finds(replicas, "fault", "streams", "num_replicas is 1, expected 3").await;
+    let shorter = |config: &mut stream::Config| config.max_age /= 2;
+    patient.finds_in_stream(shorter, "fault", "streams", "max_age").await;
+    // A test of the transport has left one message there, and one is to fit in still.
+    let tight = |config: &mut stream::Config| config.max_messages = 11;
+    fill(&patient, 9).await;
+    patient.finds_in_stream(tight, "warning", "storage", "% full").await;
+    let tighter = |config: &mut stream::Config| config.max_messages = 14;
+    patient.finds_in_stream(tighter, "fault", "storage", "% full").await;
+
+    let nats = patient.system.nats.connect().await;
+    nats.jetstream.delete_stream(nats.namespace.dead_letters_stream()).await.unwrap();
+    patient.finds(unmonitored(Told::default()), "fault", "streams", "DEAD_LETTERS is missing").await;
+}
+
+/// So many deliveries that mean nothing.
+async fn fill(patient: &Patient, n: usize) {
+    let nats = patient.system.nats.connect().await;
+    for id in 0..n {
+        let subject = format!("{}.inbox.filled-{id}", nats.namespace);
+        nats.jetstream.publish(subject, "{}".into()).await.unwrap().await.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_that_does_not_come_through_says_where_it_ended() {
+    let mut patient = Patient::on(ALWAYS_SYNCED).await;
+    // Any address will do now, as long as it is an ingress's.
+    patient.options.insert("--webhook-url", String::new());
+    let nobody = json!({"transport_url": "http://127.0.0.1:1/authentik/webhook"});
+    patient
+        .finds_in_authentik(nobody, "fault", "transport-test", "cannot reach the ingress: no connection")
+        .await;
+
+    // Whatever is there says thank you, and keeps nothing.
+    let bound = runtime::http::bind("127.0.0.1:0").await.unwrap();
+    let elsewhere = json!({"transport_url": format!("http://{}/authentik/webhook", bound.address())});
+    tokio::spawn(bound.serve(make_sync(|_| StatusCode::NO_CONTENT), CancellationToken::new()));
+    patient.finds_in_authentik(elsewhere, "fault", "transport-test", "not in the inbox").await;
+
+    patient.system.kill_ingresses().await;
+    patient.finds(Told::default(), "fault", "transport-test", "status 502").await;
+    patient.system.restart_ingresses().await;
+    patient.system.ready().await;
+    patient.is_well(Told::default()).await;
+}

@@ -1,0 +1,98 @@
+//! Asks over HTTP: authentik, its OAuth provider, and the monitoring of NATS.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use domain::timestamp::Timestamp;
+use reqwest::header::DATE;
+use reqwest::{Client, Method, RequestBuilder};
+use runtime::clock;
+use runtime::config::Secret;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::judge::clock::http_date;
+use crate::directory::{self, http_problem};
+
+/// How long an answer may take. The test of a transport waits for the ingress.
+const TIMEOUT: Duration = Duration::from_secs(35);
+
+/// An answer, or why there was none. Never names an address: one can have a password in it.
+pub(super) type Asked = Result<Answer, String>;
+
+/// What was answered.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// Null where it was not JSON.
+    pub(super) body: Value,
+    /// By how many seconds the clock there is ahead of ours, give or take one.
+    pub(super) ahead: Option<i64>,
+}
+
+impl Answer {
+    /// authentik's reason for a refusal.
+    pub(super) fn detail(&self) -> &str {
+        self.body["detail"].as_str().unwrap_or("no reason is given")
+    }
+}
+
+/// authentik's REST API, with one token.
+pub(super) struct Authentik {
+    client: Client,
+    base: String,
+}
+
+impl Authentik {
+    pub(super) fn new(url: &str, token: &Secret) -> anyhow::Result<Self> {
+        Ok(Self { client: directory::client(token)?, base: format!("{url}/api/v3") })
+    }
+
+    pub(super) async fn get(&self, path: &str) -> Asked {
+        self.request(Method::GET, path, None).await
+    }
+
+    /// A body that nothing can be made of, or none.
+    pub(super) async fn post(&self, path: &str, body: Option<&Value>) -> Asked {
+        self.request(Method::POST, path, body).await
+    }
+
+    async fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Asked {
+        let request = self.client.request(method, format!("{}{path}", self.base));
+        ask(if let Some(body) = body { request.json(body) } else { request }).await
+    }
+
+    /// Every object of a list whose path ends in a query. The error says what was answered instead.
+    pub(super) async fn all<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, String> {
+        let mut objects = vec![];
+        let mut page = 1;
+        while page > 0 {
+            let answer = self.get(&format!("{path}&page_size=100&page={page}")).await?;
+            if answer.status != 200 {
+                return Err(format!("status {}: {}", answer.status, answer.detail()));
+            }
+            let results = answer.body["results"].as_array().ok_or("an answer that is no list")?;
+            for result in results {
+                let object = serde_json::from_value(result.clone());
+                objects.push(object.map_err(|error| format!("an answer of another shape: {error}"))?);
+            }
+            // 0 after the last page.
+            page = answer.body["pagination"]["next"].as_u64().unwrap_or_default();
+        }
+        Ok(objects)
+    }
+}
+
+/// For what needs no token.
+pub(super) fn anonymous() -> anyhow::Result<Client> {
+    Client::builder().connect_timeout(Duration::from_secs(5)).build().context("making an HTTP client")
+}
+
+pub(super) async fn ask(request: RequestBuilder) -> Asked {
+    let answer = request.timeout(TIMEOUT).send().await.map_err(|error| http_problem(&error).to_owned())?;
+    let ahead = answer.headers().get(DATE).and_then(|date| http_date(date.to_str().ok()?));
+    let ahead = ahead.map(|there: Timestamp| there.unix_seconds() - clock::now().unix_seconds());
+    let status = answer.status().as_u16();
+    let body = answer.bytes().await.map_err(|error| http_problem(&error).to_owned())?;
+    Ok(Answer { status, body: serde_json::from_slice(&body).unwrap_or_default(), ahead })
+}
