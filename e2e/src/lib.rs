@@ -9,6 +9,7 @@ pub mod dead_letters;
 pub mod feed;
 pub mod nats;
 pub mod process;
+pub mod settings;
 pub mod system;
 pub mod webhooks;
 

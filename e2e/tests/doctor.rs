@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use async_nats::jetstream::stream;
 use e2e::nats::Nats;
-use e2e::system::{ADMIN_TOKEN, READER_TOKEN, Setup, System, WEBHOOK_SECRET};
+use e2e::settings::{ADMIN_TOKEN, READER_TOKEN, WEBHOOK_SECRET};
+use e2e::system::{Setup, System};
 use poem::endpoint::make_sync;
 use poem::http::StatusCode;
 use runtime::CancellationToken;
@@ -122,19 +123,20 @@ impl Patient {
         self.system.authentik.faults(none).await;
     }
 
-    /// As [`Patient::finds`], while a stream has another configuration.
-    async fn finds_in_stream(
+    /// As [`Patient::finds`], while the inbox has another configuration, which `change` makes of its own and of the
+    /// number of messages.
+    async fn finds_in_inbox(
         &self,
-        change: fn(&mut stream::Config),
+        change: fn(&mut stream::Config, i64),
         severity: &str,
         check: &str,
         what: &str,
     ) {
         let nats = self.system.nats.connect().await;
-        let stream = nats.jetstream.get_stream(nats.namespace.inbox_stream()).await.unwrap();
-        let right = stream.cached_info().config.clone();
+        let inbox = nats.jetstream.get_stream(nats.namespace.inbox_stream()).await.unwrap();
+        let right = inbox.cached_info().config.clone();
         let mut wrong = right.clone();
-        change(&mut wrong);
+        change(&mut wrong, inbox.cached_info().state.messages.try_into().unwrap());
         nats.jetstream.update_stream(&wrong).await.unwrap();
         self.finds(doctor("--nats-monitor", ""), severity, check, what).await;
         nats.jetstream.update_stream(&right).await.unwrap();
@@ -287,14 +289,14 @@ async fn each_mistake_in_nats_is_one_named_finding() {
     };
     let replicas = unmonitored(projector("--nats-replicas", "3"));
     patient.finds(replicas, "fault", "streams", "num_replicas is 1, expected 3").await;
-    let shorter = |config: &mut stream::Config| config.max_age /= 2;
-    patient.finds_in_stream(shorter, "fault", "streams", "max_age").await;
-    // A test of the transport has left one message there, and one is to fit in still.
-    let tight = |config: &mut stream::Config| config.max_messages = 11;
-    fill(&patient, 9).await;
-    patient.finds_in_stream(tight, "warning", "storage", "% full").await;
-    let tighter = |config: &mut stream::Config| config.max_messages = 14;
-    patient.finds_in_stream(tighter, "fault", "storage", "% full").await;
+    let shorter = |config: &mut stream::Config, _| config.max_age /= 2;
+    patient.finds_in_inbox(shorter, "fault", "streams", "max_age").await;
+    // Each look leaves one message more, authentik's test, which is to fit in still.
+    fill(&patient, 30).await;
+    let tight = |config: &mut stream::Config, messages| config.max_messages = messages * 5 / 4;
+    patient.finds_in_inbox(tight, "warning", "storage", "% full").await;
+    let tighter = |config: &mut stream::Config, messages| config.max_messages = messages + 1;
+    patient.finds_in_inbox(tighter, "fault", "storage", "% full").await;
 
     let nats = patient.system.nats.connect().await;
     nats.jetstream.delete_stream(nats.namespace.dead_letters_stream()).await.unwrap();
