@@ -77,7 +77,8 @@ pub(crate) async fn connect(config: &Config) -> anyhow::Result<Nats> {
     let nats = Nats::connect(&config.nats, "projector-command", &Health::default()).await?;
     let mut connects = nats.connects();
     let connected = tokio::time::timeout(CONNECT, connects.wait_for(|n_connects| *n_connects > 0)).await;
-    connected.with_context(|| format!("NATS_URL: no NATS server answers at {}", config.nats.nats_url))??;
+    // The URL itself can have a password in it.
+    connected.context("no NATS server answers at NATS_URL")??;
     Ok(nats)
 }
 

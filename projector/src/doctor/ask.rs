@@ -5,17 +5,20 @@ use std::time::Duration;
 use anyhow::Context;
 use domain::timestamp::Timestamp;
 use reqwest::header::DATE;
-use reqwest::{Client, Method, RequestBuilder};
+use reqwest::{Client, RequestBuilder};
 use runtime::clock;
 use runtime::config::Secret;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::judge::clock::http_date;
 use crate::directory::{self, http_problem};
 
-/// How long an answer may take. The test of a transport waits for the ingress.
-const TIMEOUT: Duration = Duration::from_secs(35);
+/// How long an answer may take.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long one may take for which authentik waits for an ingress itself, for 30 s by default.
+const PATIENCE: Duration = Duration::from_secs(35);
 
 /// An answer, or why there was none. Never names an address: one can have a password in it.
 pub(super) type Asked = Result<Answer, String>;
@@ -49,17 +52,13 @@ impl Authentik {
     }
 
     pub(super) async fn get(&self, path: &str) -> Asked {
-        self.request(Method::GET, path, None).await
+        ask(self.client.get(format!("{}{path}", self.base))).await
     }
 
-    /// A body that nothing can be made of, or none.
-    pub(super) async fn post(&self, path: &str, body: Option<&Value>) -> Asked {
-        self.request(Method::POST, path, body).await
-    }
-
-    async fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Asked {
-        let request = self.client.request(method, format!("{}{path}", self.base));
-        ask(if let Some(body) = body { request.json(body) } else { request }).await
+    /// Posts an object without members.
+    pub(super) async fn post_nothing(&self, path: &str) -> Asked {
+        let request = self.client.post(format!("{}{path}", self.base));
+        ask_within(PATIENCE, request.json(&json!({}))).await
     }
 
     /// Every object of a list whose path ends in a query. The error says what was answered instead.
@@ -77,7 +76,7 @@ impl Authentik {
                 objects.push(object.map_err(|error| format!("an answer of another shape: {error}"))?);
             }
             // 0 after the last page.
-            page = answer.body["pagination"]["next"].as_u64().unwrap_or_default();
+            page = answer.body["pagination"]["next"].as_u64().filter(|next| *next > page).unwrap_or_default();
         }
         Ok(objects)
     }
@@ -89,7 +88,11 @@ pub(super) fn anonymous() -> anyhow::Result<Client> {
 }
 
 pub(super) async fn ask(request: RequestBuilder) -> Asked {
-    let answer = request.timeout(TIMEOUT).send().await.map_err(|error| http_problem(&error).to_owned())?;
+    ask_within(TIMEOUT, request).await
+}
+
+async fn ask_within(timeout: Duration, request: RequestBuilder) -> Asked {
+    let answer = request.timeout(timeout).send().await.map_err(|error| http_problem(&error).to_owned())?;
     let ahead = answer.headers().get(DATE).and_then(|date| http_date(date.to_str().ok()?));
     let ahead = ahead.map(|there: Timestamp| there.unix_seconds() - clock::now().unix_seconds());
     let status = answer.status().as_u16();

@@ -35,7 +35,15 @@ pub(super) async fn examine(
             examination.note("storage", storage(&rooms));
             examination.note("nats-clock", clock::skew("NATS", ahead(inspected)));
         }
-        Err(problem) => examination.skip(&["streams", "storage", "nats-clock"], problem),
+        Err(problem) => {
+            if nats.is_some() {
+                let fix = "switch JetStream on, for the account of NATS_USER too, and let that user ask `$JS.API.>`";
+                examination.note("streams", Verdict::fault(problem, fix));
+            } else {
+                examination.skip(&["streams"], problem);
+            }
+            examination.skip(&["storage", "nats-clock"], "JetStream does not answer");
+        }
     }
     let inspected = inspected.unwrap_or_default();
     examination.note("sync-interval", sync(&monitored, n_nodes(&inspected)));
@@ -58,17 +66,17 @@ async fn connected(examination: &mut Examination<'_>, config: &Config) -> Option
 }
 
 /// What the monitoring of each server says of it.
-async fn monitoring(settings: &Settings) -> Vec<(String, Asked)> {
+async fn monitoring(settings: &Settings) -> Vec<Asked> {
     let Ok(client) = anonymous() else { return vec![] };
     let mut monitored = vec![];
     for url in settings.monitors() {
-        monitored.push((url.to_owned(), ask(client.get(format!("{url}/varz"))).await));
+        monitored.push(ask(client.get(format!("{url}/varz"))).await);
     }
     monitored
 }
 
-fn varz(monitored: &[(String, Asked)]) -> impl Iterator<Item = &Value> {
-    monitored.iter().filter_map(|(_, answer)| Some(&answer.as_ref().ok()?.body))
+fn varz(monitored: &[Asked]) -> impl Iterator<Item = &Value> {
+    monitored.iter().filter_map(|answer| Some(&answer.as_ref().ok()?.body))
 }
 
 /// Nothing where the account has no limit, or this user may not ask.

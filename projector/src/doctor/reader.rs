@@ -1,7 +1,5 @@
 //! authentik as the projector reaches it, with the projector's own token.
 
-use serde_json::json;
-
 use super::Examination;
 use super::ask::Authentik;
 use super::finding::Verdict;
@@ -39,7 +37,7 @@ pub(super) async fn examine(examination: &mut Examination<'_>, config: &Config) 
             answers.push(reader.get(path).await);
         }
         examination.note("reader-rights", token::may_view(&answers));
-        let attempt = reader.post("/core/users/", Some(&json!({}))).await;
+        let attempt = reader.post_nothing("/core/users/").await;
         examination.note("reader-writes", token::may_not_write(&me, &attempt));
     } else {
         examination.skip(&["reader-rights", "reader-writes"], "the token is not known");

@@ -179,7 +179,7 @@ async fn test(admin: &Authentik, transport: &Transport, nats: Option<&Nats>) -> 
         Some(nats) => last_delivery(nats).await,
         None => None,
     };
-    let test = admin.post(&format!("/events/transports/{}/test/", transport.pk), None).await;
+    let test = admin.post_nothing(&format!("/events/transports/{}/test/", transport.pk)).await;
     // The ingress answers when it is stored, so one look is enough.
     let arrival = match (nats, before) {
         (Some(nats), Some(before)) => arrival(nats, before).await.unwrap_or(Arrival::Unknown),

@@ -91,7 +91,7 @@ pub(crate) fn storage(rooms: &[Room]) -> Verdict {
 }
 
 /// Whether an acknowledgement means "on disk", by the monitoring of each server.
-pub(crate) fn sync(servers: &[(String, Asked)], n_nodes: usize) -> Verdict {
+pub(crate) fn sync(servers: &[Asked], n_nodes: usize) -> Verdict {
     if servers.is_empty() {
         return Verdict::skipped(
             "only the monitoring of a server tells: --nats-monitor http://<server>:8222, of each server",
@@ -99,7 +99,7 @@ pub(crate) fn sync(servers: &[(String, Asked)], n_nodes: usize) -> Verdict {
     }
     let mut problems = vec![];
     let mut n_silent = 0;
-    for (url, answer) in servers {
+    for answer in servers {
         let Some(varz) = answer.as_ref().ok().map(|answer| &answer.body).filter(|varz| varz.is_object())
         else {
             n_silent += 1;
@@ -107,10 +107,8 @@ pub(crate) fn sync(servers: &[(String, Asked)], n_nodes: usize) -> Verdict {
         };
         let jetstream = &varz["jetstream"]["config"];
         if !jetstream.is_object() {
-            problems.push(fault(
-                format!("{} at {url} has no JetStream", server(varz)),
-                "start it as nats/README.md says",
-            ));
+            problems
+                .push(fault(format!("{} has no JetStream", server(varz)), "start it as nats/README.md says"));
         } else if jetstream["sync_always"] != true {
             problems.push(late(varz, jetstream["sync_interval"].as_u64().unwrap_or_default()));
         }
@@ -148,22 +146,22 @@ mod tests {
     use super::super::super::finding::{Checked, State};
     use super::*;
 
-    fn varz(jetstream: &Value) -> (String, Asked) {
+    fn varz(jetstream: &Value) -> Answer {
         let body = json!({"server_name": "nats-1", "jetstream": jetstream});
-        ("http://nats-1:8222".to_owned(), Ok(Answer { status: 200, body, ahead: None }))
+        Answer { status: 200, body, ahead: None }
     }
 
     #[test]
     fn every_server_must_write_each_message() {
-        let always = || varz(&json!({"config": {"sync_always": true, "sync_interval": 120_000_000_000_u64}}));
-        let later = varz(&json!({"config": {"sync_interval": 120_000_000_000_u64}}));
+        let always =
+            || Ok(varz(&json!({"config": {"sync_always": true, "sync_interval": 120_000_000_000_u64}})));
+        let later = Ok(varz(&json!({"config": {"sync_interval": 120_000_000_000_u64}})));
         assert!(sync(&[always()], 1).is_well());
         assert!(matches!(sync(&[always()], 3), Verdict::Skipped(_)));
-        assert!(matches!(
-            sync(&[("http://nats-1:8222".into(), Err("no answer".into()))], 1),
-            Verdict::Skipped(_)
-        ));
-        let Verdict::Wrong(problems) = sync(&[always(), later, varz(&json!({}))], 3) else { panic!("well") };
+        assert!(matches!(sync(&[Err("no answer".into())], 1), Verdict::Skipped(_)));
+        let Verdict::Wrong(problems) = sync(&[always(), later, Ok(varz(&json!({})))], 3) else {
+            panic!("well")
+        };
         assert!(problems[0].what.contains("every 120 s") && problems[1].what.contains("no JetStream"));
     }
 
