@@ -40,7 +40,7 @@ pub(super) async fn doctor(
     let Report { findings, checks } = report;
     let n_skipped = checks.iter().filter(|checked| checked.state == State::Skipped).count();
     tracing::info!("made {} checks; {n_skipped} could not be made", checks.len() - n_skipped);
-    ensure!(findings.is_empty(), "{} findings: each says above how to mend it", findings.len());
+    ensure!(findings.is_empty(), "not all is well: what was found says how to mend it");
     Ok(())
 }
 

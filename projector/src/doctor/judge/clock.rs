@@ -15,8 +15,9 @@ pub(crate) fn skew(whose: &str, ahead: Option<i64>) -> Verdict {
     let Some(ahead) = ahead else { return Verdict::skipped(format!("{whose} does not tell the time")) };
     let (seconds, direction) = (ahead.unsigned_abs(), if ahead > 0 { "ahead of" } else { "behind" });
     let what = format!("{whose}'s clock is {seconds} s {direction} the one here");
-    let fix =
-        format!("synchronize the clocks of both machines, with NTP; {TOLERANCE} s refuse every webhook");
+    let fix = format!(
+        "synchronize the clocks of both machines (NTP): beyond {TOLERANCE} s every webhook is refused"
+    );
     match seconds {
         0..=NOTEWORTHY => Verdict::well(format!("{seconds} s from the clock here")),
         _ if seconds <= TOLERANCE => Verdict::warning(what, fix),

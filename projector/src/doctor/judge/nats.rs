@@ -83,11 +83,8 @@ pub(crate) fn storage(rooms: &[Room]) -> Verdict {
         })
     });
     let problems: Vec<_> = problems.collect();
-    let n_limits = rooms.iter().filter(|room| room.limit > 0).count();
-    Verdict::of(
-        problems,
-        if n_limits == 0 { "no limits".to_owned() } else { format!("{n_limits} limits, room in each") },
-    )
+    let is_limited = rooms.iter().any(|room| room.limit > 0);
+    Verdict::of(problems, if is_limited { "room in each limit" } else { "no limits" })
 }
 
 /// Whether an acknowledgement means "on disk", by the monitoring of each server.
