@@ -69,7 +69,8 @@ async fn administrator(
     config: &Config,
     settings: &Settings,
 ) -> Option<Authentik> {
-    const FIX: &str = "make an API token for an administrator in authentik, and revoke it afterwards";
+    const FIX: &str =
+        "make a token with the intent API for an administrator in authentik, and revoke it afterwards";
     let made = settings.admin_token().and_then(|token| {
         let Some(token) = token else { return Ok(None) };
         let url = config.authentik_url.as_deref().context("AUTHENTIK_URL is not set")?;
@@ -87,7 +88,7 @@ async fn administrator(
         }
     };
     let me = admin.get("/core/users/me/").await;
-    examination.note("admin-token", token::known("DOCTOR_ADMIN_TOKEN", FIX, &me)).then_some(admin)
+    examination.note("admin-token", token::administrators("DOCTOR_ADMIN_TOKEN", FIX, &me)).then_some(admin)
 }
 
 /// The transport, and whether a test through it makes sense.

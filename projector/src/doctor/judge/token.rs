@@ -35,6 +35,17 @@ pub(crate) fn known(variable: &str, fix: &str, me: &Asked) -> Verdict {
     }
 }
 
+/// Whether a token is [`known`], and its owner an administrator.
+pub(crate) fn administrators(variable: &str, fix: &str, me: &Asked) -> Verdict {
+    let is_superuser = me.as_ref().is_ok_and(|me| me.body["user"]["is_superuser"] == true);
+    match known(variable, fix, me) {
+        Verdict::Well(_) if !is_superuser => {
+            Verdict::fault(format!("{variable} is not an administrator's"), fix)
+        }
+        verdict => verdict,
+    }
+}
+
 /// Whether the reader may list each of [`KINDS`].
 pub(crate) fn may_view(answers: &[Asked]) -> Verdict {
     let mut problems = vec![];

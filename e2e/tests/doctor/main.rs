@@ -1,148 +1,20 @@
 //! `projector doctor`: silent on a healthy installation, and one named finding for each thing that is wrong.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-use std::collections::BTreeMap;
+mod patient;
 
 use async_nats::jetstream::stream;
-use e2e::nats::Nats;
-use e2e::settings::{ADMIN_TOKEN, READER_TOKEN, WEBHOOK_SECRET};
-use e2e::system::{Setup, System};
+use e2e::settings::{ADMIN_TOKEN, READER_TOKEN};
 use poem::endpoint::make_sync;
 use poem::http::StatusCode;
 use runtime::CancellationToken;
-use serde_json::{Value, json};
+use serde_json::json;
 use testkit::NatsServer;
+
+use crate::patient::{Patient, Told, doctor, projector};
 
 const MONITORED: &str = "http: 127.0.0.1:-1";
 const ALWAYS_SYNCED: &str = "http: 127.0.0.1:-1\njetstream { sync_interval: always }";
-
-/// An installation, and what its doctor is told.
-struct Patient {
-    system: System,
-    options: BTreeMap<&'static str, String>,
-}
-
-/// What a case sets beside that: settings of the projector, and of the doctor.
-#[derive(Default)]
-struct Told {
-    projector: Vec<(&'static str, String)>,
-    doctor: Vec<(&'static str, String)>,
-}
-
-fn projector(option: &'static str, value: &str) -> Told {
-    Told { projector: vec![(option, value.to_owned())], ..Told::default() }
-}
-
-fn doctor(option: &'static str, value: &str) -> Told {
-    Told { doctor: vec![(option, value.to_owned())], ..Told::default() }
-}
-
-impl Patient {
-    async fn on(settings: &'static str) -> Self {
-        let nats = Nats::server_with(settings).await;
-        // A comparison with authentik would ask it while it is made to refuse.
-        let system = System::start_on(nats, Setup { sweep_interval: 0, ..Setup::default() }).await;
-        let issuer = format!("{}/application/o/authentik-events/", system.authentik.url());
-        let options = BTreeMap::from([
-            ("--authentik-issuer", issuer),
-            ("--authentik-client-id", "authentik-events".to_owned()),
-            ("--webhook-url", system.webhooks.url.clone()),
-            ("--admin-token", ADMIN_TOKEN.to_owned()),
-            ("--nats-monitor", system.nats.as_server().monitoring_url()),
-        ]);
-        let patient = Self { system, options };
-        patient.ready().await;
-        patient
-    }
-
-    async fn ready(&self) {
-        testkit::eventually("the projector is ready", || async {
-            (self.system.projector_says().await == "ready\n").then_some(())
-        })
-        .await;
-    }
-
-    /// Exit status, what was printed, and what was said beside it.
-    async fn run(&self, told: Told, json: bool) -> (i32, String, String) {
-        let mut options = self.options.clone();
-        options.extend(told.doctor);
-        options.retain(|_, value| !value.is_empty());
-        let mut arguments: Vec<String> = vec![];
-        for (option, value) in told.projector {
-            arguments.extend([option.to_owned(), value]);
-        }
-        arguments.push("doctor".to_owned());
-        for (option, value) in options {
-            arguments.extend([option.to_owned(), value]);
-        }
-        if json {
-            arguments.push("--json".to_owned());
-        }
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        self.system.command(&arguments).await
-    }
-
-    async fn examined(&self, told: Told) -> (i32, Value) {
-        let (status, printed, said) = self.run(told, true).await;
-        let secret = WEBHOOK_SECRET.trim_start_matches("whsec_");
-        for hush in [ADMIN_TOKEN, READER_TOKEN, secret] {
-            assert!(!printed.contains(hush) && !said.contains(hush), "{printed}\n{said}");
-        }
-        let report = serde_json::from_str(&printed);
-        (status, report.unwrap_or_else(|error| panic!("{error}: {printed}\n{said}")))
-    }
-
-    /// Finds this, by this check, and nothing by any other.
-    async fn finds(&self, told: Told, severity: &str, check: &str, what: &str) {
-        let (status, report) = self.examined(told).await;
-        let findings = report["findings"].as_array().unwrap();
-        assert!(status == 1 && !findings.is_empty(), "{check}: nothing was found: {report}");
-        for finding in findings {
-            assert_eq!(
-                (&finding["check"], &finding["severity"]),
-                (&json!(check), &json!(severity)),
-                "{findings:?}"
-            );
-            assert!(finding["what"].as_str().unwrap().contains(what), "{finding}");
-            assert!(finding["fix"].as_str().unwrap().len() > 10, "{finding}");
-        }
-    }
-
-    async fn is_well(&self, told: Told) {
-        let (status, report) = self.examined(told).await;
-        assert_eq!((status, &report["findings"]), (0, &json!([])), "{report}");
-    }
-
-    /// As [`Patient::finds`], while these faults are in authentik.
-    async fn finds_in_authentik(&self, faults: Value, severity: &str, check: &str, what: &str) {
-        self.system.authentik.faults(faults).await;
-        self.finds(Told::default(), severity, check, what).await;
-        let none = json!({
-            "mistakes": [], "not_viewable": [], "clock_ahead": 0, "no_signing_key": false, "transport_url": null,
-            "oidc_status": null, "rest_status": null,
-        });
-        self.system.authentik.faults(none).await;
-    }
-
-    /// As [`Patient::finds`], while the inbox has another configuration, which `change` makes of its own and of the
-    /// number of messages.
-    async fn finds_in_inbox(
-        &self,
-        change: fn(&mut stream::Config, i64),
-        severity: &str,
-        check: &str,
-        what: &str,
-    ) {
-        let nats = self.system.nats.connect().await;
-        let inbox = nats.jetstream.get_stream(nats.namespace.inbox_stream()).await.unwrap();
-        let right = inbox.cached_info().config.clone();
-        let mut wrong = right.clone();
-        change(&mut wrong, inbox.cached_info().state.messages.try_into().unwrap());
-        nats.jetstream.update_stream(&wrong).await.unwrap();
-        self.finds(doctor("--nats-monitor", ""), severity, check, what).await;
-        nats.jetstream.update_stream(&right).await.unwrap();
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_healthy_installation_has_no_findings() {
@@ -272,6 +144,7 @@ async fn each_wrong_setting_is_one_named_finding() {
         (doctor("--authentik-jwks-url", issuer), "fault", "signing-key", "cannot be read"),
         (doctor("--authentik-client-id", "other"), "fault", "client-id", "no public client"),
         (doctor("--admin-token", "nonsense"), "fault", "admin-token", "Token invalid/expired"),
+        (doctor("--admin-token", READER_TOKEN), "fault", "admin-token", "not an administrator's"),
         (
             doctor("--webhook-url", "http://ingress:8080/authentik/webhook"),
             "fault",
@@ -296,7 +169,7 @@ async fn each_mistake_in_nats_is_one_named_finding() {
     let shorter = |config: &mut stream::Config, _| config.max_age /= 2;
     patient.finds_in_inbox(shorter, "fault", "streams", "max_age").await;
     // Each look leaves one message more, authentik's test, which is to fit in still.
-    fill(&patient, 30).await;
+    patient.fill_inbox(30).await;
     let tight = |config: &mut stream::Config, messages| config.max_messages = messages * 5 / 4;
     patient.finds_in_inbox(tight, "warning", "storage", "% full").await;
     let tighter = |config: &mut stream::Config, messages| config.max_messages = messages + 1;
@@ -305,15 +178,6 @@ async fn each_mistake_in_nats_is_one_named_finding() {
     let nats = patient.system.nats.connect().await;
     nats.jetstream.delete_stream(nats.namespace.dead_letters_stream()).await.unwrap();
     patient.finds(unmonitored(Told::default()), "fault", "streams", "DEAD_LETTERS is missing").await;
-}
-
-/// So many deliveries that mean nothing.
-async fn fill(patient: &Patient, n: usize) {
-    let nats = patient.system.nats.connect().await;
-    for id in 0..n {
-        let subject = format!("{}.inbox.filled-{id}", nats.namespace);
-        nats.jetstream.publish(subject, "{}".into()).await.unwrap().await.unwrap();
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
