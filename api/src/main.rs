@@ -9,5 +9,9 @@ use api::Config;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    runtime::program::main(&["NATS_PASSWORD", "API_PROXY_SECRET"], |config: &Config| &config.telemetry, api::run)
+    runtime::program::main(
+        &["NATS_PASSWORD", "API_PROXY_SECRET"],
+        |config: &Config| &config.telemetry,
+        api::run,
+    )
 }

@@ -90,7 +90,8 @@ mod tests {
 
     #[test]
     fn what_is_no_network_is_refused() {
-        let texts = ["", "proxy", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/", "::/129", "10.0.0.5/8", "10.0/16"];
+        let texts =
+            ["", "proxy", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/", "::/129", "10.0.0.5/8", "10.0/16"];
         for text in texts {
             assert!(text.parse::<Network>().is_err(), "{text:?}");
         }

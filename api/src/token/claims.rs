@@ -120,9 +120,7 @@ fn reason(error: &ErrorKind) -> TokenError {
         ErrorKind::InvalidIssuer => "of another issuer",
         ErrorKind::InvalidAudience => "for another audience",
         ErrorKind::MissingRequiredClaim(_) => "lacks a required claim",
-        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => {
-            UNACCEPTED_ALGORITHM
-        }
+        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => UNACCEPTED_ALGORITHM,
         // jsonwebtoken's own list, which it may extend: all of it means that this is no token.
         _ => "not a token",
     })

@@ -63,13 +63,12 @@ impl Tokens {
         peer: Option<IpAddr>,
         now: i64,
     ) -> Result<Arc<Claims>, TokenError> {
-        let token = match presented::bearer(headers)? {
-            Some(token) => token,
-            None => {
-                let passed_on = presented::passed_on(headers)?.ok_or(TokenError::Missing)?;
-                self.proxy_trusting(peer)?;
-                passed_on
-            }
+        let token = if let Some(token) = presented::bearer(headers)? {
+            token
+        } else {
+            let token = presented::passed_on(headers)?.ok_or(TokenError::Missing)?;
+            self.proxy_trusting(peer)?;
+            token
         };
         let hash = cache::hash(token);
         if let Some(verified) = self.cache.get(&hash)
