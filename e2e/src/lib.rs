@@ -9,6 +9,7 @@ pub mod dead_letters;
 pub mod feed;
 pub mod nats;
 pub mod process;
+mod settings;
 pub mod system;
 pub mod webhooks;
 

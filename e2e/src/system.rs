@@ -1,7 +1,5 @@
 //! nats-server, simulator, ingresses, projectors and an API, each a process.
 
-use std::path::Path;
-
 use reqwest::{Client, Method, Response};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -10,15 +8,9 @@ use tokio::process::Child;
 
 use crate::nats::Nats;
 use crate::process::Process;
+use crate::settings::{ADMIN_TOKEN, Environment, api, ingress, local, projector, simulator};
 use crate::webhooks::{Spread, Webhooks};
 use crate::{Authentik, Feed, clock};
-
-const WEBHOOK_SECRET: &str = "whsec_ZTJlLXdlYmhvb2stc2VjcmV0LTAxMjM0NTY3ODlhYmM=";
-const SLUG: &str = "authentik-events";
-const READER_TOKEN: &str = "reader-token";
-const ADMIN_TOKEN: &str = "admin-token";
-
-type Environment = Vec<(&'static str, String)>;
 
 /// How an installation is set up.
 #[derive(Clone, Debug)]
@@ -37,6 +29,8 @@ pub struct Setup {
     pub authentik_ahead: i64,
     /// Seconds between full sweeps; 0 for none, nor a walk through the event log.
     pub sweep_interval: u32,
+    /// Which log lines are written.
+    pub log_filter: &'static str,
 }
 
 impl Default for Setup {
@@ -49,6 +43,7 @@ impl Default for Setup {
             ingress_ahead: 0,
             authentik_ahead: 0,
             sweep_interval: 2,
+            log_filter: "info,poem=warn",
         }
     }
 }
@@ -100,7 +95,10 @@ impl System {
         let ingress = |port| [ingress(port, &nats), ingress_clock.clone()].concat();
         let mut authentik = simulator(authentik_port, webhook_url, directory.path());
         authentik.extend(clock::ahead_by(setup.authentik_ahead, directory.path()));
-        let start = |name, environment| Process::start(name, directory.path(), environment);
+        let start = |name, mut environment: Environment| {
+            environment.push(("RUST_LOG", setup.log_filter.to_owned()));
+            Process::start(name, directory.path(), environment)
+        };
         let system = Self {
             simulator: start("simulator", authentik),
             ingresses: ingress_ports.iter().map(|port| start("ingress", ingress(*port))).collect(),
@@ -234,6 +232,17 @@ impl System {
         serde_json::from_str(&printed).expect("a command with --json prints JSON")
     }
 
+    /// What ingresses, projectors and the API logged, and what their metrics say.
+    pub async fn tells(&self) -> String {
+        let processes = self.ingresses.iter().chain(&self.projectors).chain([&self.api]);
+        let mut told: String = processes.map(Process::log).collect();
+        for url in self.ingress_urls.iter().chain(&self.projector_urls).chain([&self.api_url]) {
+            let metrics = reqwest::get(format!("{url}/metrics")).await.expect("a process tells its metrics");
+            told.push_str(&metrics.text().await.expect("metrics are text"));
+        }
+        told
+    }
+
     /// What keeps the first projector from being ready.
     pub async fn projector_says(&self) -> String {
         match reqwest::get(format!("{}/readyz", self.projector_urls[0])).await {
@@ -261,49 +270,4 @@ impl System {
         let request = if let Some(token) = token { request.bearer_auth(token) } else { request };
         request.send().await.unwrap_or_else(|error| panic!("{path}: {error}"))
     }
-}
-
-fn local(port: u16) -> String {
-    format!("http://127.0.0.1:{port}")
-}
-
-fn simulator(port: u16, webhook_url: String, directory: &Path) -> Environment {
-    vec![
-        ("SIMULATOR_LISTEN", format!("127.0.0.1:{port}")),
-        ("SIMULATOR_WEBHOOK_URL", webhook_url),
-        ("SIMULATOR_WEBHOOK_SECRET", WEBHOOK_SECRET.to_owned()),
-        ("SIMULATOR_API_TOKEN", READER_TOKEN.to_owned()),
-        ("SIMULATOR_ADMIN_TOKEN", ADMIN_TOKEN.to_owned()),
-        ("SIMULATOR_STATE_DIR", directory.join("authentik").display().to_string()),
-        ("SIMULATOR_RETRY_SCALE", "0.02".to_owned()),
-        // Longer than any test.
-        ("SIMULATOR_ACCESS_TOKEN_SECONDS", "36000".to_owned()),
-    ]
-}
-
-fn ingress(port: u16, nats: &Nats) -> Environment {
-    let own =
-        vec![("INGRESS_LISTEN", format!("127.0.0.1:{port}")), ("WEBHOOK_SECRETS", WEBHOOK_SECRET.to_owned())];
-    [nats.environment(), own].concat()
-}
-
-fn projector(port: u16, nats: &Nats, authentik_url: &str, sweep_interval: u32) -> Environment {
-    let own = vec![
-        ("PROJECTOR_LISTEN", format!("127.0.0.1:{port}")),
-        ("AUTHENTIK_URL", authentik_url.to_owned()),
-        ("AUTHENTIK_TOKEN", READER_TOKEN.to_owned()),
-        ("SWEEP_INTERVAL", sweep_interval.to_string()),
-        ("NATS_REPLICAS", nats.n_replicas().to_string()),
-        ("PROJECTOR_USER_ATTRIBUTES", "badge".to_owned()),
-    ];
-    [nats.environment(), own].concat()
-}
-
-fn api(port: u16, nats: &Nats, authentik_url: &str) -> Environment {
-    let own = vec![
-        ("API_LISTEN", format!("127.0.0.1:{port}")),
-        ("AUTHENTIK_ISSUER", format!("{authentik_url}/application/o/{SLUG}/")),
-        ("AUTHENTIK_CLIENT_ID", SLUG.to_owned()),
-    ];
-    [nats.environment(), own].concat()
 }

@@ -4,10 +4,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use domain::event::payload::{Trigger, UserRegistered};
-use domain::event::{Channel, Event, EventBody};
 use domain::key::Entity;
-use domain::snapshot::User;
 use e2e::System;
 use e2e::dead_letters::set_aside;
 use e2e::system::Setup;
@@ -16,6 +13,7 @@ use reqwest::{Method, Response};
 use serde_json::{Value, json};
 use store::log::EventLog;
 use store::views;
+use testkit::events::registered;
 use testkit::eventually;
 use testkit::nats::inbox_is_worked_off;
 
@@ -78,25 +76,9 @@ async fn record_many(system: &System, n_users: i64) {
     let log = EventLog::open(&system.nats.connect().await).await.unwrap();
     let appended = stream::iter(1_000_000..1_000_000 + n_users).map(|pk| {
         let log = &log;
-        async move { log.append(Entity::User(pk), 0, &[registered(pk)]).await.unwrap() }
+        async move { log.append(Entity::User(pk), 0, &[registered(pk, 0)]).await.unwrap() }
     });
     assert_eq!(appended.buffer_unordered(64).count().await, usize::try_from(n_users).unwrap());
-}
-
-fn registered(pk: i64) -> Event {
-    let user = User { is_active: true, ..User::partial(pk, format!("User {pk}")) };
-    Event {
-        id: format!("user-{pk}-0.0"),
-        source: "https://auth.example.com".into(),
-        subject: Entity::User(pk),
-        time: "2026-11-22T08:00:00Z".parse().unwrap(),
-        approximate: false,
-        dataschema: "http://localhost:3000/api/schemas/user-registered/v1".into(),
-        causationid: "cause".parse().unwrap(),
-        correlationid: None,
-        channel: Channel::Webhook,
-        body: EventBody::UserRegistered(UserRegistered { user, partial: false, trigger: Trigger::default() }),
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

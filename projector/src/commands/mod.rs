@@ -26,8 +26,8 @@ const AT_ONCE: usize = 16;
 /// How long the server may take to say that nothing more was sent to us.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// How long a shutdown waits for the commands in hand.
-const GRACE: Duration = Duration::from_secs(8);
+/// How long a shutdown waits for the commands in hand: with [`DRAIN`] twice, shorter than [`runtime::program::GRACE`].
+const GRACE: Duration = Duration::from_secs(6);
 
 /// Carries out commands.
 #[derive(Clone)]

@@ -12,10 +12,11 @@ use poem::{IntoResponse, Response};
 use runtime::CancellationToken;
 use serde_json::json;
 use store::publish::{Outgoing, PublishError, publish};
+use testkit::events::registered;
 use testkit::{eventually, recordings};
 use uuid::Uuid;
 
-use super::support::{World, registered};
+use super::support::World;
 
 const NOT_JSON: &str = "<html>Dear mary,";
 
@@ -25,7 +26,7 @@ impl World {
         let user = User { uuid, username: username.into(), ..User::partial(pk, username.to_uppercase()) };
         let trigger = Trigger::default();
         let body = EventBody::UserRegistered(UserRegistered { user, partial: false, trigger });
-        let event = Event { body, ..registered(pk) };
+        let event = Event { body, ..registered(pk, 0) };
         self.projections.log.append(Entity::User(pk), 0, &[event]).await.unwrap();
     }
 

@@ -5,10 +5,7 @@ use std::collections::BTreeMap;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
-use domain::event::payload::{Trigger, UserRegistered};
-use domain::event::{Channel, Event, EventBody};
-use domain::key::{DeliveryId, Entity};
-use domain::snapshot::User;
+use domain::key::Entity;
 use domain::view::users::Users;
 use domain::view::{Checkpoint, Projection};
 use futures_util::TryStreamExt;
@@ -19,23 +16,8 @@ use store::messages;
 use store::publish::{Expected, Outgoing, PublishError, publish, publish_batch};
 use store::replica::Replica;
 use store::views::{self, Pointer, pointer_key};
+use testkit::events::registered;
 use testkit::{NatsServer, eventually};
-
-fn registered(pk: i64, position: u64) -> Event {
-    let user = User { is_active: true, ..User::partial(pk, "Ada".into()) };
-    Event {
-        id: format!("user-{pk}-{position}.0"),
-        source: "https://auth.example.com".into(),
-        subject: Entity::User(pk),
-        time: "2026-11-22T08:00:00Z".parse().unwrap(),
-        approximate: false,
-        dataschema: "http://localhost:3000/api/schemas/user-registered/v1".into(),
-        causationid: "cause".parse::<DeliveryId>().unwrap(),
-        correlationid: None,
-        channel: Channel::Webhook,
-        body: EventBody::UserRegistered(UserRegistered { user, partial: false, trigger: Trigger::default() }),
-    }
-}
 
 fn delivery(nats: &Nats, id: &str) -> Outgoing {
     Outgoing {

@@ -5,6 +5,7 @@
 #![warn(missing_docs)]
 
 pub mod cluster;
+pub mod events;
 pub mod nats;
 pub mod port;
 pub mod recordings;
