@@ -10,10 +10,12 @@ run: ## Everything in one process, at http://localhost:3000
 	@export NATS_SERVER="$$(scripts/get-nats-server)" && cargo run --package standalone
 
 test: ## Every test
-	@export NATS_SERVER="$$(scripts/get-nats-server)" && cargo build --workspace --bins && scripts/run-tests
+	@NATS_SERVER="$$(scripts/get-nats-server)" && NGINX="$$(scripts/get-nginx)" && export NATS_SERVER NGINX && \
+	cargo build --workspace --bins && scripts/run-tests
 
 soak: ## The long forms of the tests under faults: an hour or two
-	@export NATS_SERVER="$$(scripts/get-nats-server)" && cargo build --workspace --bins && \
+	@NATS_SERVER="$$(scripts/get-nats-server)" && NGINX="$$(scripts/get-nginx)" && export NATS_SERVER NGINX && \
+	cargo build --workspace --bins && \
 	cargo nextest run --workspace --no-fail-fast --profile soak --run-ignored only
 
 lint: ## Formatting, clippy with warnings as errors, licences and advisories

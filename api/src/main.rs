@@ -10,7 +10,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     runtime::program::service(
-        &["NATS_PASSWORD"],
+        &["NATS_PASSWORD", "API_PROXY_SECRET"],
         |config: &Config| &config.telemetry,
         |config| &config.listen,
         api::run,

@@ -8,6 +8,7 @@ mod clock;
 pub mod dead_letters;
 pub mod feed;
 pub mod nats;
+pub mod nginx;
 pub mod process;
 pub mod settings;
 pub mod system;

@@ -106,7 +106,7 @@ impl System {
                 .iter()
                 .map(|port| start("projector", projector(*port, &nats, &authentik_url, setup.sweep_interval)))
                 .collect(),
-            api: start("api", api(api_port, &nats, &authentik_url)),
+            api: start("api", [api(api_port, &nats, &authentik_url), setup.api].concat()),
             webhooks,
             ingress_urls: ingress_ports.into_iter().map(local).collect(),
             projector_urls: projector_ports.into_iter().map(local).collect(),
