@@ -79,7 +79,7 @@ impl Nginx {
 }
 
 /// `NGINX`, else what `make` put into `.tools`, else the one on the PATH.
-fn binary() -> PathBuf {
+pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("NGINX") {
         return path.into();
     }

@@ -1,7 +1,6 @@
 //! The front end's container: nginx with the template that stands in its image.
 
-use std::path::{Path, PathBuf};
-
+use e2e::nginx;
 use reqwest::header::{HeaderMap, HeaderName};
 use reqwest::{Client, StatusCode};
 use tokio::process::Command;
@@ -18,15 +17,7 @@ const FILES: [(&str, &str); 4] = [
     ("favicon.svg", "<svg xmlns='http://www.w3.org/2000/svg'/>"),
 ];
 
-/// `NGINX`, else what `make` put into `.tools`, else Debian's.
-fn nginx() -> PathBuf {
-    let from_environment = std::env::var_os("NGINX").map(PathBuf::from);
-    let places = [root().join(".tools/nginx/usr/sbin/nginx"), "/usr/sbin/nginx".into()];
-    let found = from_environment.or_else(|| places.into_iter().find(|place| place.exists()));
-    found.expect("run scripts/get-nginx")
-}
-
-/// Starts nginx on a page with this title; the API is where the Compose file says.
+/// Starts nginx; the API is where the Compose file says.
 pub fn start(running: &mut Running) {
     let service = running.compose.service("frontend");
     let directory = running.directory().join("frontend");
@@ -59,7 +50,7 @@ pub fn start(running: &mut Running) {
     }
     std::fs::write(directory.join("nginx.conf"), config).unwrap();
 
-    let mut command = Command::new(nginx());
+    let mut command = Command::new(nginx::binary());
     command.arg("-c").arg(directory.join("nginx.conf"));
     // Workers of root's nginx would be another user, who cannot read a test's directory.
     let is_root =
@@ -94,7 +85,7 @@ async fn nginx_serves_the_page_as_the_api_does() {
     environment.insert("API_STATIC_DIR".to_owned(), static_dir);
     running.spawn("api", Command::new(e2e::process::binary("api")), environment);
     running.healthy("frontend").await;
-    let (nginx, api) = (running.url("frontend", 8080), running.url("api", 8082));
+    let (frontend, api) = (running.url("frontend", 8080), running.url("api", 8082));
     testkit::eventually("the API serves the page", || async { reqwest::get(&api).await.ok() }).await;
 
     let paths =
@@ -108,14 +99,15 @@ async fn nginx_serves_the_page_as_the_api_does() {
         "/api/nothing",
     ];
     for path in paths.into_iter().chain(others) {
-        let [by_nginx, by_api] = [&nginx, &api].map(|url| Client::new().get(format!("{url}{path}")).send());
+        let [by_nginx, by_api] =
+            [&frontend, &api].map(|url| Client::new().get(format!("{url}{path}")).send());
         let (by_nginx, by_api) = (by_nginx.await.unwrap(), by_api.await.unwrap());
         assert_eq!(by_nginx.status(), by_api.status(), "{path}");
         assert_eq!(of_interest(by_nginx.headers()), of_interest(by_api.headers()), "{path}");
         assert_eq!(by_nginx.text().await.unwrap(), by_api.text().await.unwrap(), "{path}");
     }
     for path in ["/metrics", "/readyz"] {
-        let answer = reqwest::get(format!("{nginx}{path}")).await.unwrap();
+        let answer = reqwest::get(format!("{frontend}{path}")).await.unwrap();
         assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{path} is for whoever runs it");
     }
 }
@@ -130,10 +122,6 @@ async fn without_the_api_the_page_is_there_and_nothing_personal_is_logged() {
     assert_eq!(page.status(), StatusCode::OK);
     let refused = reqwest::get(format!("{url}/api/users?search=mary")).await.unwrap();
     assert_eq!(refused.status(), StatusCode::BAD_GATEWAY);
-    let log = std::fs::read_to_string(log_of(running.directory())).unwrap();
+    let log = std::fs::read_to_string(running.directory().join("frontend.log")).unwrap();
     assert!(!log.contains("secret-code") && !log.contains("mary") && !log.contains("127.0.0.1"), "{log}");
-}
-
-fn log_of(directory: &Path) -> PathBuf {
-    directory.join("frontend.log")
 }

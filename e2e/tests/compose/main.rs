@@ -35,8 +35,12 @@ fn cluster() -> Compose {
 fn every_variable_that_a_service_gets_is_one_that_its_binary_takes() {
     for compose in [one_node(), cluster()] {
         for name in ["ingress", "projector", "api"] {
-            let help = Command::new(binary(name)).arg("--help").env_clear().output().unwrap();
-            let help = String::from_utf8(help.stdout).unwrap();
+            let help = |arguments: &[&str]| {
+                let output = Command::new(binary(name)).args(arguments).env_clear().output().unwrap();
+                String::from_utf8(output.stdout).unwrap()
+            };
+            let commands = if name == "projector" { help(&["doctor", "--help"]) } else { String::new() };
+            let help = help(&["--help"]) + &commands;
             for variable in compose.service(name).environment().keys() {
                 let is_known = [']', '='].iter().any(|end| help.contains(&format!("[env: {variable}{end}")));
                 assert!(is_known, "{name} does not know {variable}");

@@ -1,7 +1,10 @@
 //! What the Compose files start finds each other.
 
+use std::process::Stdio;
+
 use e2e::{Authentik, Feed};
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use crate::env::made_anew;
@@ -56,6 +59,13 @@ async fn everything_starts_finds_each_other_and_is_healthy() {
         received.iter().any(|event| event.data["subject"] == format!("user/{mary}"))
     })
     .await;
+    testkit::eventually("every webhook is delivered", || async {
+        let deliveries = authentik.state().await["deliveries"].clone();
+        assert_eq!(deliveries["rejected"], 0, "{deliveries}");
+        (deliveries["pending"] == 0 && deliveries["delivered"].as_u64()? > 0).then_some(())
+    })
+    .await;
+
     let config: Value = reqwest::get(format!("{entrance}/config.json")).await.unwrap().json().await.unwrap();
     let worker = running.environment("authentik-worker");
     assert_eq!(
@@ -69,6 +79,20 @@ async fn everything_starts_finds_each_other_and_is_healthy() {
     let event = &feed.received[0].data;
     assert_eq!(event["source"], variables["AUTHENTIK_PUBLIC_URL"]);
     assert!(event["dataschema"].as_str().unwrap().starts_with(&variables["PUBLIC_URL"]), "{event}");
+    doctor(&running, &worker["AUTHENTIK_BOOTSTRAP_TOKEN"]).await;
+}
+
+/// The doctor finds nothing, with the administrator's token on its standard input, as the README has it.
+async fn doctor(running: &Running, admin_token: &str) {
+    let mut command = Command::new(e2e::process::binary("projector"));
+    command.args(["doctor", "--admin-token-file", "/dev/stdin"]);
+    command.env_clear().envs(running.environment("projector")).current_dir(running.directory());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut doctor = command.spawn().unwrap();
+    doctor.stdin.take().unwrap().write_all(admin_token.as_bytes()).await.unwrap();
+    let output = doctor.wait_with_output().await.unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -87,10 +111,8 @@ async fn three_nodes_keep_every_stream_three_times() {
     running.healthy("api").await;
 
     let environment = running.environment("projector");
-    let options = async_nats::ConnectOptions::with_user_and_password(
-        environment["NATS_USER"].clone(),
-        environment["NATS_PASSWORD"].clone(),
-    );
+    let admin_password = running.environment("nats")["NATS_ADMIN_PASSWORD"].clone();
+    let options = async_nats::ConnectOptions::with_user_and_password("admin".to_owned(), admin_password);
     let client = options.connect(environment["NATS_URL"].split(',').collect::<Vec<_>>()).await.unwrap();
     let jetstream = async_nats::jetstream::new(client);
     for stream in ["AUTHENTIK_INBOX", "AUTHENTIK_EVENTS", "AUTHENTIK_DEAD_LETTERS"] {
