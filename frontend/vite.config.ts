@@ -7,6 +7,6 @@ export default defineConfig({
   plugins: [react()],
   // While the front end is worked on, everything else comes from what `make run` started.
   server: { port: 5173, proxy: { "/api": api, "/config.json": api } },
-  build: { target: "es2023", sourcemap: false, manifest: true },
+  build: { target: "es2023", sourcemap: false },
   test: { include: ["src/**/*.test.{ts,tsx}"], restoreMocks: true },
 });

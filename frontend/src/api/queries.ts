@@ -1,4 +1,6 @@
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from "@tanstack/react-query";
+import { parseEvent } from "../event/event.ts";
+import type { Item } from "../feed/buffer.ts";
 import { type Api, answer, type Schemas } from "./client.ts";
 
 /** How much a list asks for at once: the most that the API gives. */
@@ -49,19 +51,35 @@ export function userQuery(api: Api, pk: number) {
   });
 }
 
+/** Some events in their order, and where to go on. */
+interface EventPage {
+  items: Item[];
+  next: string | null;
+}
+
+function read({ events, next, as_of }: Schemas["EventPage"]): EventPage {
+  const items = events.flatMap((value) => {
+    const event = parseEvent(value);
+    return event ? [{ ...event, place: null }] : [];
+  });
+  return { items, next: next === as_of ? null : next };
+}
+
 /** All that was recorded of a user, from the oldest on. */
 export function userEventsQuery(api: Api, pk: number) {
   return infiniteQueryOptions({
     queryKey: ["user-events", pk],
-    queryFn: ({ pageParam, signal }) =>
-      answer(
-        api.GET("/api/users/{pk}/events", {
-          params: { path: { pk }, query: { after: pageParam, limit: PAGE } },
-          signal,
-        }),
+    queryFn: async ({ pageParam, signal }) =>
+      read(
+        await answer(
+          api.GET("/api/users/{pk}/events", {
+            params: { path: { pk }, query: { after: pageParam, limit: PAGE } },
+            signal,
+          }),
+        ),
       ),
     initialPageParam: "earliest",
-    getNextPageParam: nextOf,
+    getNextPageParam: ({ next }) => next,
     // What comes later comes by the feed.
     staleTime: Number.POSITIVE_INFINITY,
     gcTime: 0,
@@ -74,22 +92,20 @@ const GROUP_TYPES = "group-created,group-updated,group-deleted,user-joined-group
 export function groupEventsQuery(api: Api) {
   return infiniteQueryOptions({
     queryKey: ["group-events"],
-    queryFn: ({ pageParam, signal }) =>
-      answer(
-        api.GET("/api/events", {
-          params: { query: { after: pageParam, type: GROUP_TYPES, limit: PAGE } },
-          signal,
-        }),
+    queryFn: async ({ pageParam, signal }) =>
+      read(
+        await answer(
+          api.GET("/api/events", {
+            params: { query: { after: pageParam, type: GROUP_TYPES, limit: PAGE } },
+            signal,
+          }),
+        ),
       ),
     initialPageParam: "earliest",
-    getNextPageParam: nextOf,
+    getNextPageParam: ({ next }) => next,
     staleTime: Number.POSITIVE_INFINITY,
     gcTime: 0,
   });
-}
-
-function nextOf({ next, as_of }: Schemas["EventPage"]): string | null {
-  return next === as_of ? null : next;
 }
 
 export function groupsQuery(api: Api, search: string) {

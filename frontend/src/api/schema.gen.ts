@@ -2164,12 +2164,10 @@ export interface components {
             inbox?: components["schemas"]["StreamStatus"] | (null);
             /** @description This process's copy of `users`. */
             users: components["schemas"]["Progress"];
-            projectors?: components["schemas"]["ProjectorStatus"][];
+            projectors?: components["schemas"]["ProjectorHealth"][];
             projections?: components["schemas"]["ProjectionStatus"][];
-            backlog?: components["schemas"]["Backlog"] | (null);
-            last_sweep?: {
-                [key: string]: unknown;
-            } | null;
+            backlog?: components["schemas"]["InboxStatus"] | (null);
+            last_sweep?: components["schemas"]["LastSweep"] | (null);
         };
         /** @description What a stream holds. */
         StreamStatus: {
@@ -2307,11 +2305,9 @@ export interface components {
         /** @description Something that an operator asked for. */
         Operation: {
             id: string;
-            /** @enum {string} */
-            kind: "rebuild" | "replay-dead-letters";
-            subject?: string;
-            /** @enum {string} */
-            state: "running" | "done" | "failed";
+            kind: components["schemas"]["OperationKind"];
+            subject?: string | null;
+            state: components["schemas"]["OperationState"];
             /** Format: uint64 */
             done: number;
             /** Format: uint64 */
@@ -2319,18 +2315,26 @@ export interface components {
             /** Format: int64 */
             asked_by?: number | null;
             began: components["schemas"]["Timestamp"];
-            ended?: components["schemas"]["Timestamp"];
-            result?: {
-                [key: string]: unknown;
-            };
-            error?: string;
+            ended?: components["schemas"]["Timestamp"] | (null);
+            result?: unknown;
+            error?: string | null;
         };
         /** @description The last operations, newest first. */
         OperationList: {
             operations: components["schemas"]["Operation"][];
         };
+        /** @description One projection. */
+        ProjectionStatus: {
+            name: string;
+            /** Format: uint64 */
+            generation?: number | null;
+            /** Format: uint64 */
+            checkpoint: number;
+            /** Format: uint64 */
+            lag: number;
+        };
         /** @description A projector that answered. */
-        ProjectorStatus: {
+        ProjectorHealth: {
             id: string;
             ready: boolean;
             failures: {
@@ -2338,21 +2342,40 @@ export interface components {
             };
         };
         /** @description Hints that wait, and that are worked on. */
-        Backlog: {
+        InboxStatus: {
             /** Format: uint64 */
             pending: number;
             /** Format: uint64 */
             in_hand: number;
         };
-        /** @description A projection as it is stored. */
-        ProjectionStatus: {
-            name: string;
+        /**
+         * @description What an operator can have done.
+         * @enum {string}
+         */
+        OperationKind: "rebuild" | "replay-dead-letters" | "drop-dead-letter";
+        /**
+         * @description How an operation stands.
+         * @enum {string}
+         */
+        OperationState: "running" | "done" | "failed";
+        /** @description What a pass came to. */
+        SweepReport: {
             /** Format: uint64 */
-            generation?: number;
+            n_users: number;
             /** Format: uint64 */
-            checkpoint?: number | null;
+            n_groups: number;
             /** Format: uint64 */
-            lag?: number | null;
+            n_imported: number;
+            /** Format: uint64 */
+            n_differing: number;
+            /** Format: uint64 */
+            n_missing: number;
+        };
+        /** @description The last full pass that was completed. */
+        LastSweep: {
+            began: components["schemas"]["Timestamp"];
+            completed: components["schemas"]["Timestamp"];
+            report: components["schemas"]["SweepReport"];
         };
     };
     responses: never;

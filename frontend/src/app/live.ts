@@ -7,18 +7,19 @@ import type { NameBook } from "./names.ts";
 const REFRESH_MS = 1_000;
 
 /** Which answers an event makes untrue. */
-export function touchedBy(event: RecordedEvent): readonly (readonly unknown[])[] {
+export function touchedBy(event: RecordedEvent, own: number): readonly (readonly unknown[])[] {
   const user = userOf(event);
   const group = groupOf(event);
   return [
     ...(user === null ? [] : [["users"], ["user", user]]),
     ...(group === null ? [] : [["groups"], ["group", group]]),
+    ...(user === own ? [["me"]] : []),
     ["activity"],
   ];
 }
 
 /** Keeps what pages show true while events flow. Returns how to stop. */
-export function keepLive(feed: FeedStore, queries: QueryClient, names: NameBook): () => void {
+export function keepLive(feed: FeedStore, queries: QueryClient, names: NameBook, own: number): () => void {
   const touched = new Set<string>();
   let timer: ReturnType<typeof setTimeout> | undefined;
   const refresh = () => {
@@ -30,7 +31,7 @@ export function keepLive(feed: FeedStore, queries: QueryClient, names: NameBook)
   const stop = feed.onArrival((events) => {
     for (const event of events) {
       names.learnFrom(event);
-      for (const key of touchedBy(event)) touched.add(JSON.stringify(key));
+      for (const key of touchedBy(event, own)) touched.add(JSON.stringify(key));
     }
     timer ??= setTimeout(refresh, REFRESH_MS);
   });

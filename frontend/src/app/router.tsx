@@ -1,4 +1,5 @@
 import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
+import { parseActivitySearch } from "../activity/search.ts";
 import { FeedPage } from "../feed/feed-page.tsx";
 import { parseSearch } from "../feed/filter.ts";
 import { Empty, ProblemAlert } from "../ui/messages.tsx";
@@ -46,6 +47,7 @@ const group = createRoute({
 const activity = createRoute({
   getParentRoute: () => root,
   path: "/activity",
+  validateSearch: parseActivitySearch,
   component: lazyRouteComponent(() => import("../activity/activity-page.tsx"), "ActivityPage"),
 });
 

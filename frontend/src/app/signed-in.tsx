@@ -33,7 +33,7 @@ function useFeed() {
   useEffect(() => {
     if (pk === undefined || isAdmin === undefined) return;
     const stopped = new AbortController();
-    const stopLive = keepLive(feed, queries, names);
+    const stopLive = keepLive(feed, queries, names, pk);
     const stopRemembering = rememberPlace(feed, pk);
     void follow(feed, worldOf(session, api, { pk, isAdmin }), stopped.signal);
     return () => {
