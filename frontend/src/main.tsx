@@ -32,8 +32,6 @@ async function start(): Promise<App> {
   const config = await loadConfig();
   const session = new Session(config);
   await session.restore();
-  // What one person was shown is not for the next.
-  session.manager.events.addUserUnloaded(() => queries.clear());
   return { config, session, api: createApi(session), feed: new FeedStore(), names: new NameBook(), queries };
 }
 

@@ -45,6 +45,26 @@ function watch(page: Page, complaints: string[]): void {
 
 let nPeople = 0;
 
+/** Everything that a page shows in an installation that only one test may change. */
+export async function withInstallation(
+  settings: Record<string, string>,
+  use: (installation: Installation) => Promise<void>,
+): Promise<void> {
+  const installation = await Installation.start(settings);
+  try {
+    await use(installation);
+  } finally {
+    await installation.stop();
+  }
+}
+
+/** Opens another page, of another person: nothing is shared with the first. */
+export async function anotherBrowser(page: Page): Promise<Page> {
+  const browser = page.context().browser();
+  if (!browser) throw new Error("the page has no browser");
+  return await (await browser.newContext()).newPage();
+}
+
 /** Somebody of whom no other test knows. */
 export async function newPerson(installation: Installation, name: string): Promise<Person> {
   nPeople += 1;

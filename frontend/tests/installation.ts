@@ -11,6 +11,9 @@ const repository = fileURLToPath(new URL("../../", import.meta.url));
 /** How long a process may take to be ready, on a machine that does other things as well. */
 const START_MS = 90_000;
 
+/** Users and groups that are there from the start. */
+const N_AT_FIRST = 14;
+
 const ADMIN_TOKEN = "admin-token";
 
 export interface Person {
@@ -49,6 +52,8 @@ export class Installation {
     const directory = await mkdtemp(path.join(tmpdir(), "authentik-events-"));
     const installation = new Installation(directory, await freePorts(5), settings);
     await installation.launch();
+    // Else whoever a test registers is found by the first comparison, instead of being told of.
+    await until("everybody is recorded", async () => (await installation.recordedIds()).length >= N_AT_FIRST);
     return installation;
   }
 
@@ -64,12 +69,18 @@ export class Installation {
   }
 
   async createUser(username: string, name: string): Promise<Person> {
-    const user = await this.admin("POST", "core/users/", { username, name });
-    return { pk: Number(user.pk), username };
+    const { pk } = await this.admin("POST", "core/users/", { username, name });
+    await this.admin("POST", `core/users/${pk}/set_password/`, { password: `${username}-password` });
+    return { pk: Number(pk), username };
   }
 
   async updateUser(pk: number, change: Record<string, unknown>): Promise<void> {
     await this.admin("PATCH", `core/users/${pk}/`, change);
+  }
+
+  /** A change that nobody tells of, as a directory sync makes it. */
+  async changeSilently(change: Record<string, unknown>): Promise<void> {
+    await this.send("POST", `${this.authentik}/_control/silent`, change);
   }
 
   /** One login of the user, as authentik reports it. */
@@ -139,16 +150,12 @@ export class Installation {
   }
 
   private async ready(): Promise<void> {
-    const deadline = Date.now() + START_MS;
-    for (;;) {
-      const isReady = await fetch(`${this.url}/readyz`).then(
+    await until(`ready: see ${this.directory}/log`, () =>
+      fetch(`${this.url}/readyz`).then(
         (answer) => answer.ok,
         () => false,
-      );
-      if (isReady) return;
-      if (Date.now() > deadline) throw new Error(`not ready: see ${this.directory}/log`);
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+      ),
+    );
   }
 
   /** Asks it to end, as it takes nats-server along then. */
@@ -159,6 +166,14 @@ export class Installation {
     const ended = new Promise((resolve) => child.once("exit", resolve));
     child.kill("SIGTERM");
     await ended;
+  }
+}
+
+async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + START_MS;
+  while (!(await holds())) {
+    if (Date.now() > deadline) throw new Error(`not within ${START_MS} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
 

@@ -6,6 +6,10 @@ import { type Row, SERIES } from "./series.ts";
 
 const HEIGHT_PX = 260;
 
+const DAY_S = 86_400;
+
+const isoDay = (seconds: number) => new Date(seconds * 1000).toISOString().slice(0, 10);
+
 /** The rows as lines over time. Who cannot see it has the table below. */
 export function Chart({ rows }: { rows: readonly Row[] }) {
   const element = useRef<HTMLDivElement>(null);
@@ -41,9 +45,17 @@ function optionsFor(parent: HTMLElement): uPlot.Options {
     // Days are counted in UTC, wherever one looks at them.
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC"),
     scales: { y: { range: (_, _min, max) => [0, Math.max(max, 4)] } },
-    axes: [axis, { ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10_000, 100_000] }],
+    axes: [
+      {
+        ...axis,
+        incrs: [1, 2, 7, 14, 30, 60].map((days) => days * DAY_S),
+        space: 70,
+        values: (_, splits) => splits.map((seconds) => isoDay(seconds).slice(5)),
+      },
+      { ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000, 10_000, 100_000] },
+    ],
     series: [
-      { value: (_, seconds) => (seconds ? new Date(seconds * 1000).toISOString().slice(0, 10) : "–") },
+      { value: (_, seconds) => (seconds ? isoDay(seconds) : "–"), label: "Day" },
       ...SERIES.map(({ label, color: variable }) => ({
         label,
         stroke: color(variable),

@@ -18,11 +18,11 @@ export async function askAs(session: Session, request: Request): Promise<Respons
   const response = await fetch(withToken(request.clone(), token));
   if (response.status !== 401) return response;
   const first = await problemOf(response);
-  if ((await session.renew(token)) !== "renewed") return response;
+  if ((await session.renew(token, endOf(first))) !== "renewed") return response;
   const newer = await session.bearer();
   if (!newer) throw first;
   const again = await fetch(withToken(request, newer));
-  if (again.status === 401) await session.end(sentenceOf(await problemOf(again)));
+  if (again.status === 401) await session.end(endOf(await problemOf(again)));
   return again;
 }
 
@@ -31,8 +31,9 @@ function withToken(request: Request, token: string): Request {
   return request;
 }
 
-function sentenceOf(problem: Problem): string {
-  return `${problem.message.charAt(0).toUpperCase()}${problem.message.slice(1)}.`;
+/** What a person is told whose token the API refuses. */
+function endOf({ message }: Problem): string {
+  return `Your access ended: ${message.replace("the access token is not accepted: ", "")}.`;
 }
 
 interface Outcome<T> {

@@ -21,6 +21,7 @@ export function Root() {
 function SignedIn() {
   const [router] = useState(createAppRouter);
   useFeed();
+  useForget();
   return <RouterProvider router={router} />;
 }
 
@@ -34,12 +35,27 @@ function useFeed() {
     if (pk === undefined || isAdmin === undefined) return;
     const stopped = new AbortController();
     const stopLive = keepLive(feed, queries, names, pk);
+    // What is kept was for who it was, with the rights that they had.
+    feed.restart(feed.get().notice);
+    const rightsChanged = () => void queries.invalidateQueries();
     const stopRemembering = rememberPlace(feed, pk);
-    void follow(feed, worldOf(session, api, { pk, isAdmin }), stopped.signal);
+    void follow(feed, worldOf(session, api, { pk, isAdmin }, rightsChanged), stopped.signal);
     return () => {
       stopped.abort();
       stopLive();
       stopRemembering();
     };
   }, [pk, isAdmin, session, api, feed, queries, names]);
+}
+
+/** What one person was shown is not for the next. */
+function useForget() {
+  const { feed, queries } = useApp();
+  useEffect(
+    () => () => {
+      queries.clear();
+      feed.restart(null);
+    },
+    [feed, queries],
+  );
 }

@@ -62,10 +62,10 @@ export class Session {
     return this.user?.access_token ?? null;
   }
 
-  /** Gets a newer token than the one that was used. Ends the session where authentik refuses. */
-  async renew(used = this.user?.access_token): Promise<Renewal> {
+  /** Gets a newer token than the one that was used. Where authentik refuses, the session ends, and this is why. */
+  async renew(used = this.user?.access_token, why = "authentik has ended your session."): Promise<Renewal> {
     this.renewal ??= navigator.locks
-      .request(RENEWAL_LOCK, () => this.renewAlone(used))
+      .request(RENEWAL_LOCK, () => this.renewAlone(used, why))
       .finally(() => {
         this.renewal = null;
       });
@@ -96,7 +96,7 @@ export class Session {
     await this.manager.signoutRedirect();
   }
 
-  private async renewAlone(used: string | undefined): Promise<Renewal> {
+  private async renewAlone(used: string | undefined, why: string): Promise<Renewal> {
     // Another tab may have done it while we waited.
     const stored = await this.manager.getUser();
     if (!stored) return "refused";
@@ -105,7 +105,7 @@ export class Session {
       return "renewed";
     }
     if (!stored.refresh_token) {
-      await this.end("Your session is over.");
+      await this.end(why);
       return "refused";
     }
     try {
@@ -114,10 +114,10 @@ export class Session {
     } catch (error) {
       if (!(error instanceof ErrorResponse)) {
         clearTimeout(this.retry);
-        this.retry = setTimeout(() => void this.renew(used), RETRY_MS);
+        this.retry = setTimeout(() => void this.renew(used, why), RETRY_MS);
         return "unreachable";
       }
-      await this.end("authentik has ended your session.");
+      await this.end(why);
       return "refused";
     }
   }

@@ -75,6 +75,7 @@ export function EventList({ shown, label, isPaused, footer, more }: Props) {
                   <article
                     key={key}
                     ref={rows.measureElement}
+                    id={event.id}
                     data-index={index}
                     className="event"
                     aria-posinset={index + 1}

@@ -13,8 +13,8 @@ export interface World {
   wait(milliseconds: number, signal: AbortSignal): Promise<void>;
   /** Gets a newer token. False where the session is over. */
   renew(): Promise<boolean>;
-  /** Access was taken away. True where the person may go on with fewer rights. */
-  revoked(reason: string): Promise<boolean>;
+  /** Whether somebody whose access was taken away may go on, with fewer rights. */
+  mayGoOn(): Promise<boolean>;
 }
 
 const FIRST_WAIT_MS = 1_000;
@@ -110,7 +110,7 @@ async function ended(store: FeedStore, world: World, end: End): Promise<Turn> {
       return { next: "never" };
     case "revoked":
       store.connected({ state: "revoked", reason: end.reason });
-      if (!(await world.revoked(end.reason))) return { next: "never" };
+      if (!(await world.mayGoOn())) return { next: "never" };
       store.restart(`Your rights have changed: ${end.reason}. From here on you see your own events.`);
       return { next: "at-once" };
     default:

@@ -68,7 +68,7 @@ export class FeedStore {
   }
 
   /** Begins an empty list. */
-  restart(notice: string): void {
+  restart(notice: string | null): void {
     this.waiting = [];
     this.lastTaken = null;
     this.set({ buffer: EMPTY, notice });

@@ -13,7 +13,7 @@ export interface Viewer {
   isAdmin: boolean;
 }
 
-export function worldOf(session: Session, api: Api, viewer: Viewer): World {
+export function worldOf(session: Session, api: Api, viewer: Viewer, rightsChanged: () => void): World {
   return {
     ask: (path, headers, signal) =>
       askAs(session, new Request(new URL(path, location.origin), { headers, signal, cache: "no-store" })),
@@ -31,12 +31,11 @@ export function worldOf(session: Session, api: Api, viewer: Viewer): World {
       if (renewal === "unreachable") throw new Error("authentik cannot be reached to renew the session");
       return renewal === "renewed";
     },
-    revoked: async (reason) => {
-      // Who lost the rights of an admin only may go on; anybody else is out.
+    // Who lost the rights of an admin only may go on. Anybody else is out, which ends the session.
+    mayGoOn: async () => {
       const { response } = await api.GET("/api/me");
-      if (response.ok) return true;
-      if (response.status === 401) await session.end(`Your access ended: ${reason}.`);
-      return false;
+      if (response.ok) rightsChanged();
+      return response.ok;
     },
   };
 }
@@ -59,9 +58,12 @@ function recall(pk: number): Cursor | null {
 
 /** Keeps the place where the list begins over reloads of this tab. */
 export function rememberPlace(store: FeedStore, pk: number): () => void {
+  let written: Cursor | null = null;
   return store.subscribe(() => {
     const { from } = store.get().buffer;
-    if (from) sessionStorage.setItem(keyOf(pk), formatCursor(from));
+    if (!from || from === written) return;
+    sessionStorage.setItem(keyOf(pk), formatCursor(from));
+    written = from;
   });
 }
 

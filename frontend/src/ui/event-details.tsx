@@ -1,5 +1,6 @@
 import { Button, Code, CopyButton, Drawer, Group, ScrollArea, Stack, Table, Text } from "@mantine/core";
 import { IconCheck, IconCopy } from "@tabler/icons-react";
+import { useEffect, useState } from "react";
 import { changesOf, type RecordedEvent } from "../event/event.ts";
 import { EventBadge } from "./event-badge.tsx";
 import { exactTime, valueText } from "./format.ts";
@@ -7,9 +8,12 @@ import { SentenceView } from "./sentence-view.tsx";
 
 /** Everything about one event, beside the list. */
 export function EventDetails({ event, onClose }: { event: RecordedEvent | null; onClose: () => void }) {
+  const [isOpen, setIsOpen] = useState(false);
+  // Only what is opened after it was mounted gives the focus back to where it was.
+  useEffect(() => setIsOpen(event !== null), [event]);
   return (
     <Drawer
-      opened={event !== null}
+      opened={isOpen}
       onClose={onClose}
       position="right"
       size="lg"

@@ -43,7 +43,12 @@ const COLUMNS: ColumnDef<typeof features, UserView>[] = [
     sortFn: "text",
     cell: ({ row }) => <StatusBadge status={row.original.status} />,
   },
-  { id: "type", header: "Type", accessorFn: ({ user }) => user?.type ?? "", sortFn: "text" },
+  {
+    id: "type",
+    header: "Type",
+    accessorFn: ({ user }) => user?.type.replaceAll("_", " ") ?? "",
+    sortFn: "text",
+  },
   {
     id: "groups",
     header: "Groups",
