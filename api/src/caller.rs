@@ -1,6 +1,7 @@
 //! Who makes a request.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
 
 use domain::key::{Entity, UserPk};
 use poem::{Request, RequestBody};
@@ -54,6 +55,17 @@ impl Caller {
     pub fn require_own_or_admin(&self, pk: UserPk) -> Answer<()> {
         let may = self.rights.is_admin || self.own().is_some_and(|own| own.pk == pk);
         if may { Ok(()) } else { Err(Refusal::forbidden("only admins may read about other users")) }
+    }
+
+    /// Refuses whoever changes too much in too short a time. To be asked after whether they may at all.
+    pub fn take_turn(&self) -> Answer<()> {
+        let mut limits = self.live.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        limits.take(&self.claims.sub, Instant::now()).map_err(Refusal::too_many)
+    }
+
+    /// Who asks, for what is kept about it; nothing where they are not recorded.
+    pub fn asked_by(&self) -> Option<UserPk> {
+        self.own().map(|own| own.pk)
     }
 
     /// Narrows a filter to what the caller may see; and from where on, as the sequence before it.

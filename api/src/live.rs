@@ -18,6 +18,7 @@ use uuid::Uuid;
 use crate::cursor::Cursor;
 use crate::feed::{Feed, Filter, Frame};
 use crate::hints::Hints;
+use crate::limits::Limits;
 use crate::people::People;
 
 /// Everything that the routes read.
@@ -38,6 +39,8 @@ pub struct Live {
     pub people: People,
     /// Questions to the projector.
     pub hints: Hints,
+    /// How often each caller may change something.
+    pub limits: Mutex<Limits>,
     /// Ends the streams.
     pub shutdown: CancellationToken,
     stale: AtomicBool,
@@ -125,6 +128,7 @@ impl Live {
             feed: Feed::starting_at(feed_from),
             people,
             hints: Hints::default(),
+            limits: Mutex::default(),
             shutdown,
             stale: AtomicBool::new(false),
             applying: Mutex::default(),

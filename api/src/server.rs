@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use crate::config::Config;
 use crate::live::Live;
 use crate::start::{self, CONDITION};
-use crate::tail::{self, TailState};
+use crate::tail;
 use crate::token::{COOLDOWN, Expected, HttpKeys, KeyStore, Tokens};
 use crate::web;
 
@@ -64,7 +64,7 @@ impl Api {
             keys.await;
             Ok(())
         });
-        let started = start(&config, &gate, &health, &mut tasks, &shutdown);
+        let started = Box::pin(start(&config, &gate, &health, &mut tasks, &shutdown));
         let started = shutdown.run_until_cancelled(started).await;
         program::all_started(started, tasks, &shutdown).await
     }
@@ -79,11 +79,11 @@ async fn start(
 ) -> anyhow::Result<()> {
     let nats = Nats::connect(&config.nats, "api", health).await?;
     let live = start::load(config, &nats, health, shutdown).await?;
-    let state = Arc::new(TailState::default());
-    let from = live.feed.head() + 1;
-    tasks.spawn(tail::follow(Arc::clone(&live), from, Arc::clone(&state), shutdown.clone()));
+    let limit = config.stale_limit;
+    let log = tail::tail(&live, live.feed.head() + 1, limit);
+    tasks.spawn(tail::watch_staleness(Arc::clone(&live), log.up_to_date(), limit, shutdown.clone()));
+    tasks.spawn(tail::follow(Arc::clone(&live), log, shutdown.clone()));
     tasks.spawn(tail::watch_pointers(Arc::clone(&live), shutdown.clone()));
-    tasks.spawn(tail::watch_staleness(Arc::clone(&live), state, config.stale_limit, shutdown.clone()));
     while let Err(error) = start::caught_up(&live).await {
         health.failed(CONDITION, format!("{error:#}"));
         tokio::time::sleep(Duration::from_millis(250)).await;

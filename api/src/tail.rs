@@ -1,7 +1,6 @@
 //! Keeping up: with the log, with rebuilt projections, and with whether NATS is there.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -10,9 +9,11 @@ use domain::view::groups::Groups;
 use domain::view::users::Users;
 use runtime::CancellationToken;
 use runtime::nats::Nats;
+use store::follow::Follow;
 use store::log::EventLog;
 use store::replica::Replica;
 use store::views::{self, Pointer, pointer_key};
+use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::live::{Kept, Live, advance, apply_to};
@@ -20,58 +21,51 @@ use crate::live::{Kept, Live, advance, apply_to};
 /// How often the pointers of the projections are looked at.
 const POLL: Duration = Duration::from_secs(2);
 
-/// A log that gives neither an event nor an error for so long can be read.
+/// Who reads on to a new generation waits so long for an event before looking whether one is missing.
 const QUIET: Duration = Duration::from_secs(5);
 
-/// Whether the log gave an error when it was last asked.
-#[derive(Default)]
-pub struct TailState {
-    failing: AtomicBool,
+/// The tail of the log: it tells of every event, and of whether it is up to date.
+pub fn tail(live: &Live, from: u64, limit: Duration) -> Follow {
+    live.log.follow(from).asking_after(look(limit))
 }
 
 /// Takes in every event, for ever.
-pub async fn follow(
-    live: Arc<Live>,
-    from: u64,
-    state: Arc<TailState>,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
-    let mut log = live.log.follow(from);
-    loop {
-        let next = shutdown.run_until_cancelled(tokio::time::timeout(QUIET, log.next())).await;
-        let Some(next) = next else { return Ok(()) };
+pub async fn follow(live: Arc<Live>, mut log: Follow, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let mut is_failing = false;
+    while let Some(next) = shutdown.run_until_cancelled(log.next()).await {
         match next {
-            Ok(Ok(message)) => {
-                state.failing.store(false, Ordering::Relaxed);
+            Ok(message) => {
+                is_failing = false;
                 live.take_in(&message);
             }
-            // Quiet: the log is there, and nothing happens.
-            Err(_) => state.failing.store(false, Ordering::Relaxed),
-            Ok(Err(error)) => {
-                if !state.failing.swap(true, Ordering::Relaxed) {
+            Err(error) => {
+                if !is_failing {
                     tracing::warn!("cannot follow the events; trying again: {error:#}");
                 }
+                is_failing = true;
                 shutdown.run_until_cancelled(tokio::time::sleep(Duration::from_millis(250))).await;
             }
         }
     }
+    Ok(())
 }
 
-/// Notes when the log could not be read for longer than the limit: then a revocation may have been missed.
+/// How often it is looked whether the log can be read: often enough to keep the limit.
+fn look(limit: Duration) -> Duration {
+    (limit / 4).clamp(Duration::from_millis(20), Duration::from_secs(1))
+}
+
+/// Notes when the tail was not known to be up to date for longer than the limit: then a revocation may have been
+/// missed. A connection is not enough: a server that hangs keeps it.
 pub async fn watch_staleness(
     live: Arc<Live>,
-    state: Arc<TailState>,
+    up_to_date: watch::Receiver<Instant>,
     limit: Duration,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let mut ticks =
-        tokio::time::interval((limit / 4).clamp(Duration::from_millis(20), Duration::from_secs(1)));
-    let mut seen = Instant::now();
+    let mut ticks = tokio::time::interval(look(limit));
     while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-        if live.nats.is_connected() && !state.failing.load(Ordering::Relaxed) {
-            seen = Instant::now();
-        }
-        let is_stale = seen.elapsed() > limit;
+        let is_stale = up_to_date.borrow().elapsed() > limit;
         if is_stale != live.is_stale() {
             let what = if is_stale {
                 "not answering reads: the log cannot be read"
@@ -106,7 +100,7 @@ pub async fn watch_pointers(live: Arc<Live>, shutdown: CancellationToken) -> any
             check_pointer::<Groups>(&live, groups, is_first).await?;
             check_pointer::<Activity>(&live, activity, is_first).await
         };
-        match shutdown.run_until_cancelled(checks).await {
+        match Box::pin(shutdown.run_until_cancelled(checks)).await {
             Some(Ok(())) => is_first = false,
             Some(Err(error)) => tracing::warn!("cannot look at the projections: {error:#}"),
             None => return Ok(()),

@@ -17,6 +17,11 @@ impl Authentik {
         Self { client: Client::new(), url, token }
     }
 
+    /// Where it is.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Asks, and asks again while authentik is away. Whether what was cut off took effect is not known.
     pub async fn insist(&self, method: Method, path: &str, body: &Value) -> Value {
         testkit::eventually(&format!("authentik answers {method} {path}"), || async {
@@ -119,6 +124,23 @@ impl Authentik {
     pub async fn token(&self, username: &str) -> String {
         let tokens = self.ask(Method::POST, "/_control/token", Some(json!({"username": username}))).await;
         tokens["access_token"].as_str().expect("a token").to_owned()
+    }
+
+    /// Posts a form of a flow, as a browser at this address does.
+    pub async fn flow(&self, flow: &str, fields: &[(&str, &str)], client_ip: &str) {
+        let url = format!("{}/if/flow/{flow}/?next=/", self.url);
+        let mut form = reqwest::Url::parse("http://form/").expect("a URL");
+        form.query_pairs_mut().extend_pairs(fields);
+        let request = self.client.post(url).header("X-Forwarded-For", client_ip);
+        let request = request.header("Content-Type", "application/x-www-form-urlencoded");
+        let body = form.query().unwrap_or_default().to_owned();
+        request.body(body).send().await.expect("authentik answers a form");
+    }
+
+    /// Any event of a user, with this context.
+    pub async fn emit(&self, action: &str, pk: i64, context: Value) {
+        let event = json!({"action": action, "user_pk": pk, "context": context});
+        self.ask(Method::POST, "/_control/emit", Some(event)).await;
     }
 
     /// Faults of the simulator, from now on.

@@ -9,9 +9,19 @@ use domain::key::Entity;
 use futures_util::TryStreamExt;
 use serde_json::Value;
 use store::log::{EventLog, From};
+use testkit::eventually;
+use testkit::nats::inbox_is_worked_off_within;
 use testkit::wait::eventually_within;
 
 use crate::System;
+
+/// Every promise about what is stored and recorded, once everything is worked off.
+pub async fn everything_holds(system: &System, patience: Duration) {
+    converged(system, patience).await;
+    what_was_accepted_is_stored_once(system).await;
+    nothing_is_there_twice(system).await;
+    replay_equals_live(system).await;
+}
 
 /// The projections, by their names.
 pub const PROJECTIONS: [&str; 3] = ["users", "groups", "activity"];
@@ -30,6 +40,12 @@ pub async fn converged(system: &System, within: Duration) {
         missing_sign_ins(system).await.is_empty().then_some(())
     })
     .await;
+    // What is still told or in hand changes nothing any more; but it must be over before anything is compared.
+    eventually_within(within, "every webhook is delivered or given up", || async {
+        (system.authentik.n_pending().await == 0).then_some(())
+    })
+    .await;
+    inbox_is_worked_off_within(within, &system.nats.connect().await).await;
 }
 
 /// Everybody whom the API shows as being there.
@@ -44,14 +60,14 @@ async fn shown_users(system: &System) -> Option<BTreeSet<String>> {
     }
 }
 
-/// What is compared of a user, as the API gives them.
-fn of_view(user: &Value) -> String {
+/// What is compared of a user, as an event or the API gives them.
+pub fn of_view(user: &Value) -> String {
     let groups = user["group_names"].as_object();
     described(user, groups.into_iter().flat_map(|names| names.values()))
 }
 
 /// The same, as authentik's stand-in gives them.
-fn of_state(user: &Value) -> String {
+pub fn of_state(user: &Value) -> String {
     described(user, user["groups"].as_array().into_iter().flatten())
 }
 
@@ -135,6 +151,12 @@ pub async fn what_was_accepted_is_stored_once(system: &System) {
 
 /// Readers are served what the events give, byte for byte, also after a rebuild. Nothing may be recorded meanwhile.
 pub async fn replay_equals_live(system: &System) {
+    eventually("the projections have all events", || async {
+        let status = system.operate(&["status"]).await;
+        let has_all = |projection: &Value| projection["lag"] == 0;
+        status["projections"].as_array()?.iter().all(has_all).then_some(())
+    })
+    .await;
     for projection in PROJECTIONS {
         let live = system.operate(&["verify", projection]).await;
         assert_eq!(live["served"], live["expected"], "{projection}");

@@ -5,8 +5,11 @@ pub mod authentik;
 pub mod chaos;
 pub mod checks;
 mod clock;
+pub mod dead_letters;
 pub mod feed;
+pub mod nats;
 pub mod process;
+mod settings;
 pub mod system;
 pub mod webhooks;
 

@@ -2,11 +2,14 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use testkit::wait::DEADLINE;
 use tokio::process::{Child, Command};
+
+/// How long an orderly end may take: whoever runs the process kills it soon after.
+pub const ORDERLY_END: Duration = Duration::from_secs(10);
 
 /// A process that can be killed and started again with the same settings.
 pub struct Process {
@@ -30,13 +33,11 @@ impl Process {
         self.environment.push((name, value.to_owned()));
     }
 
-    /// Runs the same binary once, with these arguments; it must succeed. Returns the JSON that it prints.
-    pub async fn once(&self, arguments: &[&str]) -> serde_json::Value {
-        let output = self.command().args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).output();
-        let output = output.await.expect("running a command");
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?} ended with {}\n{said}", output.status);
-        serde_json::from_slice(&output.stdout).expect("a command with --json prints JSON")
+    /// Starts the same binary with the same settings and these arguments beside it; killed on drop.
+    pub fn start_command(&self, arguments: &[&str]) -> Child {
+        let mut command = self.command();
+        command.args(arguments).env("RUST_LOG", "warn").stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("starting a command")
     }
 
     /// Ends it at once (SIGKILL).
@@ -46,16 +47,55 @@ impl Process {
         }
     }
 
-    /// Asks it to end (SIGTERM), and waits until it has; anything but success fails the test.
+    /// Asks it to end (SIGTERM), and waits until it has; anything but success in time fails the test.
     pub async fn terminate(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
-        let pid = child.id().expect("a running child has an id").to_string();
-        let kill = Command::new("kill").args(["-TERM", &pid]).status().await.expect("running kill");
-        assert!(kill.success(), "{} cannot be asked to end", self.name);
-        let ended = tokio::time::timeout(DEADLINE, child.wait()).await;
-        let status = ended.expect("an orderly end takes seconds").expect("a child has a status");
-        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-        assert!(status.success(), "{} ended with {status}\n{log}", self.name);
+        if self.child.is_some() {
+            self.signal("TERM").await;
+            let status = self.ended(ORDERLY_END).await;
+            assert!(status.success(), "{} ended with {status}\n{}", self.name, self.log());
+        }
+    }
+
+    /// Sends a signal by its name.
+    pub async fn signal(&self, signal: &str) {
+        let kill = Command::new("kill").args(["-s", signal, &self.pid()]).status().await;
+        assert!(kill.expect("running kill").success(), "{} cannot be sent {signal}", self.name);
+    }
+
+    /// Waits until it has ended; later than that fails the test.
+    pub async fn ended(&mut self, within: Duration) -> ExitStatus {
+        let mut child = self.child.take().expect("a process that was started");
+        let ended = tokio::time::timeout(within, child.wait()).await;
+        let ended =
+            ended.unwrap_or_else(|_| panic!("{} has not ended in {within:?}\n{}", self.name, self.log()));
+        ended.expect("a child has a status")
+    }
+
+    /// What it logged.
+    pub fn log(&self) -> String {
+        // The log goes away with the test.
+        std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// Waits until it has logged this.
+    pub async fn logged(&self, text: &str) {
+        testkit::eventually(&format!("{} logs {text:?}", self.name), || async {
+            self.log().contains(text).then_some(())
+        })
+        .await;
+    }
+
+    /// The most memory that it ever took, in kB.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
+        let status = status.expect("a running process has a status");
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"));
+        peak.and_then(|peak| peak.trim().parse().ok()).expect("Linux tells the peak of the resident memory")
+    }
+
+    fn pid(&self) -> String {
+        let child = self.child.as_ref().expect("a process that was started");
+        child.id().expect("a running child has an id").to_string()
     }
 
     /// Kills it, and starts it again.
@@ -88,9 +128,7 @@ impl Process {
         let begin = Instant::now();
         let mut answer = "no answer".to_owned();
         while answer != "ready\n" {
-            // The log goes away with the test.
-            let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-            assert!(begin.elapsed() < DEADLINE, "{} is not ready: {answer}\n{log}", self.name);
+            assert!(begin.elapsed() < DEADLINE, "{} is not ready: {answer}\n{}", self.name, self.log());
             if let Ok(response) = client.get(format!("{url}/readyz")).send().await {
                 answer = response.text().await.unwrap_or_default();
             }
@@ -104,16 +142,4 @@ pub fn binary(name: &str) -> PathBuf {
     let own = std::env::current_exe().expect("a test knows where it is");
     let directory = own.parent().and_then(Path::parent).expect("a test is in target/<profile>/deps");
     directory.join(name)
-}
-
-/// A port that is free now, and that no connection takes by itself: those get theirs from 32768 on.
-///
-/// So what is killed and started again finds its port free. Another process could listen there before it is used.
-pub fn free_port() -> u16 {
-    loop {
-        let port = rand::random_range(10_240..32_768);
-        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
 }

@@ -1,22 +1,16 @@
 //! nats-server, simulator, ingresses, projectors and an API, each a process.
 
-use std::path::Path;
-
-use reqwest::Client;
+use reqwest::{Client, Method, Response};
 use serde_json::Value;
 use tempfile::TempDir;
-use testkit::NatsServer;
+use testkit::free_port;
+use tokio::process::Child;
 
-use crate::process::{Process, free_port};
+use crate::nats::Nats;
+use crate::process::Process;
+use crate::settings::{ADMIN_TOKEN, Environment, api, ingress, local, projector, simulator};
 use crate::webhooks::{Spread, Webhooks};
 use crate::{Authentik, Feed, clock};
-
-const WEBHOOK_SECRET: &str = "whsec_ZTJlLXdlYmhvb2stc2VjcmV0LTAxMjM0NTY3ODlhYmM=";
-const SLUG: &str = "authentik-events";
-const READER_TOKEN: &str = "reader-token";
-const ADMIN_TOKEN: &str = "admin-token";
-
-type Environment = Vec<(&'static str, String)>;
 
 /// How an installation is set up.
 #[derive(Clone, Debug)]
@@ -35,6 +29,8 @@ pub struct Setup {
     pub authentik_ahead: i64,
     /// Seconds between full sweeps; 0 for none, nor a walk through the event log.
     pub sweep_interval: u32,
+    /// Which log lines are written.
+    pub log_filter: &'static str,
 }
 
 impl Default for Setup {
@@ -47,14 +43,15 @@ impl Default for Setup {
             ingress_ahead: 0,
             authentik_ahead: 0,
             sweep_interval: 2,
+            log_filter: "info,poem=warn",
         }
     }
 }
 
 /// A whole installation.
 pub struct System {
-    /// nats-server.
-    pub nats: NatsServer,
+    /// nats-server, or several.
+    pub nats: Nats,
     /// authentik's administrator.
     pub authentik: Authentik,
     /// The way of its webhooks.
@@ -66,7 +63,8 @@ pub struct System {
     simulator: Process,
     ingresses: Vec<Process>,
     projectors: Vec<Process>,
-    projector_urls: Vec<String>,
+    /// Where each projector tells of itself.
+    pub projector_urls: Vec<String>,
     api: Process,
     // Removed last, after all processes have ended.
     directory: TempDir,
@@ -80,8 +78,12 @@ impl System {
 
     /// Starts them as they are to be set up, and waits until all are ready.
     pub async fn start_with(setup: Setup) -> Self {
+        Self::start_on(Nats::server().await, setup).await
+    }
+
+    /// As [`System::start_with`], on these servers and in their namespace.
+    pub async fn start_on(nats: Nats, setup: Setup) -> Self {
         let directory = tempfile::tempdir().expect("making a directory");
-        let nats = NatsServer::start().await;
         let ports = |n| (0..n).map(|_| free_port()).collect::<Vec<_>>();
         let (ingress_ports, projector_ports) = (ports(setup.n_ingresses), ports(setup.n_projectors));
         let (authentik_port, api_port) = (free_port(), free_port());
@@ -93,7 +95,10 @@ impl System {
         let ingress = |port| [ingress(port, &nats), ingress_clock.clone()].concat();
         let mut authentik = simulator(authentik_port, webhook_url, directory.path());
         authentik.extend(clock::ahead_by(setup.authentik_ahead, directory.path()));
-        let start = |name, environment| Process::start(name, directory.path(), environment);
+        let start = |name, mut environment: Environment| {
+            environment.push(("RUST_LOG", setup.log_filter.to_owned()));
+            Process::start(name, directory.path(), environment)
+        };
         let system = Self {
             simulator: start("simulator", authentik),
             ingresses: ingress_ports.iter().map(|port| start("ingress", ingress(*port))).collect(),
@@ -144,6 +149,39 @@ impl System {
         ["nats-server", "simulator", "api"].get(which % (n_workers + 3)).copied().unwrap_or("a worker")
     }
 
+    /// Kills all projectors.
+    pub async fn kill_projectors(&mut self) {
+        for projector in &mut self.projectors {
+            projector.kill().await;
+        }
+    }
+
+    /// Starts the projectors that were killed.
+    pub async fn restart_projectors(&mut self) {
+        for projector in &mut self.projectors {
+            projector.restart().await;
+        }
+        self.ready().await;
+    }
+
+    /// Starts a command of the projector, on this installation; killed on drop.
+    pub fn start_command(&self, arguments: &[&str]) -> Child {
+        self.projectors[0].start_command(arguments)
+    }
+
+    /// Runs a command of the projector. Returns its exit status, what it printed, and what it said.
+    pub async fn command(&self, arguments: &[&str]) -> (i32, String, String) {
+        let output = self.start_command(arguments).wait_with_output().await.expect("a command ends");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code().expect("an exit status"), text(&output.stdout), text(&output.stderr))
+    }
+
+    /// Asks ingresses, projectors and the API to end, all at once. Any that does not in time fails the test.
+    pub async fn terminate(&mut self) {
+        let workers = self.ingresses.iter_mut().chain(&mut self.projectors).chain([&mut self.api]);
+        futures_util::future::join_all(workers.map(Process::terminate)).await;
+    }
+
     /// Kills every process, nats-server and authentik included, and starts all again.
     pub async fn restart_everything(&mut self) {
         for process in self.ingresses.iter_mut().chain(&mut self.projectors) {
@@ -163,20 +201,6 @@ impl System {
     /// Kills the API, and starts it again.
     pub async fn restart_api(&mut self) {
         self.api.restart().await;
-    }
-
-    /// Kills the projectors, which stay away.
-    pub async fn kill_projectors(&mut self) {
-        for projector in &mut self.projectors {
-            projector.kill().await;
-        }
-    }
-
-    /// Starts what was killed.
-    pub async fn restart_projectors(&mut self) {
-        for projector in &mut self.projectors {
-            projector.restart().await;
-        }
     }
 
     /// Kills the ingresses, which stay away.
@@ -203,7 +227,20 @@ impl System {
 
     /// Runs a command of the projector, which must succeed. Returns the JSON that it prints.
     pub async fn operate(&self, arguments: &[&str]) -> Value {
-        self.projectors[0].once(&[arguments, &["--json"]].concat()).await
+        let (status, printed, said) = self.command(&[arguments, &["--json"]].concat()).await;
+        assert_eq!(status, 0, "{arguments:?}: {said}");
+        serde_json::from_str(&printed).expect("a command with --json prints JSON")
+    }
+
+    /// What ingresses, projectors and the API logged, and what their metrics say.
+    pub async fn tells(&self) -> String {
+        let processes = self.ingresses.iter().chain(&self.projectors).chain([&self.api]);
+        let mut told: String = processes.map(Process::log).collect();
+        for url in self.ingress_urls.iter().chain(&self.projector_urls).chain([&self.api_url]) {
+            let metrics = reqwest::get(format!("{url}/metrics")).await.expect("a process tells its metrics");
+            told.push_str(&metrics.text().await.expect("metrics are text"));
+        }
+        told
     }
 
     /// What keeps the first projector from being ready.
@@ -222,54 +259,15 @@ impl System {
     /// Asks the API as this user. Returns status and body.
     pub async fn ask(&self, path: &str, username: &str) -> (u16, Value) {
         let token = self.authentik.token(username).await;
-        let answer = Client::new().get(format!("{}{path}", self.api_url)).bearer_auth(token).send().await;
-        let answer = answer.unwrap_or_else(|error| panic!("{path}: {error}"));
+        let answer = self.call(Method::GET, path, Some(&token)).await;
         let status = answer.status().as_u16();
         (status, answer.json().await.unwrap_or_default())
     }
-}
 
-fn local(port: u16) -> String {
-    format!("http://127.0.0.1:{port}")
-}
-
-fn simulator(port: u16, webhook_url: String, directory: &Path) -> Environment {
-    vec![
-        ("SIMULATOR_LISTEN", format!("127.0.0.1:{port}")),
-        ("SIMULATOR_WEBHOOK_URL", webhook_url),
-        ("SIMULATOR_WEBHOOK_SECRET", WEBHOOK_SECRET.to_owned()),
-        ("SIMULATOR_API_TOKEN", READER_TOKEN.to_owned()),
-        ("SIMULATOR_ADMIN_TOKEN", ADMIN_TOKEN.to_owned()),
-        ("SIMULATOR_STATE_DIR", directory.join("authentik").display().to_string()),
-        ("SIMULATOR_RETRY_SCALE", "0.02".to_owned()),
-        // Longer than any test.
-        ("SIMULATOR_ACCESS_TOKEN_SECONDS", "36000".to_owned()),
-    ]
-}
-
-fn ingress(port: u16, nats: &NatsServer) -> Environment {
-    vec![
-        ("NATS_URL", nats.url()),
-        ("INGRESS_LISTEN", format!("127.0.0.1:{port}")),
-        ("WEBHOOK_SECRETS", WEBHOOK_SECRET.to_owned()),
-    ]
-}
-
-fn projector(port: u16, nats: &NatsServer, authentik_url: &str, sweep_interval: u32) -> Environment {
-    vec![
-        ("NATS_URL", nats.url()),
-        ("PROJECTOR_LISTEN", format!("127.0.0.1:{port}")),
-        ("AUTHENTIK_URL", authentik_url.to_owned()),
-        ("AUTHENTIK_TOKEN", READER_TOKEN.to_owned()),
-        ("SWEEP_INTERVAL", sweep_interval.to_string()),
-    ]
-}
-
-fn api(port: u16, nats: &NatsServer, authentik_url: &str) -> Environment {
-    vec![
-        ("NATS_URL", nats.url()),
-        ("API_LISTEN", format!("127.0.0.1:{port}")),
-        ("AUTHENTIK_ISSUER", format!("{authentik_url}/application/o/{SLUG}/")),
-        ("AUTHENTIK_CLIENT_ID", SLUG.to_owned()),
-    ]
+    /// Calls the API with this token.
+    pub async fn call(&self, method: Method, path: &str, token: Option<&str>) -> Response {
+        let request = Client::new().request(method, format!("{}{path}", self.api_url));
+        let request = if let Some(token) = token { request.bearer_auth(token) } else { request };
+        request.send().await.unwrap_or_else(|error| panic!("{path}: {error}"))
+    }
 }

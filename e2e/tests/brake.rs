@@ -16,6 +16,9 @@ use testkit::nats::inbox_is_worked_off;
 /// More than the brake lets pass.
 const N_USERS: usize = 40;
 
+/// Key of the administrator, by whom an installation is known.
+const ADMINISTRATOR: UserPk = 3;
+
 fn types(events: &[Recorded]) -> BTreeSet<EventType> {
     events.iter().map(|event| event.event.body.event_type()).collect()
 }
@@ -75,6 +78,19 @@ async fn another_authentik_in_the_place_of_the_one_that_was_there_deletes_nobody
     hint_at_everybody(&system).await;
     each_hint_was_tried(&system).await;
     says(&system, "another authentik than before").await;
+    assert!(!types(&recorded(&system).await).contains(&EventType::UserDeleted));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_sees_fewer_users_than_before_deletes_nobody() {
+    let system = with_users().await;
+    system.authentik.faults(json!({"visible_users": [ADMINISTRATOR]})).await;
+    says(&system, "the brake is on").await;
+    assert!(!types(&recorded(&system).await).contains(&EventType::UserDeleted));
+    // What was hidden is there again: nothing is to be confirmed.
+    system.authentik.faults(json!({"visible_users": null})).await;
+    eventually("it is ready again", || async { (system.projector_says().await == "ready\n").then_some(()) })
+        .await;
     assert!(!types(&recorded(&system).await).contains(&EventType::UserDeleted));
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use e2e::System;
 use e2e::chaos::Chaos;
-use e2e::checks::{converged, nothing_is_there_twice, replay_equals_live, what_was_accepted_is_stored_once};
+use e2e::checks::everything_holds;
 use e2e::system::Setup;
 use serde_json::json;
 use testkit::eventually;
@@ -21,13 +21,6 @@ struct Amount {
 }
 
 const SHORT: Amount = Amount { n_users: 20, n_changes: 250, patience: Duration::from_mins(1) };
-
-async fn everything_holds(system: &System, patience: Duration) {
-    converged(system, patience).await;
-    what_was_accepted_is_stored_once(system).await;
-    nothing_is_there_twice(system).await;
-    replay_equals_live(system).await;
-}
 
 /// A rebuild while changes come, and then once more everything.
 async fn holds_after_a_rebuild_during_traffic(system: &System, chaos: &mut Chaos, amount: &Amount) {

@@ -1,9 +1,10 @@
 //! What `make run` starts: one process with a page, an API and a stand-in for authentik.
 
 use e2e::feed::Received;
-use e2e::process::{Process, free_port};
+use e2e::process::Process;
 use e2e::{Authentik, Feed};
 use serde_json::{Value, json};
+use testkit::free_port;
 
 #[tokio::test]
 async fn a_registration_is_seen_live_and_is_there_after_a_restart() {

@@ -1,20 +1,19 @@
-//! Storing webhooks: what waits is stored with one commit.
+//! Where webhooks wait to be stored: what waits is stored with one commit.
 //!
 //! With `sync_interval: always` each commit costs a write to disk, whether it holds one message or hundreds. So
 //! while commits are under way, newcomers gather, and the next commit takes them all.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use runtime::clock;
-use runtime::nats::Nats;
-use store::publish::{Outgoing, PublishError, Stored, publish, publish_batch};
+use store::publish::Outgoing;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+
+use crate::commit::Committer;
+use crate::gate::{Gate, Pass};
 
 /// How many webhooks may wait; a longer queue would not be through before authentik gives up.
 const MAX_WAITING: usize = 1024;
@@ -51,12 +50,16 @@ pub(crate) enum NotStored {
     /// JetStream refused it, or did not acknowledge it.
     #[error("JetStream did not acknowledge the webhook")]
     Failed,
+    /// JetStream acknowledges nothing now; one webhook at a time tries whether it does again.
+    #[error("JetStream does not acknowledge webhooks at the moment")]
+    Closed,
 }
 
 /// Where webhooks are stored.
 #[derive(Clone)]
 pub(crate) struct Inbox {
     queue: mpsc::Sender<Waiting>,
+    gate: Gate,
 }
 
 /// The other end of an [`Inbox`].
@@ -64,14 +67,15 @@ pub(crate) type Queue = mpsc::Receiver<Waiting>;
 
 /// A webhook, and who waits for its receipt.
 pub(crate) struct Waiting {
-    message: Outgoing,
-    answer: oneshot::Sender<Result<Receipt, NotStored>>,
+    pub(crate) message: Outgoing,
+    pub(crate) pass: Pass,
+    pub(crate) answer: oneshot::Sender<Result<Receipt, NotStored>>,
 }
 
-/// An inbox, and the queue for [`store_until`].
-pub(crate) fn channel() -> (Inbox, Queue) {
-    let (sender, receiver) = mpsc::channel(MAX_WAITING);
-    (Inbox { queue: sender }, receiver)
+/// An inbox behind the gate, and the queue for [`store_until`].
+pub(crate) fn channel(gate: Gate) -> (Inbox, Queue) {
+    let (queue, receiver) = mpsc::channel(MAX_WAITING);
+    (Inbox { queue, gate }, receiver)
 }
 
 impl Inbox {
@@ -79,8 +83,9 @@ impl Inbox {
     ///
     /// After an error it may be stored nevertheless: who sends it again is told so.
     pub(crate) async fn store(&self, message: Outgoing) -> Result<Receipt, NotStored> {
+        let pass = self.gate.enter().ok_or(NotStored::Closed)?;
         let (answer, receipt) = oneshot::channel();
-        self.queue.try_send(Waiting { message, answer }).map_err(|error| {
+        self.queue.try_send(Waiting { message, pass, answer }).map_err(|error| {
             let refusal = match error {
                 mpsc::error::TrySendError::Full(_) => NotStored::Full,
                 mpsc::error::TrySendError::Closed(_) => NotStored::Failed,
@@ -98,16 +103,16 @@ impl Inbox {
 }
 
 /// Stores what comes into the queue; when `end` comes, what is in the queue by then, and returns.
-pub(crate) async fn store_until(nats: Nats, mut queue: Queue, end: CancellationToken) {
+pub(crate) async fn store_until(committer: Committer, mut queue: Queue, end: CancellationToken) {
     let free = Arc::new(Semaphore::new(MAX_COMMITS));
     let commits = TaskTracker::new();
     // Nobody closes the semaphore.
     while let Ok(permit) = Arc::clone(&free).acquire_owned().await {
         let Some(group) = next_group(&mut queue, &end).await else { break };
-        let nats = nats.clone();
+        let committer = committer.clone();
         // A task of its own: should it panic, the next one is stored all the same.
         commits.spawn(async move {
-            commit(&nats, group).await;
+            committer.commit(group).await;
             drop(permit);
         });
     }
@@ -134,75 +139,6 @@ async fn next_group(queue: &mut Queue, end: &CancellationToken) -> Option<Vec<Wa
     Some(group)
 }
 
-async fn commit(nats: &Nats, group: Vec<Waiting>) {
-    let (firsts, repeats) = part_repeats(group);
-    let results = publish_together(nats, messages(&firsts)).await;
-    let unacknowledged = results.iter().find_map(|result| match result {
-        Err(error @ PublishError::Unacknowledged(_)) => Some(error.clone()),
-        Err(_) | Ok(_) => None,
-    });
-    answer(firsts, results);
-    let results = match unacknowledged {
-        // It would only wait as long again.
-        Some(error) => vec![Err(error); repeats.len()],
-        None => publish_each(nats, messages(&repeats)).await,
-    };
-    answer(repeats, results);
-}
-
-/// Parts those whose subject was there before in the group: in one batch they would have it refused.
-fn part_repeats(group: Vec<Waiting>) -> (Vec<Waiting>, Vec<Waiting>) {
-    let mut subjects = HashSet::new();
-    group.into_iter().partition(|waiting| subjects.insert(waiting.message.subject.clone()))
-}
-
-fn messages(group: &[Waiting]) -> Vec<Outgoing> {
-    group.iter().map(|waiting| waiting.message.clone()).collect()
-}
-
-/// Stores all with one commit if it can; each has its own result.
-async fn publish_together(nats: &Nats, messages: Vec<Outgoing>) -> Vec<Result<Stored, PublishError>> {
-    let n_messages = messages.len();
-    #[expect(clippy::cast_precision_loss, reason = "a batch has 256 messages at most")]
-    metrics::histogram!("ingress_batch_size").record(n_messages as f64);
-    if n_messages == 1 {
-        return publish_each(nats, messages).await;
-    }
-    let batch = clock::new_id().simple().to_string();
-    match publish_batch(nats, &batch, messages.clone()).await {
-        Ok(stored) => vec![Ok(stored); n_messages],
-        Err(error @ PublishError::Unacknowledged(_)) => vec![Err(error); n_messages],
-        // One that may not be stored has the whole batch refused.
-        Err(_) => publish_each(nats, messages).await,
-    }
-}
-
-async fn publish_each(nats: &Nats, messages: Vec<Outgoing>) -> Vec<Result<Stored, PublishError>> {
-    join_all(messages.into_iter().map(|message| publish(nats, message))).await
-}
-
-fn answer(group: Vec<Waiting>, results: Vec<Result<Stored, PublishError>>) {
-    let mut failures = vec![];
-    for (waiting, result) in group.into_iter().zip(results) {
-        let receipt = match result {
-            Ok(Stored { .. }) => Ok(Receipt::Stored),
-            Err(PublishError::Conflict) => Ok(Receipt::Duplicate),
-            Err(PublishError::InFlight) => Err(NotStored::InFlight),
-            Err(
-                error @ (PublishError::Busy | PublishError::Refused { .. } | PublishError::Unacknowledged(_)),
-            ) => {
-                failures.push(error);
-                Err(NotStored::Failed)
-            }
-        };
-        // Who has gone sends it again, and is told that it is a duplicate.
-        let _ = waiting.answer.send(receipt);
-    }
-    if let Some(error) = failures.first() {
-        tracing::warn!("webhooks not stored: {}, the first because: {error}", failures.len());
-    }
-}
-
 impl Waiting {
     fn n_bytes(&self) -> usize {
         self.message.payload.len()
@@ -210,12 +146,15 @@ impl Waiting {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use bytes::Bytes;
 
     use super::*;
 
-    fn waiting(subject: &str, n_bytes: usize) -> (Waiting, oneshot::Receiver<Result<Receipt, NotStored>>) {
+    pub(crate) fn waiting(
+        subject: &str,
+        n_bytes: usize,
+    ) -> (Waiting, oneshot::Receiver<Result<Receipt, NotStored>>) {
         let (answer, receipt) = oneshot::channel();
         let message = Outgoing {
             subject: subject.to_owned(),
@@ -223,23 +162,11 @@ mod tests {
             payload: Bytes::from(vec![0; n_bytes]),
             expected: None,
         };
-        (Waiting { message, answer }, receipt)
-    }
-
-    fn subjects(group: &[Waiting]) -> Vec<&str> {
-        group.iter().map(|waiting| waiting.message.subject.as_str()).collect()
-    }
-
-    #[test]
-    fn the_second_of_a_subject_is_not_in_the_batch() {
-        let group = ["a", "b", "a", "c", "a"].map(|subject| waiting(subject, 1).0);
-        let (firsts, repeats) = part_repeats(group.into());
-        assert_eq!(subjects(&firsts), ["a", "b", "c"]);
-        assert_eq!(subjects(&repeats), ["a", "a"]);
+        (Waiting { message, pass: Gate::default().enter().unwrap(), answer }, receipt)
     }
 
     async fn group_sizes(n_waiting: usize, n_bytes: usize) -> Vec<usize> {
-        let (inbox, mut queue) = channel();
+        let (inbox, mut queue) = channel(Gate::default());
         for n in 0..n_waiting {
             inbox.queue.try_send(waiting(&n.to_string(), n_bytes).0).expect("room in the queue");
         }
@@ -262,7 +189,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_full_queue_refuses_at_once() {
-        let (inbox, _queue) = channel();
+        let (inbox, _queue) = channel(Gate::default());
         for _ in 0..MAX_WAITING {
             inbox.queue.try_send(waiting("a", 1).0).expect("room in the queue");
         }
@@ -271,7 +198,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn nobody_waits_for_ever() {
-        let (inbox, queue) = channel();
+        let (inbox, queue) = channel(Gate::default());
         assert_eq!(inbox.store(waiting("a", 1).0.message).await, Err(NotStored::Late));
         drop(queue);
         assert_eq!(inbox.store(waiting("a", 1).0.message).await, Err(NotStored::Failed));

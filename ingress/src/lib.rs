@@ -3,8 +3,10 @@
 //! A webhook is answered with 2xx only after JetStream acknowledged it, and is stored once however often it
 //! is delivered. What it means is the projector's business.
 
+mod commit;
 pub mod config;
 mod delivery;
+mod gate;
 mod inbox;
 mod routes;
 mod signature;
@@ -12,19 +14,26 @@ mod webhook;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use domain::timestamp::Timestamp;
 use runtime::health::Health;
 use runtime::http::{self, Bound};
 use runtime::nats::Nats;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use config::Config;
 pub use routes::WEBHOOK_PATH;
 
+use crate::commit::Committer;
+use crate::gate::Gate;
 use crate::webhook::Receiver;
+
+/// How long a shutdown waits for what is being stored, once all requests are answered.
+const STORING: Duration = Duration::from_secs(2);
 
 /// Tells the time: the age of a signature is measured with it.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
@@ -66,7 +75,9 @@ impl Ingress {
     pub async fn serve(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let health = Health::waiting_for(&["nats", "streams"]);
         let nats = Nats::connect(&self.config.nats, "ingress", &health).await?;
-        let (inbox, queue) = inbox::channel();
+        let gate = Gate::default();
+        let (inbox, queue) = inbox::channel(gate.clone());
+        let committer = Committer { nats: nats.clone(), gate, health: health.clone() };
         let receiver = Receiver {
             secrets: self.secrets,
             allow_unsigned: self.config.webhook_allow_unsigned,
@@ -78,7 +89,8 @@ impl Ingress {
 
         let tasks = TaskTracker::new();
         let served = CancellationToken::new();
-        let storing = tasks.spawn(inbox::store_until(nats.clone(), queue, served.clone()));
+        tasks.spawn(committer.clone().watch(shutdown.clone()));
+        let storing = tasks.spawn(inbox::store_until(committer, queue, served.clone()));
         tasks.spawn({
             let shutdown = shutdown.clone();
             // Its only failure is the shutdown.
@@ -87,9 +99,13 @@ impl Ingress {
         let result = self.bound.serve(app, shutdown.clone()).await;
         shutdown.cancel();
         served.cancel();
-        storing.await.context("storing webhooks")?;
         tasks.close();
-        tasks.wait().await;
+        // Nobody waits for an answer any more: what is not stored now will be delivered again.
+        if timeout(STORING, tasks.wait()).await.is_err() {
+            tracing::warn!("ending, though not every webhook is stored; authentik will deliver them again");
+            return result;
+        }
+        storing.await.context("storing webhooks")?;
         result
     }
 }

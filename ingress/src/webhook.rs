@@ -178,6 +178,7 @@ mod tests {
     use futures_util::stream;
 
     use super::*;
+    use crate::gate::Gate;
     use crate::inbox;
 
     fn receiver() -> Receiver {
@@ -186,7 +187,7 @@ mod tests {
             allow_unsigned: true,
             clock: Arc::new(clock::now),
             namespace: Namespace::default(),
-            inbox: inbox::channel().0,
+            inbox: inbox::channel(Gate::default()).0,
         }
     }
 

@@ -85,7 +85,7 @@ fn http_url(text: &str) -> Result<String, &'static str> {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, &'static str> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, &'static str> {
     let number: f64 = text.trim_end_matches('s').parse().map_err(|_| "expected a number of seconds")?;
     Duration::try_from_secs_f64(number).map_err(|_| "expected a number of seconds")
 }

@@ -10,7 +10,6 @@ use domain::hint::{About, Cause, Hint, OwnHint, Reading};
 use domain::key::{DeliveryId, Entity, GroupId, UserPk};
 use domain::timestamp::Timestamp;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use runtime::health::Health;
 use runtime::nats::Nats;
 use store::inbox::put_hint;
 use store::publish::PublishError;
@@ -49,20 +48,13 @@ pub(crate) struct Handler<D> {
     nats: Nats,
     members: Members,
     hinted: Hinted,
-    health: Health,
     settle: Duration,
 }
 
 impl<D: Directory> Handler<D> {
-    pub(crate) fn new(
-        recorder: Arc<Recorder<D>>,
-        nats: Nats,
-        members: Members,
-        health: Health,
-        settle: Duration,
-    ) -> Self {
+    pub(crate) fn new(recorder: Arc<Recorder<D>>, nats: Nats, members: Members, settle: Duration) -> Self {
         let hinted = Hinted::default();
-        Self { recorder, nats, members, hinted, health, settle }
+        Self { recorder, nats, members, hinted, settle }
     }
 
     /// What a delivery asks for; deliveries of which nothing can be made out are rejected.
@@ -73,15 +65,7 @@ impl<D: Directory> Handler<D> {
 
     /// Records what the hint leads to.
     pub(crate) async fn handle(&self, hint: Hint, delivery: &Delivery) -> Result<Handled, HandleError> {
-        let result = self.record(hint, delivery.received).await;
-        match &result {
-            Ok(_) => self.health.ok("authentik"),
-            Err(HandleError::Retry(cause) | HandleError::Misconfigured(cause)) => {
-                self.health.failed("authentik", format!("{cause:#}"));
-            }
-            Err(HandleError::Stopped(_) | HandleError::Reject(_)) => {}
-        }
-        let n_events = result?;
+        let n_events = self.record(hint, delivery.received).await?;
         if n_events == 0 && !self.settle.is_zero() && delivery.n_deliveries == 1 {
             return Ok(Handled::LookAgain(self.settle));
         }

@@ -10,6 +10,8 @@ use tokio::sync::oneshot;
 #[derive(Debug)]
 pub(crate) struct Lanes<K> {
     lanes: Arc<Mutex<HashMap<K, Lane>>>,
+    /// Places that one lane has.
+    max_places: usize,
 }
 
 #[derive(Debug, Default)]
@@ -20,18 +22,22 @@ struct Lane {
 }
 
 impl<K: Hash + Eq + Clone> Lanes<K> {
-    pub(crate) fn new() -> Self {
-        Self { lanes: Arc::default() }
+    /// Lanes in which so many have a place.
+    pub(crate) fn new(max_places: usize) -> Self {
+        Self { lanes: Arc::default(), max_places }
     }
 
-    /// A place in the lane of `key`, behind those that were taken before.
-    pub(crate) fn queue(&self, key: &K) -> Place<K> {
+    /// A place in the lane of `key`, behind those that were taken before; nothing where the lane is full.
+    pub(crate) fn queue(&self, key: &K) -> Option<Place<K>> {
         let (done, end) = oneshot::channel();
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         let lane = lanes.entry(key.clone()).or_default();
+        if lane.n_places >= self.max_places {
+            return None;
+        }
         lane.n_places += 1;
         let before = lane.last.replace(end);
-        Place { lanes: Arc::clone(&self.lanes), key: key.clone(), before, _done: done }
+        Some(Place { lanes: Arc::clone(&self.lanes), key: key.clone(), before, _done: done })
     }
 
     #[cfg(test)]
@@ -77,9 +83,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_lane_serves_in_the_order_of_queueing_and_goes_away_with_the_last() {
-        let lanes = Lanes::new();
-        let (mut first, mut second, mut third) = (lanes.queue(&1), lanes.queue(&1), lanes.queue(&1));
-        let mut other = lanes.queue(&2);
+        let lanes = Lanes::new(3);
+        let place = |key| lanes.queue(&key).unwrap();
+        let (mut first, mut second, mut third) = (place(1), place(1), place(1));
+        let mut other = place(2);
         // Who asks first is not who is first.
         let mut third_waits = Box::pin(third.turn());
         assert!(futures_util::poll!(&mut third_waits).is_pending());
@@ -94,5 +101,15 @@ mod tests {
         third_waits.await;
         drop(third);
         assert_eq!(lanes.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_full_lane_has_no_place_until_one_leaves() {
+        let lanes = Lanes::new(2);
+        let (first, _second) = (lanes.queue(&1).unwrap(), lanes.queue(&1).unwrap());
+        assert!(lanes.queue(&1).is_none());
+        assert!(lanes.queue(&2).is_some(), "other lanes are not full");
+        drop(first);
+        assert!(lanes.queue(&1).is_some());
     }
 }

@@ -106,10 +106,9 @@ impl<'a> Applicant<'a> {
     async fn look(&mut self) -> anyhow::Result<Look> {
         let key = self.key();
         let bucket = self.nats.namespace.meta_bucket();
-        let entry = views::read::<Lease>(self.nats, &bucket, &key).await?;
+        let entry = views::read_bytes(self.nats, &bucket, &key).await?;
         let revision = entry.as_ref().map_or(0, |entry| entry.revision);
-        let holder = entry.and_then(|entry| entry.value.holder);
-        if let Some(holder) = holder {
+        if let Some(holder) = entry.and_then(|entry| holder_of(&entry.value)) {
             match self.seen {
                 Some((known, since)) if known == revision && since.elapsed() >= EXPIRY => {}
                 Some((known, _)) if known == revision => return Ok(Look::Held),
@@ -125,6 +124,14 @@ impl<'a> Applicant<'a> {
             // Whoever was faster shows at the next look.
             Err(_) => Ok(Look::Held),
         }
+    }
+}
+
+/// Who holds it. What cannot be read is held by somebody of whom nothing is known: it expires like any other.
+fn holder_of(value: &[u8]) -> Option<String> {
+    match serde_json::from_slice::<Lease>(value) {
+        Ok(lease) => lease.holder,
+        Err(_) => Some("somebody who writes leases otherwise".to_owned()),
     }
 }
 
@@ -154,14 +161,18 @@ impl Held {
     }
 
     async fn release(&mut self) -> anyhow::Result<()> {
-        // A renewal that was cut off may be stored all the same.
         let bucket = self.nats.namespace.meta_bucket();
-        let entry = views::read::<Lease>(&self.nats, &bucket, &self.key).await?;
-        if let Some(entry) = entry.filter(|entry| entry.value.holder.as_ref() == Some(&self.holder)) {
+        loop {
+            let entry = views::read::<Lease>(&self.nats, &bucket, &self.key).await?;
+            let ours = entry.filter(|entry| entry.value.holder.as_ref() == Some(&self.holder));
+            let Some(entry) = ours else { return Ok(()) };
             self.revision = entry.revision;
-            self.write(None).await?;
+            match self.write(None).await {
+                // A renewal that was cut off was stored all the same, after we read.
+                Err(PublishError::Conflict) => {}
+                written => return Ok(written?),
+            }
         }
-        Ok(())
     }
 
     async fn write(&mut self, holder: Option<String>) -> Result<(), PublishError> {

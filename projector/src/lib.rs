@@ -1,9 +1,11 @@
 //! The projector: from hints in the inbox to events, and from events to projections.
 
 mod cli;
+mod commands;
 mod config;
 pub mod dead_letters;
 pub mod directory;
+pub mod erasure;
 mod guard;
 mod handle;
 mod inbox;
@@ -33,12 +35,13 @@ pub use config::Config;
 pub use directory::{AuthentikDirectory, Directory, DirectoryError};
 pub use guard::allow_deletions;
 
+use crate::directory::Breaker;
 use crate::guard::Guard;
 use crate::handle::Handler;
 use crate::members::Members;
 use crate::projections::{Projections, Runner};
 use crate::record::Recorder;
-use crate::sweep::Sweeper;
+use crate::sweep::{Sweep, Sweeper};
 
 /// Runs until shutdown: provisions, takes hints from the inbox, folds projections, serves health and metrics.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
@@ -62,6 +65,7 @@ async fn start(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     let nats = Nats::connect(&config.nats, "projector", health).await?;
+    tasks.spawn(commands::tell_health(nats.clone(), health.clone(), shutdown.clone()));
     provision_until_done(&nats, config.nats_replicas, health, shutdown).await;
     let log = EventLog::open(&nats).await?;
     let members = Members::default();
@@ -72,42 +76,25 @@ async fn start(
         health.clone(),
         shutdown.clone(),
     ));
-    tasks.spawn(watch_directory(directory.clone(), health.clone(), shutdown.clone()));
+    let directory = Breaker::new(directory, health.clone());
+    let circuit = directory.signal();
+    tasks.spawn(directory.clone().watch(shutdown.clone()));
     let guard = Guard::new(nats.clone(), log.clone(), members.clone(), health.clone());
     let recorder = Arc::new(Recorder::new(directory, log.clone(), guard.clone(), config.envelope()?));
     if !config.sweep_interval.is_zero() {
-        let (recorder, nats, health) = (Arc::clone(&recorder), nats.clone(), health.clone());
-        let sweeper = Sweeper { recorder, nats, guard, health, interval: config.sweep_interval };
+        let sweep = Sweep { recorder: Arc::clone(&recorder), nats: nats.clone(), guard };
+        let sweeper = Sweeper { sweep, health: health.clone(), interval: config.sweep_interval };
         tasks.spawn(sweeper.run(shutdown.clone()));
     }
-    let handler = Handler::new(recorder, nats.clone(), members, health.clone(), config.settle);
-    let inbox = inbox::Inbox { nats: nats.clone(), concurrency: config.concurrency };
+    let handler = Handler::new(recorder, nats.clone(), members, config.settle);
+    let inbox = inbox::Inbox { nats: nats.clone(), concurrency: config.concurrency, circuit };
     tasks.spawn(inbox.work(Arc::new(handler), shutdown.clone()));
     let projections = Projections { nats, log, replicas: config.nats_replicas };
-    let projections = Runner { projections, grace: config.grace };
+    tasks.spawn(commands::serve(projections.clone(), shutdown.clone()));
+    let projections = Runner { projections, grace: config.grace, health: health.clone() };
     tasks.spawn(projections.clone().run::<Users>(shutdown.clone()));
     tasks.spawn(projections.clone().run::<Groups>(shutdown.clone()));
     tasks.spawn(projections.run::<Activity>(shutdown.clone()));
-    Ok(())
-}
-
-/// Readiness tells of a wrong token or an outage also while there are no hints.
-async fn watch_directory(
-    directory: impl Directory,
-    health: Health,
-    shutdown: CancellationToken,
-) -> anyhow::Result<()> {
-    let mut checks = tokio::time::interval(Duration::from_secs(15));
-    while shutdown.run_until_cancelled(checks.tick()).await.is_some() {
-        match shutdown.run_until_cancelled(directory.check()).await {
-            Some(Ok(())) => health.ok("authentik"),
-            Some(Err(error)) => {
-                tracing::warn!("{error}");
-                health.failed("authentik", error.to_string());
-            }
-            None => {}
-        }
-    }
     Ok(())
 }
 
@@ -117,9 +104,7 @@ async fn provision_until_done(nats: &Nats, replicas: u8, health: &Health, shutdo
     while shutdown.run_until_cancelled(waits.tick()).await.is_some() {
         match provision::provision(nats, replicas).await {
             Ok(drift) => {
-                for difference in drift {
-                    tracing::warn!("{difference}; nothing was changed: see nats/README.md");
-                }
+                provision::warn_of(drift);
                 health.ok("streams");
                 return;
             }

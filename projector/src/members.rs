@@ -72,11 +72,14 @@ impl Members {
 
     /// Waits until the event of that sequence is taken in; an error where that takes too long.
     pub(crate) async fn wait_for(&self, sequence: u64) -> anyhow::Result<()> {
+        let waited = tokio::time::timeout(CATCH_UP, self.caught_up(sequence)).await;
+        waited.context("the recorded memberships are not caught up with the log yet")?
+    }
+
+    /// Waits until the event of that sequence is taken in, however long that takes.
+    pub(crate) async fn caught_up(&self, sequence: u64) -> anyhow::Result<()> {
         let mut seen = self.sequence.subscribe();
-        let waited = tokio::time::timeout(CATCH_UP, seen.wait_for(|seen| *seen >= sequence)).await;
-        waited
-            .context("the recorded memberships are not caught up with the log yet")?
-            .context("nobody follows the log")?;
+        seen.wait_for(|seen| *seen >= sequence).await.context("nobody follows the log")?;
         Ok(())
     }
 

@@ -1,15 +1,16 @@
 //! Carries out the rule: reads the log and the directory, and appends.
 
+mod listed;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context;
-use domain::decide::{Known, decide_user};
+use domain::decide::Known;
 use domain::event::{Event, EventBody, Recorded, schema_url};
 use domain::hint::{Cause, Hint};
 use domain::key::{Entity, GroupId, UserPk};
 use domain::rule::{AboutGroup, AboutUser, Conflict, LogEnd, Rule, Step};
-use domain::snapshot::User;
 use domain::timestamp::Timestamp;
 use runtime::clock;
 use store::log::{EventLog, From, StoredMessage};
@@ -17,6 +18,8 @@ use store::publish::{PublishError, retry_delay};
 
 use crate::directory::{Directory, DirectoryError};
 use crate::guard::{Guard, Stopped};
+
+pub(crate) use listed::Listed;
 
 /// How often a conflict is tried again at once before the hint is put back.
 const MAX_CONFLICTS: u32 = 20;
@@ -39,6 +42,9 @@ pub(crate) enum HandleError {
     /// The token is refused: nothing will work until somebody mends the configuration.
     #[error("until the configuration is mended")]
     Misconfigured(#[source] anyhow::Error),
+    /// authentik does not answer others either: this hint was not even tried.
+    #[error("until authentik answers")]
+    NotAsked(#[source] anyhow::Error),
     /// It would be recorded as deleted, and that may not be: until an operator says so.
     #[error("until an operator confirms")]
     Stopped(#[source] anyhow::Error),
@@ -54,6 +60,7 @@ impl std::convert::From<DirectoryError> for HandleError {
             DirectoryError::Forbidden(_) | DirectoryError::NotUnderstood(_) => {
                 Self::Misconfigured(error.into())
             }
+            DirectoryError::NotAsked { .. } => Self::NotAsked(error.into()),
         }
     }
 }
@@ -123,24 +130,6 @@ impl<D: Directory> Recorder<D> {
                 }
                 Step::Done => return Ok(rule.n_appended()),
             };
-        }
-    }
-
-    /// Whether the log agrees with what a page says of a user.
-    pub(crate) async fn is_recorded(&self, user: &User, hint: &Hint) -> Result<bool, HandleError> {
-        let log_end = self.log_end(Entity::User(user.pk), Known::from_newest_of_user).await?;
-        Ok(decide_user(user.pk, &log_end.known, Some(user), hint, None).is_empty())
-    }
-
-    /// Records a user of whom nothing is recorded, as a page gave them. Whoever was recorded meanwhile stays as they
-    /// are: what a page gives is old.
-    pub(crate) async fn import_user(&self, user: User, hint: &Hint) -> Result<(), HandleError> {
-        let bodies = decide_user(user.pk, &Known::Nothing, Some(&user), hint, None);
-        let mut n_conflicts = MAX_CONFLICTS;
-        match self.append(Entity::User(user.pk), 0, bodies, &hint.cause, &mut n_conflicts).await {
-            Ok(_) => Ok(()),
-            Err(HandleError::Retry(error)) if error.downcast_ref() == Some(&PublishError::Conflict) => Ok(()),
-            Err(error) => Err(error),
         }
     }
 
@@ -241,10 +230,7 @@ impl<D: Directory> Recorder<D> {
         let events = self.events(entity, position, bodies, cause);
         match self.log.append(entity, position, &events).await {
             Ok(_) => {
-                for event in &events {
-                    metrics::counter!("projector_events_total", "type" => event.body.event_type().as_str())
-                        .increment(1);
-                }
+                count(&events);
                 Ok(Ok(events.len()))
             }
             Err(PublishError::Conflict | PublishError::InFlight | PublishError::Busy)
@@ -277,6 +263,12 @@ impl<D: Directory> Recorder<D> {
             body,
         });
         events.collect()
+    }
+}
+
+fn count(events: &[Event]) {
+    for event in events {
+        metrics::counter!("projector_events_total", "type" => event.body.event_type().as_str()).increment(1);
     }
 }
 

@@ -2,64 +2,12 @@
 
 use anyhow::Context;
 use async_nats::jetstream::context::ConsumerInfoErrorKind;
-use serde::Serialize;
+use domain::status::{InboxStatus, LastSweep, ProjectionStatus, Status, StreamStatus};
 use store::views;
 
 use crate::inbox;
 use crate::projections::{ProjectionName, Projections};
-use crate::sweep::{LAST_SWEEP_KEY, LastSweep};
-
-/// The whole system.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Status {
-    /// Inbox, events, dead letters.
-    pub streams: Vec<StreamStatus>,
-    /// What the projectors have before them.
-    pub inbox: InboxStatus,
-    /// What readers are served.
-    pub projections: Vec<ProjectionStatus>,
-    /// Deliveries that wait for a person.
-    pub dead_letters: u64,
-    /// The last full comparison with authentik; nothing before the first one.
-    pub last_sweep: Option<LastSweep>,
-}
-
-/// One stream.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct StreamStatus {
-    /// Its name.
-    pub name: String,
-    /// How many messages it holds.
-    pub messages: u64,
-    /// How much they take on disk.
-    pub bytes: u64,
-    /// Sequence of the first message that is kept.
-    pub first_sequence: u64,
-    /// Sequence of the last message that was stored.
-    pub last_sequence: u64,
-}
-
-/// The backlog.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub struct InboxStatus {
-    /// Deliveries that no projector took yet.
-    pub pending: u64,
-    /// Deliveries that a projector has, or that wait for another try.
-    pub in_hand: u64,
-}
-
-/// One projection.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ProjectionStatus {
-    /// Its name.
-    pub name: &'static str,
-    /// The generation that readers use; nothing before the first one.
-    pub generation: Option<u64>,
-    /// Sequence of the last event in it.
-    pub checkpoint: u64,
-    /// How far the newest event is ahead, in sequences.
-    pub lag: u64,
-}
+use crate::sweep::LAST_SWEEP_KEY;
 
 /// Asks for everything, from the leaders.
 pub async fn status(projections: &Projections) -> anyhow::Result<Status> {
@@ -121,5 +69,5 @@ async fn projection_status(
     let checkpoint = checkpoint.map_or(0, |checkpoint| checkpoint.value.sequence);
     // Read last: what is recorded meanwhile must not look like a checkpoint from the future.
     let lag = projections.log.head().await?.saturating_sub(checkpoint);
-    Ok(ProjectionStatus { name, generation, checkpoint, lag })
+    Ok(ProjectionStatus { name: name.to_owned(), generation, checkpoint, lag })
 }

@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::{PoisonError, RwLock};
 
+use domain::event::EventType;
+use domain::key::Entity;
 use tokio::sync::watch;
 
 use super::reader::Limits;
@@ -95,6 +97,9 @@ impl Feed {
 
 impl Ring {
     fn push(&mut self, frame: Frame) {
+        if frame.event_type == Some(EventType::UserErased) {
+            self.forget(frame.entity);
+        }
         self.n_bytes += frame.bytes().len();
         self.frames.push_back(frame);
         while self.frames.len() > self.max_frames || self.n_bytes > self.max_bytes {
@@ -102,6 +107,12 @@ impl Ring {
             self.n_bytes -= oldest.bytes().len();
             self.from = oldest.sequence + 1;
         }
+    }
+
+    /// What the log erases next must not be read here either.
+    fn forget(&mut self, entity: Entity) {
+        self.frames.retain(|frame| frame.entity != entity);
+        self.n_bytes = self.frames.iter().map(|frame| frame.bytes().len()).sum();
     }
 
     fn read(&self, cursor: u64, head: u64, filter: &Filter, limits: Limits) -> Due {
@@ -144,7 +155,7 @@ mod tests {
     }
 
     fn of_user(pk: i64) -> Filter {
-        Filter { entity: Some(domain::key::Entity::User(pk)), types: vec![] }
+        Filter { entity: Some(Entity::User(pk)), types: vec![] }
     }
 
     #[test]
@@ -185,6 +196,30 @@ mod tests {
         assert_eq!(feed.read(2, &Filter::default(), WIDE), Err(TooOld(4)));
         assert_eq!(sequences(&feed.read(3, &Filter::default(), WIDE).unwrap()), [4, 5]);
         assert!(feed.covers(3) && !feed.covers(2) && !feed.covers(6));
+    }
+
+    #[test]
+    fn of_an_erased_user_the_ring_gives_what_came_since_alone() {
+        let feed = Feed::starting_at(1);
+        push(&feed, 1, 7);
+        push(&feed, 2, 8);
+        push(&feed, 3, 7);
+        feed.push(4, frame(4, "user.7.user-erased", "{}"));
+        push(&feed, 5, 7);
+        let due = feed.read(0, &Filter::default(), WIDE).unwrap();
+        assert_eq!((sequences(&due), due.cursor), (vec![2, 4, 5], 5));
+        let due = feed.read(0, &of_user(7), WIDE).unwrap();
+        assert_eq!((sequences(&due), due.cursor), (vec![4, 5], 5));
+    }
+
+    #[test]
+    fn what_was_erased_makes_room() {
+        let one = frame(1, "user.1.user-updated", "{}").unwrap().bytes().len();
+        let feed = Feed::bounded(1, 100, 3 * one);
+        (1..=2).for_each(|sequence| push(&feed, sequence, 1));
+        feed.push(3, frame(3, "user.1.user-erased", "{}"));
+        (4..=5).for_each(|sequence| push(&feed, sequence, 1));
+        assert_eq!(sequences(&feed.read(0, &Filter::default(), WIDE).unwrap()), [3, 4, 5]);
     }
 
     #[test]

@@ -10,8 +10,9 @@ use serde::Serialize;
 use time::Duration;
 
 use super::Tag;
-use crate::answer::{Answer, Json, bad_parameter};
+use crate::answer::{Json, bad_parameter};
 use crate::caller::Caller;
+use crate::refused::{ADMIN, BAD_REQUEST, Routed};
 
 /// How many days a report covers where nobody says.
 const DEFAULT_DAYS: u32 = 30;
@@ -50,11 +51,11 @@ impl Routes {
         caller: Caller,
         /// How many days, today included: 30 by default.
         days: Query<Option<u32>>,
-    ) -> Answer<Json<ActivityReport>> {
+    ) -> Routed<Json<ActivityReport>, { ADMIN | BAD_REQUEST }> {
         caller.require_admin()?;
         let n_days = days.0.unwrap_or(DEFAULT_DAYS);
         if !(1..=MAX_DAYS).contains(&n_days) {
-            return Err(bad_parameter("days", format!("expected 1 to {MAX_DAYS}")));
+            return Err(bad_parameter("days", format!("expected 1 to {MAX_DAYS}")).into());
         }
         let first = clock::now().to_offset_date_time() - Duration::days(i64::from(n_days) - 1);
         let first = Timestamp::from(first).day();

@@ -13,6 +13,7 @@ use crate::answer::{Answer, Json, Refusal, bad_parameter};
 use crate::caller::Caller;
 use crate::cursor::{After, after_parameter, resolve};
 use crate::feed::{Filter, Limits, Reader};
+use crate::refused::{BAD_REQUEST, CALLER, FORBIDDEN, GONE, Routed};
 
 /// Largest answer, if it is more than one event.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
@@ -48,9 +49,9 @@ impl Routes {
         user: Query<Option<UserPk>>,
         /// How many at most: 1 to 500, 50 by default.
         limit: Query<Option<u32>>,
-    ) -> Answer<Json<EventPage>> {
+    ) -> Routed<Json<EventPage>, { CALLER | BAD_REQUEST | FORBIDDEN | GONE }> {
         let filter = filter_parameters(r#type.0.as_deref(), user.0)?;
-        page(&caller, filter, after.0.as_deref(), limit.0).await
+        Ok(page(&caller, filter, after.0.as_deref(), limit.0).await?)
     }
 }
 

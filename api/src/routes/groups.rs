@@ -9,8 +9,9 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use super::{Tag, contains, limit_parameter};
-use crate::answer::{Answer, Json, Refusal, bad_parameter};
+use crate::answer::{Json, Refusal, bad_parameter};
 use crate::caller::Caller;
+use crate::refused::{ADMIN, BAD_REQUEST, NOT_FOUND, Routed};
 
 /// Some groups, by uuid.
 #[derive(Serialize, JsonSchema)]
@@ -40,7 +41,7 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// `next` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Answer<Json<GroupList>> {
+    ) -> Routed<Json<GroupList>, { ADMIN | BAD_REQUEST }> {
         caller.require_admin()?;
         let search = search.0.map(|search| search.to_lowercase());
         let limit = limit_parameter(limit.0)?;
@@ -51,10 +52,15 @@ impl Routes {
 
     /// One group.
     #[oai(path = "/groups/:uuid", method = "get", tag = "Tag::Groups")]
-    async fn one(&self, caller: Caller, uuid: Path<Uuid>) -> Answer<Json<GroupView>> {
+    async fn one(
+        &self,
+        caller: Caller,
+        uuid: Path<Uuid>,
+    ) -> Routed<Json<GroupView>, { ADMIN | BAD_REQUEST | NOT_FOUND }> {
         caller.require_admin()?;
         let view = caller.live.groups.get().read(|views| views.get(&uuid.0.to_string()).cloned());
-        view.map(Json).ok_or_else(|| Refusal::not_found(format!("no group {} is recorded", uuid.0)))
+        let missing = || Refusal::not_found(format!("no group {} is recorded", uuid.0));
+        Ok(Json(view.ok_or_else(missing)?))
     }
 }
 

@@ -13,6 +13,7 @@ use crate::answer::{Answer, Json, Refusal};
 use crate::caller::Caller;
 use crate::hints;
 use crate::people::Own;
+use crate::refused::{CALLER, NOT_FOUND, Routed, TOO_MANY};
 
 /// How long a request waits for its caller to be recorded.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -63,7 +64,12 @@ pub enum MeAnswer {
 pub enum ResyncAnswer {
     /// Stored: the user will be looked at.
     #[oai(status = 202)]
-    Accepted(Json<Accepted>),
+    Accepted(
+        Json<Accepted>,
+        /// Where to see what comes of it: the events of the user from now on, none where nothing differs.
+        #[oai(header = "Location")]
+        String,
+    ),
 }
 
 /// The routes of this group.
@@ -76,7 +82,7 @@ impl Routes {
     ///
     /// A caller whom nobody recorded yet, such as right after signing up, is looked up in authentik.
     #[oai(path = "/me", method = "get", tag = "Tag::Me")]
-    async fn me(&self, caller: Caller) -> Answer<MeAnswer> {
+    async fn me(&self, caller: Caller) -> Routed<MeAnswer, { CALLER | NOT_FOUND }> {
         let own = match caller.own() {
             Some(own) => Some(own),
             None => look_up(&caller).await?,
@@ -94,20 +100,29 @@ impl Routes {
 
     /// Has authentik asked about the caller now.
     #[oai(path = "/me/resync", method = "post", tag = "Tag::Me")]
-    async fn resync_me(&self, caller: Caller) -> Answer<ResyncAnswer> {
+    async fn resync_me(&self, caller: Caller) -> Routed<ResyncAnswer, { CALLER | NOT_FOUND | TOO_MANY }> {
         let hint = match (caller.own(), caller.claims.uuid()) {
             (Some(own), _) => OwnHint::about_user(own.pk, "resync", Some(own.pk)),
             (None, Some(uuid)) => OwnHint::about_uuid(uuid, "resync"),
-            (None, None) => return Err(unknown()),
+            (None, None) => return Err(unknown().into()),
         };
-        resync(&caller, &hint).await
+        Ok(resync(&caller, &hint).await?)
     }
 }
 
 /// Stores the hint; its id is how the caller finds what came of it.
 pub async fn resync(caller: &Caller, hint: &OwnHint) -> Answer<ResyncAnswer> {
-    let delivery = hints::give(&caller.live.nats, hint).await?;
-    Ok(ResyncAnswer::Accepted(Json(Accepted { delivery: delivery.to_string() })))
+    caller.take_turn()?;
+    let live = &caller.live;
+    // Before the hint is given: what comes of it comes after this place.
+    let now = live.cursor(live.feed.head());
+    let location = match hint.user {
+        Some(pk) => format!("/api/events?user={pk}&after={now}"),
+        // Of whom nothing is recorded there are no events either.
+        None => "/api/me".to_owned(),
+    };
+    let delivery = hints::give(&live.nats, hint).await?;
+    Ok(ResyncAnswer::Accepted(Json(Accepted { delivery: delivery.to_string() }), location))
 }
 
 async fn look_up(caller: &Caller) -> Answer<Option<Own>> {

@@ -2,9 +2,12 @@
 #![expect(clippy::unused_async, reason = "poem-openapi takes no other methods")]
 
 mod activity;
+mod dead_letters;
 mod events;
 mod groups;
 mod me;
+mod operations;
+mod projections;
 mod schemas;
 mod status;
 mod stream;
@@ -31,7 +34,9 @@ enum Tag {
     Groups,
     /// Events, past and coming.
     Events,
-    /// How the system is.
+    /// Deliveries that wait for a person.
+    DeadLetters,
+    /// How the system is, and what is done to it.
     Operations,
 }
 
@@ -45,6 +50,9 @@ pub fn all() -> impl OpenApi + Clone + 'static {
         stream::Routes,
         activity::Routes,
         status::Routes,
+        dead_letters::Routes,
+        projections::Routes,
+        operations::Routes,
         schemas::Routes,
     )
 }
@@ -61,6 +69,11 @@ pub fn schemas(generator: &mut schemars::SchemaGenerator) {
     generator.subschema_for::<events::EventPage>();
     generator.subschema_for::<activity::ActivityReport>();
     generator.subschema_for::<status::Status>();
+    generator.subschema_for::<dead_letters::DeadLetterList>();
+    generator.subschema_for::<domain::command::DeadLetterContent>();
+    generator.subschema_for::<domain::command::Replayed>();
+    generator.subschema_for::<operations::OperationList>();
+    generator.subschema_for::<domain::operation::Operation>();
     generator.subschema_for::<schemas::JsonSchemaDocument>();
 }
 

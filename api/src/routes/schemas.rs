@@ -7,7 +7,8 @@ use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 
 use super::Tag;
-use crate::answer::{Answer, Json, Refusal};
+use crate::answer::{Json, Refusal};
+use crate::refused::{NOT_FOUND, Routed};
 
 /// A JSON Schema.
 #[derive(Serialize, JsonSchema)]
@@ -21,7 +22,7 @@ pub struct Routes;
 impl Routes {
     /// JSON Schema of the `data` of a type of event.
     #[oai(path = "/schemas/:type/v1", method = "get", tag = "Tag::Events")]
-    async fn schema(&self, r#type: Path<String>) -> Answer<Json<JsonSchemaDocument>> {
+    async fn schema(&self, r#type: Path<String>) -> Routed<Json<JsonSchemaDocument>, NOT_FOUND> {
         let event_type = r#type.0.parse::<EventType>();
         let event_type = event_type.map_err(|error| Refusal::not_found(error.to_string()))?;
         Ok(Json(JsonSchemaDocument(event_type.schema())))

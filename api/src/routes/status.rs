@@ -1,13 +1,17 @@
 //! How the system is.
 
+use domain::command::ProjectorHealth;
+use domain::status::{InboxStatus, LastSweep, ProjectionStatus};
 use poem_openapi::OpenApi;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Tag;
-use crate::answer::{Answer, Json};
+use crate::answer::Json;
 use crate::caller::Caller;
 use crate::live::Live;
+use crate::projectors;
+use crate::refused::{ADMIN, Routed};
 
 /// Where everything stands.
 #[derive(Serialize, JsonSchema)]
@@ -22,6 +26,14 @@ pub struct Status {
     inbox: Option<StreamStatus>,
     /// Deliveries that were set aside; missing where it cannot be asked now.
     dead_letters: Option<StreamStatus>,
+    /// The projectors that run now.
+    projectors: Vec<ProjectorHealth>,
+    /// What the projectors have before them; missing where none of them can be asked now.
+    backlog: Option<InboxStatus>,
+    /// What the projectors have folded; empty where none of them can be asked now.
+    projections: Vec<ProjectionStatus>,
+    /// The last full comparison with authentik; missing before the first one, and where no projector can be asked now.
+    last_sweep: Option<LastSweep>,
     /// The feed of this process.
     feed: Progress,
     /// This process's copy of `users`.
@@ -55,18 +67,20 @@ pub struct Routes;
 
 #[OpenApi]
 impl Routes {
-    /// Sequences, lags and sizes.
+    /// Projectors, backlog, sequences, lags and sizes.
     #[oai(path = "/status", method = "get", tag = "Tag::Operations")]
-    async fn status(&self, caller: Caller) -> Answer<Json<Status>> {
+    async fn status(&self, caller: Caller) -> Routed<Json<Status>, ADMIN> {
         caller.require_admin()?;
         let live = &caller.live;
         let namespace = &live.nats.namespace;
         let (events_name, inbox_name) = (namespace.events_stream(), namespace.inbox_stream());
         let dead_letters_name = namespace.dead_letters_stream();
-        let (events, inbox, dead_letters) = futures_util::join!(
+        let (events, inbox, dead_letters, seen, projectors) = futures_util::join!(
             stream_status(live, &events_name),
             stream_status(live, &inbox_name),
             stream_status(live, &dead_letters_name),
+            projectors::status(&live.nats),
+            projectors::roll_call(&live.nats),
         );
         let progress = |sequence: u64| {
             let lag = events.map(|events| events.last_sequence.saturating_sub(sequence));
@@ -78,6 +92,10 @@ impl Routes {
             events,
             inbox,
             dead_letters,
+            projectors,
+            backlog: seen.as_ref().map(|seen| seen.inbox),
+            last_sweep: seen.as_ref().and_then(|seen| seen.last_sweep),
+            projections: seen.map(|seen| seen.projections).unwrap_or_default(),
             feed: progress(live.feed.head()),
             users: progress(live.users.get().sequence()),
             groups: progress(live.groups.get().sequence()),

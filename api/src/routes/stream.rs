@@ -9,10 +9,18 @@ use poem_openapi::{ApiResponse, OpenApi};
 
 use super::Tag;
 use super::events::filter_parameters;
-use crate::answer::{Answer, bad_parameter, response};
+use crate::answer::{bad_parameter, response};
 use crate::caller::Caller;
 use crate::cursor::{After, after_parameter, resolve};
 use crate::feed::stream::Subscription;
+use crate::refused::{BAD_REQUEST, CALLER, FORBIDDEN, GONE, Routed};
+
+/// What is in the stream, for people who write a client.
+const FORMAT: &str = "Server-sent events. Each event of the log is one: `id` is a cursor, `event` its type, `data` \
+    the CloudEvent in one line, with a `data` of its own as `/api/schemas/{type}/v1` says. Besides: \
+    `event: progress` moves the cursor where events are filtered, `event: token-expired` and `event: revoked` are \
+    the last ones of a stream whose token is no longer good, lines that begin with a colon keep the connection \
+    alive, and `retry` is how many milliseconds to wait before coming back with `Last-Event-ID`.";
 
 /// A stream of server-sent events.
 pub struct EventStream(Subscription);
@@ -32,13 +40,7 @@ impl ApiResponse for EventStream {
     fn meta() -> MetaResponses {
         let schema = MetaSchemaRef::Inline(Box::new(MetaSchema::new("string")));
         let content = vec![MetaMediaType { content_type: "text/event-stream", schema }];
-        MetaResponses {
-            responses: vec![response(
-                200,
-                "Server-sent events: the id is a cursor, the data a CloudEvent.",
-                content,
-            )],
-        }
+        MetaResponses { responses: vec![response(200, FORMAT, content)] }
     }
 
     fn register(_: &mut Registry) {}
@@ -67,7 +69,7 @@ impl Routes {
         /// The id of the last event that was received. Wins over `after`.
         #[oai(name = "Last-Event-ID")]
         last_event_id: Header<Option<String>>,
-    ) -> Answer<EventStream> {
+    ) -> Routed<EventStream, { CALLER | BAD_REQUEST | FORBIDDEN | GONE }> {
         let filter = filter_parameters(r#type.0.as_deref(), user.0)?;
         let after = match last_event_id.0.as_deref().filter(|id| !id.is_empty()) {
             Some(id) => {

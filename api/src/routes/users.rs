@@ -16,6 +16,7 @@ use super::{Tag, contains, limit_parameter};
 use crate::answer::{Answer, Json, Refusal, bad_parameter};
 use crate::caller::Caller;
 use crate::feed::Filter;
+use crate::refused::{ADMIN, BAD_REQUEST, GONE, NOT_FOUND, Routed, TOO_MANY};
 
 /// How many users are looked at under the lock at once.
 const CHUNK: usize = 1_024;
@@ -55,7 +56,7 @@ impl Routes {
         limit: Query<Option<u32>>,
         /// `next` of the page before.
         cursor: Query<Option<String>>,
-    ) -> Answer<Json<UserList>> {
+    ) -> Routed<Json<UserList>, { ADMIN | BAD_REQUEST }> {
         caller.require_admin()?;
         let wanted = Wanted {
             search: search.0.map(|search| search.to_lowercase()),
@@ -71,9 +72,13 @@ impl Routes {
 
     /// One user.
     #[oai(path = "/users/:pk", method = "get", tag = "Tag::Users")]
-    async fn one(&self, caller: Caller, pk: Path<UserPk>) -> Answer<Json<UserView>> {
+    async fn one(
+        &self,
+        caller: Caller,
+        pk: Path<UserPk>,
+    ) -> Routed<Json<UserView>, { ADMIN | BAD_REQUEST | NOT_FOUND }> {
         caller.require_own_or_admin(pk.0)?;
-        view(&caller, pk.0).map(Json)
+        Ok(Json(view(&caller, pk.0)?))
     }
 
     /// What was recorded of a user. A caller's own history begins at their last registration.
@@ -86,24 +91,29 @@ impl Routes {
         after: Query<Option<String>>,
         /// How many at most: 1 to 500, 50 by default.
         limit: Query<Option<u32>>,
-    ) -> Answer<Json<EventPage>> {
+    ) -> Routed<Json<EventPage>, { ADMIN | BAD_REQUEST | NOT_FOUND | GONE }> {
         caller.require_own_or_admin(pk.0)?;
         view(&caller, pk.0)?;
         let filter = Filter { entity: Some(Entity::User(pk.0)), types: vec![] };
-        page(&caller, filter, after.0.as_deref(), limit.0).await
+        Ok(page(&caller, filter, after.0.as_deref(), limit.0).await?)
     }
 
     /// Has authentik asked about a user now.
     #[oai(path = "/users/:pk/resync", method = "post", tag = "Tag::Users")]
-    async fn resync(&self, caller: Caller, pk: Path<UserPk>) -> Answer<ResyncAnswer> {
+    async fn resync(
+        &self,
+        caller: Caller,
+        pk: Path<UserPk>,
+    ) -> Routed<ResyncAnswer, { ADMIN | BAD_REQUEST | TOO_MANY }> {
         caller.require_admin()?;
-        let asked_by = caller.own().map(|own| own.pk);
-        resync(&caller, &OwnHint::about_user(pk.0, "resync", asked_by)).await
+        let hint = OwnHint::about_user(pk.0, "resync", caller.asked_by());
+        Ok(resync(&caller, &hint).await?)
     }
 }
 
 fn view(caller: &Caller, pk: UserPk) -> Answer<UserView> {
     let view = caller.live.users.get().read(|views| views.get(&pk.to_string()).cloned());
+    let view = view.filter(|view| view.status != UserStatus::Erased);
     view.ok_or_else(|| Refusal::not_found(format!("no user {pk} is recorded")))
 }
 

@@ -20,7 +20,7 @@ pub fn is_preflight(request: &Request) -> bool {
 pub fn preflight() -> Response {
     Response::builder()
         .status(StatusCode::NO_CONTENT)
-        .header(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST")
+        .header(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE")
         .header(
             header::ACCESS_CONTROL_ALLOW_HEADERS,
             "authorization, content-type, last-event-id, x-request-id",
@@ -35,7 +35,7 @@ pub fn allow(response: &mut Response, origin: HeaderValue) {
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(
         header::ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("x-request-id, www-authenticate, retry-after"),
+        HeaderValue::from_static("x-request-id, www-authenticate, retry-after, location"),
     );
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
 }

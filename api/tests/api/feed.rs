@@ -1,8 +1,8 @@
 use std::time::Instant;
 
-use crate::support::events::{group_created, logged_in, registered, user};
+use crate::support::events::{erased, group_created, logged_in, registered, user};
 use crate::support::sse::Received;
-use crate::support::{World, check_within, record};
+use crate::support::{World, check_within, problem, record};
 
 #[tokio::test]
 async fn an_event_arrives_as_it_is_stored() {
@@ -122,4 +122,25 @@ async fn what_cannot_be_read_stops_nothing() {
     assert_eq!((received[0].event.as_str(), received[1].event.as_str()), ("user-moved", "user-registered"));
     let users = world.json("/api/users", Some(&admin)).await;
     assert_eq!((users["users"].as_array().unwrap().len(), &users["as_of"]), (1, &world.cursor(last).into()));
+}
+
+#[tokio::test]
+async fn of_an_erased_user_nothing_older_than_the_receipt_is_given_though_the_log_has_it_still() {
+    let world = World::start().await;
+    let admin = world.admin();
+    world.record(registered(user(1, "ada"))).await;
+    let other = world.record(registered(user(2, "grace"))).await;
+    world.record(logged_in(user(1, "ada"))).await;
+    let receipt = world.record(erased(1)).await;
+    let given = world.json("/api/events?after=earliest", Some(&admin)).await;
+    let subjects: Vec<_> =
+        given["events"].as_array().unwrap().iter().map(|event| &event["subject"]).collect();
+    assert_eq!(subjects, ["user/2", "user/1"]);
+    assert!(!given.to_string().contains("ada"), "{given}");
+    let mut client = world.stream("?after=earliest", &admin, None).await;
+    let sequences: Vec<_> = client.take(2).await.iter().map(Received::sequence).collect();
+    assert_eq!(sequences, [other, receipt]);
+    for path in ["/api/users/1", "/api/users/1/events"] {
+        problem(world.get(path, Some(&admin)).await, 404).await;
+    }
 }

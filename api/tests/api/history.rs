@@ -10,7 +10,7 @@ use crate::support::sse::Received;
 use crate::support::{ADMINS, World, problem, project};
 
 /// More events than an API takes into its feed from before its start.
-async fn world_with_history(n_events: u64) -> World {
+pub async fn world_with_history(n_events: u64) -> World {
     let mut world = World::start().await;
     grow(&mut world, n_events).await;
     world

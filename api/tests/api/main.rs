@@ -1,10 +1,14 @@
 //! The API from outside, on a real nats-server and a pretended identity provider.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod contract;
 mod feed;
 mod history;
 mod me;
+mod operator;
+mod outage;
 mod reads;
 mod revocation;
+mod slow;
 mod support;
 mod web;

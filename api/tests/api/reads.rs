@@ -7,53 +7,6 @@ use crate::support::events::{
 };
 use crate::support::{ADMINS, World, problem, project};
 
-#[tokio::test]
-async fn each_route_is_for_whom_it_should_be() {
-    let world = World::start().await;
-    world.record(registered(user(1, "ada"))).await;
-    world.record(registered(user(2, "grace"))).await;
-    world.record(group_created(1, "navy")).await;
-    let (caller, admin) = (world.token(1, &["navy"]), world.admin());
-    let group = format!("/api/groups/{}", group_id(1));
-    let routes = [
-        (Method::GET, "/api/me", 200),
-        (Method::POST, "/api/me/resync", 202),
-        (Method::GET, "/api/users", 403),
-        (Method::GET, "/api/users/1", 200),
-        (Method::GET, "/api/users/2", 403),
-        (Method::GET, "/api/users/1/events", 200),
-        (Method::GET, "/api/users/2/events", 403),
-        (Method::POST, "/api/users/1/resync", 403),
-        (Method::GET, "/api/groups", 403),
-        (Method::GET, &group, 403),
-        (Method::GET, "/api/events", 200),
-        (Method::GET, "/api/events?user=1", 200),
-        (Method::GET, "/api/events?user=2", 403),
-        (Method::GET, "/api/events/stream?user=2", 403),
-        (Method::GET, "/api/activity", 403),
-        (Method::GET, "/api/status", 403),
-    ];
-    for (method, path, for_caller) in routes {
-        let nobody = world.call(method.clone(), path, None).await;
-        assert_eq!(nobody.headers()["www-authenticate"], "Bearer", "{path}");
-        problem(nobody, 401).await;
-        let stranger = world.call(method.clone(), path, Some("no token")).await;
-        let challenge = r#"Bearer error="invalid_token", error_description="not a token""#;
-        assert_eq!(stranger.headers()["www-authenticate"], challenge, "{path}");
-        let answer = world.call(method.clone(), path, Some(&caller)).await;
-        assert_eq!(answer.status().as_u16(), for_caller, "{path} for a caller");
-        if for_caller == 403 {
-            assert_eq!(answer.headers()["www-authenticate"], r#"Bearer error="insufficient_scope""#);
-            problem(answer, 403).await;
-        }
-        // An admin whom nobody recorded has no record of their own.
-        let is_own = path.starts_with("/api/me");
-        let answer = world.call(method, path, Some(&admin)).await;
-        assert!(answer.status().is_success(), "{path} for an admin: {}", answer.status());
-        assert!(!is_own || answer.status().as_u16() == 202, "{path}");
-    }
-}
-
 fn pks(list: &Value) -> Vec<i64> {
     list["users"].as_array().unwrap().iter().map(|user| user["pk"].as_i64().unwrap()).collect()
 }

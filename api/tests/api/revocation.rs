@@ -144,3 +144,36 @@ async fn a_header_that_is_too_large_is_refused() {
     let answer = request.header("authorization", huge).send().await.unwrap();
     assert!(problem(answer, 401).await.contains("larger than 16 KiB"));
 }
+
+#[tokio::test]
+async fn who_is_out_is_out_at_every_api_and_after_a_restart_though_no_projection_knows() {
+    let ada = || user(1, "ada");
+    let first = in_group(user(2, "grace"), 1, ADMINS);
+    let mut world = World::with(&[], &[registered(ada()), registered(first)]).await;
+    // From here on nothing is projected.
+    let mut other = world.another_api().await;
+    let (token, admin) = (world.token(1, &[]), world.token(2, &[ADMINS]));
+    let mut clients = vec![];
+    for _ in 0..2 {
+        clients.push(world.stream("", &token, None).await);
+        clients.push(world.stream("", &admin, None).await);
+        std::mem::swap(&mut world.api, &mut other);
+    }
+    let begin = Instant::now();
+    record(&world.log, deactivated(ada())).await;
+    record(&world.log, left(user(2, "grace"), 1, ADMINS)).await;
+    for client in &mut clients {
+        while client.next().await.is_some_and(|received| received.event != "revoked") {}
+        assert_eq!(client.next().await, None);
+    }
+    check_within(1, begin);
+    for _ in 0..2 {
+        problem(world.get("/api/me", Some(&token)).await, 401).await;
+        problem(world.get("/api/users", Some(&admin)).await, 403).await;
+        std::mem::swap(&mut world.api, &mut other);
+    }
+    world.restart_api().await;
+    problem(world.get("/api/me", Some(&token)).await, 401).await;
+    problem(world.get("/api/users", Some(&admin)).await, 403).await;
+    other.stop().await;
+}

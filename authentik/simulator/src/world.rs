@@ -1,6 +1,6 @@
 //! The state, its journal and its settings, as the handlers share them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,7 @@ pub struct World {
     pub wake: Notify,
     kept: Mutex<Kept>,
     faults: Mutex<Faults>,
+    reads: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 struct Kept {
@@ -40,6 +41,7 @@ impl World {
             wake: Notify::new(),
             kept: Mutex::new(Kept { store, journal }),
             faults: Mutex::new(Faults::default()),
+            reads: Mutex::default(),
         };
         if is_new {
             world.reset();
@@ -59,13 +61,16 @@ impl World {
         let mut kept = self.lock();
         let Kept { store, journal } = &mut *kept;
         let mut tx = Tx::new(store, origin, delivery_delay);
+        tx.rows = journal.is_some().then(Vec::new);
         let answer = change(&mut tx);
-        let rows = tx.rows;
-        if let Some(Err(error)) = journal.as_mut().map(|journal| journal.append(&rows)) {
+        let (rows, has_deliveries) = (tx.rows, tx.has_deliveries);
+        if let (Some(journal), Some(rows)) = (journal, rows)
+            && let Err(error) = journal.append(&rows)
+        {
             tracing::error!("a change will not survive a restart: {error:#}");
         }
         drop(kept);
-        if rows.iter().any(|row| matches!(row, Row::Delivery(_) | Row::Reset)) {
+        if has_deliveries {
             self.wake.notify_one();
         }
         answer
@@ -87,6 +92,16 @@ impl World {
             }
         });
         self.set_faults(Faults::default());
+    }
+
+    /// Notes that the REST API was asked for something of this kind.
+    pub fn count_read(&self, kind: &'static str) {
+        *self.reads.lock().unwrap_or_else(PoisonError::into_inner).entry(kind).or_default() += 1;
+    }
+
+    /// How often the REST API was asked, by kind.
+    pub fn reads(&self) -> BTreeMap<&'static str, u64> {
+        self.reads.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What is made to fail.

@@ -2,6 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "what cannot be set up, sent or read must fail the test")]
 
 mod answers;
+mod limits;
+mod outage;
 mod program;
 mod recordings;
 mod service;

@@ -5,11 +5,13 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use domain::key::DeliveryId;
 use runtime::CancellationToken;
-use runtime::clock;
 use runtime::health::Health;
 use runtime::nats::Nats;
+use runtime::program;
 use store::log::EventLog;
 
+use super::catch_up::catch_up;
+use super::forget::{self, Forget};
 use super::output::Output;
 use super::progress::Progress;
 use super::{Command, DeadLetters, text};
@@ -26,9 +28,22 @@ pub(super) async fn execute(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     let nats = connect(config).await?;
-    // A rebuild has something to put away when it is told to stop; the others are just left.
+    // These have something to put away when they are told to stop; the others are just left.
     if let Command::Rebuild { projection, format } = command {
-        return rebuild(&open(config, nats).await?, projection, Output { json: format.json }, shutdown).await;
+        let rebuilding = async {
+            rebuild(&open(config, nats).await?, projection, Output { json: format.json }, shutdown).await
+        };
+        let rebuilt = program::in_time(Box::pin(rebuilding), shutdown).await;
+        return rebuilt.context("NATS does not answer: what was begun is deleted by the next rebuild")?;
+    }
+    // What an erasure left to do is told by itself.
+    if let Command::Forget { users, force, wait, format } = command {
+        let forget = Forget { users, force, patience: wait };
+        let (projections, output) = (open(config, nats).await?, Output { json: format.json });
+        return Box::pin(forget::forget(config, projections, forget, &output, shutdown)).await;
+    }
+    if let Command::CatchUp(request) = command {
+        return Box::pin(catch_up(config, open(config, nats).await?, request, shutdown)).await;
     }
     let executed = shutdown.run_until_cancelled(Box::pin(execute_until_told(config, command, nats)));
     executed.await.context("stopped by a signal")?
@@ -36,19 +51,13 @@ pub(super) async fn execute(
 
 async fn execute_until_told(config: &Config, command: Command, nats: Nats) -> anyhow::Result<()> {
     match command {
-        Command::Run | Command::Rebuild { .. } => Ok(()),
+        Command::Run | Command::Rebuild { .. } | Command::Forget { .. } | Command::CatchUp(_) => Ok(()),
         Command::Verify { projection, format } => {
             verify(&open(config, nats).await?, projection, Output { json: format.json }).await
         }
         Command::Status { format } => {
             let status = status::status(&open(config, nats).await?).await?;
             Output { json: format.json }.print(&status, text::status)
-        }
-        Command::CatchUp { allow_deletions, format } => {
-            crate::allow_deletions(&nats, allow_deletions, clock::now()).await?;
-            Output { json: format.json }.print(&allow_deletions, |n_deletions| {
-                format!("{n_deletions} more users may be recorded as deleted from now on")
-            })
         }
         Command::DeadLetters { action } => with_dead_letters(&nats, action).await,
     }
@@ -99,7 +108,7 @@ async fn with_dead_letters(nats: &Nats, action: DeadLetters) -> anyhow::Result<(
         }
         DeadLetters::Show { id, format } => {
             let letter = dead_letters::show(nats, &id).await?;
-            Output { json: format.json }.print(&text::JsonLetter::from(&letter), |_| text::letter(&letter))
+            Output { json: format.json }.print(&letter.content(), |_| text::letter(&letter))
         }
         DeadLetters::Replay { id, all: _, format } => {
             let ids = match id {
@@ -122,7 +131,7 @@ async fn replay(nats: &Nats, ids: &[DeliveryId], output: Output) -> anyhow::Resu
     let mut replayed = vec![];
     let mut failed = None;
     for id in ids {
-        match dead_letters::replay(nats, id).await {
+        match dead_letters::replay(nats, id, None).await {
             Ok(one) => replayed.push(one),
             // Somebody else replayed or dropped it since it was listed.
             Err(DeadLetterError::Unknown(_)) if ids.len() > 1 => {}

@@ -1,15 +1,20 @@
 //! The command line: the service, and what an operator does beside it.
 
+mod catch_up;
 mod commands;
+mod forget;
 mod output;
 mod progress;
 mod text;
+
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use domain::key::DeliveryId;
 use runtime::CancellationToken;
 
 use crate::Config;
+use crate::erasure::Named;
 use crate::projections::ProjectionName;
 
 /// The projector with its commands.
@@ -49,19 +54,33 @@ pub enum Command {
         #[command(flatten)]
         format: Format,
     },
+    /// Erase users for good, with everything that mentions them; a receipt with the primary key alone stays.
+    ///
+    /// Refused while a user exists in authentik. Can be repeated where it was cut off. It does not reach authentik
+    /// itself, backups, logs of others, and whoever read the events.
+    Forget {
+        /// Primary key, uuid, or username as recorded.
+        #[arg(required = true, value_name = "USER")]
+        users: Vec<Named>,
+        /// Do not ask authentik. Who exists there is registered anew, with what is true from then on.
+        #[arg(long)]
+        force: bool,
+        /// How many seconds the inbox may stand still before projectors have worked it off.
+        #[arg(long, default_value = "60", value_parser = crate::config::seconds)]
+        wait: Duration,
+        #[command(flatten)]
+        format: Format,
+    },
     /// Deliveries that no retry could mend.
     DeadLetters {
         #[command(subcommand)]
         action: DeadLetters,
     },
-    /// Confirm that so many more users may be recorded as deleted, from now on.
-    CatchUp {
-        /// How many; beyond that the brake is on again.
-        #[arg(long)]
-        allow_deletions: u64,
-        #[command(flatten)]
-        format: Format,
-    },
+    /// Compare all of authentik with what is recorded, now, and record what differs.
+    ///
+    /// Whether projectors run does not matter: what a projector records meanwhile is recorded once. They work off what is
+    /// put into the inbox. Ctrl-C leaves what was recorded by then. Needs `AUTHENTIK_URL` and `AUTHENTIK_TOKEN`.
+    CatchUp(catch_up::CatchUp),
     /// Streams, backlog of the inbox, projections and their lag, number of dead letters.
     Status {
         #[command(flatten)]

@@ -1,33 +1,16 @@
 //! Results as people read them.
 
-use std::collections::BTreeMap;
-
+use domain::command::{DeadLetter, Replayed};
+use domain::status::Status;
 use domain::timestamp::Timestamp;
-use serde::Serialize;
 
 use super::output::table;
-use crate::dead_letters::{DeadLetter, FullDeadLetter, Replayed};
+use crate::dead_letters::FullDeadLetter;
+use crate::erasure::{Erased, Stage};
 use crate::projections::{Difference, Rebuilt, Verified};
-use crate::status::Status;
 
 /// Longest reason in a list; `show` has all of it.
 const MAX_REASON: usize = 60;
-
-/// A dead letter as JSON. The payload is text: authentik sends nothing else.
-#[derive(Serialize)]
-pub(super) struct JsonLetter<'a> {
-    #[serde(flatten)]
-    letter: &'a DeadLetter,
-    headers: &'a BTreeMap<String, Vec<String>>,
-    payload: String,
-}
-
-impl<'a> From<&'a FullDeadLetter> for JsonLetter<'a> {
-    fn from(full: &'a FullDeadLetter) -> Self {
-        let payload = String::from_utf8_lossy(&full.payload).into_owned();
-        Self { letter: &full.letter, headers: &full.headers, payload }
-    }
-}
 
 pub(super) fn rebuilt(rebuilt: &Rebuilt) -> String {
     let before = match rebuilt.replaced {
@@ -38,6 +21,25 @@ pub(super) fn rebuilt(rebuilt: &Rebuilt) -> String {
         "readers of {} use generation {}{before}: {} views up to event {}\nfingerprint {}",
         rebuilt.projection, rebuilt.generation, rebuilt.n_views, rebuilt.sequence, rebuilt.fingerprint
     )
+}
+
+pub(super) fn stage(stage: Stage) -> String {
+    match stage {
+        Stage::Waiting => "waiting for the inbox".to_owned(),
+        Stage::Inbox => "erasing from the inbox".to_owned(),
+        Stage::Events => "erasing events".to_owned(),
+        Stage::Folding(name) => format!("folding {}", name.as_str()),
+    }
+}
+
+pub(super) fn erased(erased: &Erased) -> String {
+    let users = erased.users.iter().map(|user| {
+        format!("erased user {}: {} events; the receipt is event {}", user.pk, user.n_events, user.receipt)
+    });
+    let mut lines: Vec<_> = users.collect();
+    lines.push(format!("{} deliveries and {} dead letters", erased.n_deliveries, erased.n_dead_letters));
+    lines.extend(erased.projections.iter().map(rebuilt));
+    lines.join("\n")
 }
 
 pub(super) fn verified(verified: &Verified) -> String {
@@ -120,7 +122,7 @@ pub(super) fn status(status: &Status) -> String {
         .map(|projection| {
             let generation = projection.generation.map_or_else(|| "-".to_owned(), |n| n.to_string());
             let (checkpoint, lag) = (projection.checkpoint.to_string(), projection.lag.to_string());
-            vec![projection.name.to_owned(), generation, checkpoint, lag]
+            vec![projection.name.clone(), generation, checkpoint, lag]
         })
         .collect();
     let last_sweep = time(status.last_sweep.map(|sweep| sweep.completed));

@@ -1,22 +1,22 @@
 //! Deliveries that no retry can mend, kept for a person: list, show, replay, drop.
 
+mod page;
 mod set_aside;
 
 use std::collections::BTreeMap;
 
 use anyhow::Context;
 use async_nats::HeaderMap;
-use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use bytes::Bytes;
-use domain::key::DeliveryId;
-use domain::timestamp::Timestamp;
-use futures_util::StreamExt;
+use domain::command::{DeadLetter, DeadLetterContent, Replayed};
+use domain::key::{DeliveryId, UserPk};
 use runtime::nats::Nats;
-use serde::Serialize;
+use store::messages;
 use store::publish::{Expected, Outgoing, PublishError, publish, retry_delay};
 
+pub use page::{list, page, replay_all};
 pub(crate) use set_aside::set_aside;
 
 /// What the headers that we add begin with.
@@ -32,6 +32,9 @@ const SERVER_HEADERS: &str = "Nats-";
 /// Header of a replay: the delivery that it repeats.
 pub const REPLAY_OF: &str = "Replay-Of";
 
+/// Header of a replay: the user who asked for it through the API.
+pub const ASKED_BY: &str = "Asked-By";
+
 /// How often a replay that meets another one is tried at once.
 const MAX_IN_FLIGHT: u32 = 10;
 
@@ -46,21 +49,6 @@ pub enum DeadLetterError {
     Away(#[source] anyhow::Error),
 }
 
-/// A delivery that was set aside.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct DeadLetter {
-    /// Its delivery id.
-    pub id: DeliveryId,
-    /// Why it was set aside.
-    pub reason: String,
-    /// How often it was tried.
-    pub attempts: u64,
-    /// When it came.
-    pub first_failure: Option<Timestamp>,
-    /// When it was set aside.
-    pub last_failure: Option<Timestamp>,
-}
-
 /// A dead letter with what it was delivered with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FullDeadLetter {
@@ -73,18 +61,15 @@ pub struct FullDeadLetter {
     sequence: u64,
 }
 
-/// What became of a replay.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Replayed {
-    /// The dead letter, which is gone.
-    pub id: DeliveryId,
-    /// The delivery that took its place in the inbox.
-    pub replay: DeliveryId,
-}
-
-/// All dead letters, the oldest first.
-pub async fn list(nats: &Nats) -> Result<Vec<DeadLetter>, DeadLetterError> {
-    read_all(nats).await.map_err(DeadLetterError::Away)
+impl FullDeadLetter {
+    /// As it is shown to people.
+    pub fn content(&self) -> DeadLetterContent {
+        DeadLetterContent {
+            letter: self.letter.clone(),
+            headers: self.headers.clone(),
+            payload: String::from_utf8_lossy(&self.payload).into_owned(),
+        }
+    }
 }
 
 /// One dead letter with headers and content.
@@ -103,8 +88,15 @@ pub async fn show(nats: &Nats, id: &DeliveryId) -> Result<FullDeadLetter, DeadLe
 /// Puts the delivery into the inbox once more, under an id of its own, and removes the dead letter.
 ///
 /// A crash in between leaves both, which is harmless: a hint can be repeated.
-pub async fn replay(nats: &Nats, id: &DeliveryId) -> Result<Replayed, DeadLetterError> {
-    let letter = show(nats, id).await?;
+pub async fn replay(
+    nats: &Nats,
+    id: &DeliveryId,
+    asked_by: Option<UserPk>,
+) -> Result<Replayed, DeadLetterError> {
+    let mut letter = show(nats, id).await?;
+    // Who asked for an earlier replay did not ask for this one.
+    letter.headers.remove(ASKED_BY);
+    letter.headers.extend(asked_by.map(|pk| (ASKED_BY.to_owned(), vec![pk.to_string()])));
     // A replay that was set aside again is another try of the same delivery.
     let repeated = letter.headers.get(REPLAY_OF).and_then(|values| values.first()?.parse().ok());
     let replay = publish_again(nats, &repeated.unwrap_or_else(|| id.clone()), &letter).await;
@@ -123,29 +115,6 @@ pub async fn drop(nats: &Nats, id: &DeliveryId) -> Result<FullDeadLetter, DeadLe
 async fn open(nats: &Nats) -> anyhow::Result<Stream> {
     let name = nats.namespace.dead_letters_stream();
     nats.jetstream.get_stream(&name).await.with_context(|| format!("opening stream {name}"))
-}
-
-async fn read_all(nats: &Nats) -> anyhow::Result<Vec<DeadLetter>> {
-    let stream = open(nats).await?;
-    let mut letters = vec![];
-    let mut n_pending = stream.cached_info().state.messages;
-    if n_pending == 0 {
-        return Ok(letters);
-    }
-    let config = OrderedConfig { headers_only: true, ..OrderedConfig::default() };
-    let consumer = stream.create_consumer(config).await.context("reading the dead letters")?;
-    let mut messages = consumer.messages().await.context("reading the dead letters")?;
-    while n_pending > 0 {
-        let message = messages.next().await.context("the dead letters ended early")?;
-        let message = message.context("reading the dead letters")?;
-        n_pending =
-            message.info().map_err(|error| anyhow::anyhow!("a message without its place: {error}"))?.pending;
-        // Whatever else somebody put there is not ours to show.
-        if let Some(id) = nats.namespace.delivery_of(&message.subject) {
-            letters.push(summary(&id, message.headers.as_ref().unwrap_or(&HeaderMap::new())));
-        }
-    }
-    Ok(letters)
 }
 
 fn summary(id: &DeliveryId, headers: &HeaderMap) -> DeadLetter {
@@ -211,7 +180,5 @@ async fn publish_again(
 }
 
 async fn remove(nats: &Nats, sequence: u64) -> anyhow::Result<()> {
-    // The server overwrites the bytes, too.
-    open(nats).await?.delete_message(sequence).await.context("removing a dead letter")?;
-    Ok(())
+    messages::erase(nats, &nats.namespace.dead_letters_stream(), sequence).await
 }

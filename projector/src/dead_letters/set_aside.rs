@@ -2,6 +2,7 @@
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::Message;
+use bytes::Bytes;
 use runtime::clock;
 use runtime::nats::Nats;
 use store::publish::{self, Expected, Outgoing, PublishError};
@@ -19,7 +20,25 @@ pub(crate) async fn set_aside(
     message: &Message,
     reason: &str,
 ) -> anyhow::Result<()> {
-    let mut headers = without_servers(message.headers.as_ref());
+    match keep(nats, delivery, message.headers.as_ref(), message.payload.clone(), reason).await {
+        // With its reason it is larger than any message may be.
+        Err(PublishError::Refused { .. }) => {
+            let reason = format!("too large to be kept whole, see the inbox for its content; {reason}");
+            keep(nats, delivery, None, Bytes::new(), &reason).await?;
+        }
+        kept => kept?,
+    }
+    Ok(())
+}
+
+async fn keep(
+    nats: &Nats,
+    delivery: &Delivery,
+    headers: Option<&HeaderMap>,
+    payload: Bytes,
+    reason: &str,
+) -> Result<(), PublishError> {
+    let mut headers = without_servers(headers);
     // A header is one line.
     let reason: String =
         reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_REASON).collect();
@@ -30,13 +49,13 @@ pub(crate) async fn set_aside(
     let outgoing = Outgoing {
         subject: nats.namespace.dead_letter_subject(&delivery.id),
         headers,
-        payload: message.payload.clone(),
+        payload,
         expected: Some(Expected { last_sequence: 0, filter: None }),
     };
     match publish::publish(nats, outgoing).await {
         // Set aside before, by a worker that died before it could say so.
         Ok(_) | Err(PublishError::Conflict) => Ok(()),
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
 }
 

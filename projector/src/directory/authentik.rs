@@ -16,8 +16,8 @@ use super::wire::{Detail, EventAnswer, GroupAnswer, PageAnswer, UserAnswer};
 use super::{Directory, DirectoryError, GroupAndMembers, LoggedEvent, Page};
 use crate::Config;
 
-/// How long one question may take. authentik answers in tens of milliseconds; a group of 100,000 takes seconds.
-const TIMEOUT: Duration = Duration::from_secs(20);
+/// How long one question may take. authentik answers in tens of milliseconds, but a huge group can take half a minute.
+const TIMEOUT: Duration = Duration::from_secs(45);
 
 /// authentik 2026.2's REST API, with a read-only token.
 #[derive(Clone, Debug)]

@@ -1,6 +1,8 @@
 //! authentik's directory of users and groups, in our words.
 
 mod authentik;
+mod breaker;
+mod circuit;
 mod wire;
 
 use std::collections::BTreeSet;
@@ -12,6 +14,7 @@ use domain::timestamp::Timestamp;
 use uuid::Uuid;
 
 pub use authentik::AuthentikDirectory;
+pub(crate) use breaker::{Breaker, Signal};
 
 /// Where the truth about users and groups is. `None` means that it is certain that there is no such one.
 pub trait Directory: Send + Sync + 'static {
@@ -91,4 +94,12 @@ pub enum DirectoryError {
     /// What answers does not answer as authentik does.
     #[error("what answers at AUTHENTIK_URL is not authentik as we know it: {0}")]
     NotUnderstood(String),
+    /// It did not answer others, and is not asked before a probe is answered.
+    #[error("not asked since {since}: {reason}")]
+    NotAsked {
+        /// Since when.
+        since: Timestamp,
+        /// What the last answer was.
+        reason: Box<Self>,
+    },
 }

@@ -7,21 +7,21 @@ use aws_lc_rs::digest;
 use domain::view::{Projection, Views};
 
 /// SHA-256 over keys and values in the order of the keys, each preceded by its length.
-pub(super) struct Fingerprint(digest::Context);
+pub(crate) struct Fingerprint(digest::Context);
 
 impl Fingerprint {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(digest::Context::new(&digest::SHA256))
     }
 
-    pub(super) fn add(&mut self, key: &str, value: &[u8]) {
+    pub(crate) fn add(&mut self, key: &str, value: &[u8]) {
         for part in [key.as_bytes(), value] {
             self.0.update(&(part.len() as u64).to_be_bytes());
             self.0.update(part);
         }
     }
 
-    pub(super) fn finish(self) -> String {
+    pub(crate) fn finish(self) -> String {
         let mut text = String::with_capacity(64);
         for byte in self.0.finish().as_ref() {
             // Writing to a string cannot fail.

@@ -6,7 +6,8 @@ use anyhow::Context;
 use domain::view::{Checkpoint, Projection, Views};
 use futures_util::FutureExt;
 use runtime::provision;
-use store::log::{Follow, StoredMessage};
+use store::follow::Follow;
+use store::log::StoredMessage;
 use store::views;
 
 use super::Projections;
@@ -33,7 +34,7 @@ impl<P: Projection> Generation<P> {
     pub(super) async fn open(projections: &Projections, number: u64) -> anyhow::Result<Self> {
         let Projections { nats, replicas, .. } = projections;
         let bucket = nats.namespace.projection_bucket(P::NAME, number);
-        provision::ensure_projection_bucket(nats, &bucket, *replicas).await?;
+        provision::warn_of(provision::ensure_projection_bucket(nats, &bucket, *replicas).await?);
         let loaded = views::load::<P>(nats, &bucket).await?;
         let (sequence, revision) =
             loaded.checkpoint.map_or((0, 0), |entry| (entry.value.sequence, entry.revision));

@@ -1,6 +1,6 @@
 //! Projections: folded live, rebuilt beside the live ones, and compared with what the events give.
 
-mod fingerprint;
+pub(crate) mod fingerprint;
 mod generation;
 mod rebuild;
 mod runner;
@@ -13,12 +13,15 @@ use domain::view::users::Users;
 use domain::view::{CHECKPOINT_KEY, Checkpoint, Projection};
 use runtime::CancellationToken;
 use runtime::nats::Nats;
+use store::generations;
 use store::log::EventLog;
 use store::views::{self, Entry, Pointer, pointer_key};
 
 pub use rebuild::Rebuilt;
 pub(crate) use runner::Runner;
 pub use verify::{Difference, Verified};
+
+use crate::lease::Held;
 
 /// A projection by its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -67,10 +70,26 @@ impl Projections {
         progress: impl FnMut(u64, u64) + Send,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Option<Rebuilt>> {
+        match self.claim_rebuild(name, shutdown).await? {
+            Some(lease) => self.rebuild_claimed(name, lease?, progress, shutdown).await,
+            None => Ok(None),
+        }
+    }
+
+    /// [`Self::rebuild`] by who claimed it.
+    pub(crate) async fn rebuild_claimed(
+        &self,
+        name: ProjectionName,
+        lease: Held,
+        progress: impl FnMut(u64, u64) + Send,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<Option<Rebuilt>> {
         match name {
-            ProjectionName::Users => self.rebuild_one::<Users>(progress, shutdown).await,
-            ProjectionName::Groups => self.rebuild_one::<Groups>(progress, shutdown).await,
-            ProjectionName::Activity => self.rebuild_one::<Activity>(progress, shutdown).await,
+            ProjectionName::Users => Box::pin(self.rebuild_one::<Users>(lease, progress, shutdown)).await,
+            ProjectionName::Groups => Box::pin(self.rebuild_one::<Groups>(lease, progress, shutdown)).await,
+            ProjectionName::Activity => {
+                Box::pin(self.rebuild_one::<Activity>(lease, progress, shutdown)).await
+            }
         }
     }
 
@@ -100,6 +119,18 @@ impl Projections {
     ) -> anyhow::Result<Option<Entry<Checkpoint>>> {
         let bucket = self.nats.namespace.projection_bucket(name, generation);
         views::read(&self.nats, &bucket, CHECKPOINT_KEY).await
+    }
+
+    /// Deletes the generations before the one that readers use.
+    pub(crate) async fn delete_older(&self, name: &str, number: u64) -> anyhow::Result<()> {
+        let pointer = self.pointer(name).await?;
+        let is_pointed_to = pointer.is_some_and(|pointer| pointer.value.generation == number);
+        anyhow::ensure!(is_pointed_to, "readers of {name} use another generation than {number}");
+        for older in generations::list(&self.nats, name).await?.into_iter().filter(|older| *older < number) {
+            tracing::info!("deleting generation {older} of {name}, which was replaced");
+            generations::delete(&self.nats, name, older).await?;
+        }
+        Ok(())
     }
 
     /// Points readers to a generation where the pointer still has that revision.

@@ -8,7 +8,7 @@ use store::generations;
 use store::views::{Entry, Pointer};
 
 use super::generation::Generation;
-use super::{Projections, fingerprint};
+use super::{ProjectionName, Projections, fingerprint};
 use crate::lease::{self, Held};
 
 /// What a rebuild made.
@@ -37,26 +37,43 @@ pub(super) enum HalfBuilt {
     GoOn,
 }
 
+/// Somebody else is at it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{projection} is being rebuilt already, by {holder}: wait for it, or stop it")]
+pub(crate) struct RebuiltAlready {
+    projection: &'static str,
+    holder: String,
+}
+
 /// Name of the lease that a rebuild holds.
 pub(super) fn lease_name<P: Projection>() -> String {
-    format!("rebuild.{}", P::NAME)
+    lease_of(P::NAME)
+}
+
+fn lease_of(projection: &str) -> String {
+    format!("rebuild.{projection}")
 }
 
 impl Projections {
+    /// Claims the right to rebuild a projection. Nothing where the shutdown comes first.
+    pub(crate) async fn claim_rebuild(
+        &self,
+        name: ProjectionName,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<Option<Result<Held, RebuiltAlready>>> {
+        let projection = name.as_str();
+        let lease = lease_of(projection);
+        let acquired = shutdown.run_until_cancelled(lease::try_acquire(&self.nats, &lease)).await;
+        let acquired = acquired.transpose()?;
+        Ok(acquired.map(|acquired| acquired.map_err(|holder| RebuiltAlready { projection, holder })))
+    }
+
     pub(super) async fn rebuild_one<P: Projection>(
         &self,
+        mut lease: Held,
         progress: impl FnMut(u64, u64) + Send,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<Option<Rebuilt>> {
-        let name = lease_name::<P>();
-        let acquired = shutdown.run_until_cancelled(lease::try_acquire(&self.nats, &name));
-        let mut lease = match acquired.await.transpose()? {
-            Some(Ok(lease)) => lease,
-            Some(Err(holder)) => {
-                bail!("{} is being rebuilt already, by {holder}: wait for it, or stop it", P::NAME)
-            }
-            None => return Ok(None),
-        };
         let rebuilt = self.build_and_switch::<P>(&mut lease, HalfBuilt::Discard, progress, shutdown).await;
         lease.give_back().await;
         rebuilt

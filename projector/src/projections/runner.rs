@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use domain::view::Projection;
 use runtime::CancellationToken;
-use store::generations;
+use runtime::health::Health;
+use store::publish::retry_delay;
 use store::views::Pointer;
 
 use super::Projections;
@@ -21,36 +22,51 @@ pub(crate) struct Runner {
     pub(crate) projections: Projections,
     /// How long a generation is kept after readers were pointed to a newer one.
     pub(crate) grace: Duration,
+    pub(crate) health: Health,
 }
 
 impl Runner {
-    /// Runs until shutdown. Trouble is logged and tried again from what is stored.
+    /// Runs until shutdown. Trouble is logged and tried again from what is stored; readiness says what it is.
     pub(crate) async fn run<P: Projection + Send + Sync + 'static>(
         self,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
         while let Some(mut lease) = lease::acquire(&self.projections.nats, P::NAME, &shutdown).await {
             tracing::info!("folding {}", P::NAME);
-            let ended = tokio::select! {
-                ended = self.fold::<P>(&shutdown) => ended,
-                () = lease.keep() => Err(anyhow::anyhow!("another process took over")),
-            };
-            if let Err(error) = ended {
-                tracing::warn!(
-                    "stopped folding {}, will begin again from what is stored: {error:#}",
-                    P::NAME
-                );
-                shutdown.run_until_cancelled(tokio::time::sleep(Duration::from_millis(500))).await;
+            tokio::select! {
+                () = self.fold_until::<P>(&shutdown) => {}
+                () = lease.keep() => tracing::info!("another process folds {} from now on", P::NAME),
             }
+            // Who folds it tells how it is.
+            self.health.ok(P::NAME);
             lease.give_back().await;
         }
         Ok(())
+    }
+
+    async fn fold_until<P: Projection>(&self, shutdown: &CancellationToken) {
+        let mut n_failures = 0;
+        while !shutdown.is_cancelled() {
+            match self.fold::<P>(shutdown).await {
+                Ok(()) => n_failures = 0,
+                Err(error) => {
+                    tracing::warn!(
+                        "stopped folding {}, will begin again from what is stored: {error:#}",
+                        P::NAME
+                    );
+                    self.health.failed(P::NAME, format!("{error:#}"));
+                    shutdown.run_until_cancelled(tokio::time::sleep(retry_delay(n_failures))).await;
+                    n_failures += 1;
+                }
+            }
+        }
     }
 
     /// Folds the generation that readers use, until they are pointed to another one or the shutdown comes.
     async fn fold<P: Projection>(&self, shutdown: &CancellationToken) -> anyhow::Result<()> {
         let Some(number) = self.usable_or_built::<P>(shutdown).await? else { return Ok(()) };
         let mut generation = Generation::<P>::open(&self.projections, number).await?;
+        self.health.ok(P::NAME);
         tokio::select! {
             ended = generation.follow() => ended,
             () = self.replaced::<P>(number) => Ok(()),
@@ -115,7 +131,7 @@ impl Runner {
     async fn delete_older<P: Projection>(&self, number: u64) {
         loop {
             tokio::time::sleep(self.grace).await;
-            match self.try_delete_older::<P>(number).await {
+            match self.projections.delete_older(P::NAME, number).await {
                 Ok(()) => std::future::pending().await,
                 Err(error) => {
                     tracing::warn!("cannot delete old generations of {} now: {error:#}", P::NAME);
@@ -123,17 +139,5 @@ impl Runner {
                 }
             }
         }
-    }
-
-    async fn try_delete_older<P: Projection>(&self, number: u64) -> anyhow::Result<()> {
-        let Projections { nats, .. } = &self.projections;
-        let pointer = self.projections.pointer(P::NAME).await?;
-        let is_pointed_to = pointer.is_some_and(|pointer| pointer.value.generation == number);
-        anyhow::ensure!(is_pointed_to, "readers use another generation than {number}");
-        for older in generations::list(nats, P::NAME).await?.into_iter().filter(|older| *older < number) {
-            tracing::info!("deleting generation {older} of {}, which was replaced", P::NAME);
-            generations::delete(nats, P::NAME, older).await?;
-        }
-        Ok(())
     }
 }

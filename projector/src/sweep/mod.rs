@@ -3,143 +3,106 @@
 //! authentik is silent about directory syncs, about users who delete themselves through the API, and about what it
 //! gave up to deliver. The first start on an authentik that has users already is the same walk.
 
+mod catch_up;
 mod event_log;
+mod missing;
 mod pass;
+mod report;
+mod sweeper;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
+use domain::status::SweepReport;
 use domain::timestamp::Timestamp;
-use runtime::health::Health;
+use runtime::clock;
 use runtime::nats::Nats;
-use runtime::{CancellationToken, clock};
-use serde::{Deserialize, Serialize};
 use store::views;
-use tokio::time::Instant;
 
 use crate::directory::Directory;
 use crate::guard::Guard;
-use crate::lease;
 use crate::record::Recorder;
 
-/// How often users whom authentik saved since are looked at, between full passes.
-const INCREMENTAL: Duration = Duration::from_mins(1);
-
-/// How long authentik's clock and its transactions may make a change appear older than it is.
-const OVERLAP: Duration = Duration::from_mins(2);
+pub(crate) use catch_up::CaughtUp;
+pub use domain::status::LastSweep;
+pub(crate) use report::{Differences, Pass};
+pub(crate) use sweeper::Sweeper;
 
 /// Key of [`LastSweep`] in the meta bucket.
 pub const LAST_SWEEP_KEY: &str = "sweep";
 
-/// The last full pass that was completed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastSweep {
-    /// When it began.
-    pub began: Timestamp,
-    /// When it was completed.
-    pub completed: Timestamp,
-    /// What it came to.
-    pub report: Report,
+/// Whether what differs is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Record,
+    /// Nothing is written, neither events nor anything else.
+    DryRun,
 }
 
-/// What a pass came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
-    /// Users that authentik has.
-    pub n_users: u64,
-    /// Groups that authentik has.
-    pub n_groups: u64,
-    /// Users and groups that were recorded for the first time, as the page had them.
-    pub n_imported: u64,
-    /// Users and groups that differed, and were recorded by the rule.
-    pub n_differing: u64,
-    /// Users and groups that are recorded and were not met.
-    pub n_missing: u64,
+/// What is being done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    EventLog,
+    Users,
+    Groups,
+    Missing,
 }
 
-/// Sweeps, one process at a time among all projectors.
-pub(crate) struct Sweeper<D> {
+/// Is told the stage, how much of it is done, and of how much.
+pub(crate) type Progress<'a> = &'a mut (dyn FnMut(Stage, u64, u64) + Send);
+
+/// Compares. Any number may do so at once, and beside projectors that run: what is recorded is recorded by the rule.
+pub(crate) struct Sweep<D> {
     pub(crate) recorder: Arc<Recorder<D>>,
     pub(crate) nats: Nats,
     pub(crate) guard: Guard,
-    pub(crate) health: Health,
-    /// Time between full passes.
-    pub(crate) interval: Duration,
 }
 
-impl<D: Directory> Sweeper<D> {
-    /// Sweeps until shutdown.
-    pub(crate) async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
-        while let Some(mut lease) = lease::acquire(&self.nats, "sweep", &shutdown).await {
-            tokio::select! {
-                () = self.sweep_for_ever() => {}
-                () = lease.keep() => tracing::info!("another process sweeps from now on"),
-                () = shutdown.cancelled() => {}
-            }
-            lease.give_back().await;
-        }
-        Ok(())
-    }
-
-    async fn sweep_for_ever(&self) {
-        let mut last_full: Option<Instant> = None;
-        let mut changed_since = clock::now();
+impl<D: Directory> Sweep<D> {
+    /// A full pass; after one that imported, another one at once, for what changed behind its back.
+    async fn compare_all(&self, mode: Mode, progress: Progress<'_>) -> anyhow::Result<Pass> {
+        let mut all: Option<Pass> = None;
         loop {
             let began = clock::now();
-            let is_full = last_full.is_none_or(|last| last.elapsed() >= self.interval);
-            let swept = if is_full { self.full(began).await } else { self.incremental(changed_since).await };
-            match swept {
-                Ok(()) => {
-                    self.health.ok("sweep");
-                    changed_since = (began.to_offset_date_time() - OVERLAP).into();
-                    if is_full {
-                        last_full = Some(Instant::now());
-                    }
-                    tokio::time::sleep(INCREMENTAL.min(self.interval)).await;
-                }
-                Err(error) => {
-                    tracing::warn!("the sweep was not completed, and will begin again: {error:#}");
-                    self.health.failed("sweep", format!("{error:#}"));
-                    tokio::time::sleep(Duration::from_secs(5)).await;
-                }
+            let pass = self.pass(mode, progress).await?;
+            let is_last = mode == Mode::DryRun || pass.report.n_imported == 0;
+            if mode == Mode::Record {
+                self.note(began, pass.report).await?;
             }
+            let pass = match all {
+                Some(before) => before.followed_by(pass),
+                None => pass,
+            };
+            if is_last {
+                return Ok(pass);
+            }
+            all = Some(pass);
         }
     }
 
-    /// A full pass; after one that imported, another one at once, for what changed behind its back.
-    async fn full(&self, began: Timestamp) -> anyhow::Result<()> {
-        self.walk_event_log().await.context("authentik's event log")?;
-        loop {
-            let report = self.pass().await?;
-            let completed = clock::now();
-            tracing::info!(
-                "swept {} users and {} groups: {} imported, {} differed, {} missing",
-                report.n_users,
-                report.n_groups,
-                report.n_imported,
-                report.n_differing,
-                report.n_missing
-            );
-            self.note(&LastSweep { began, completed, report }).await?;
-            #[expect(clippy::cast_precision_loss, reason = "metrics are floats; seconds since 1970 fit")]
-            metrics::gauge!("projector_last_sweep_timestamp_seconds").set(completed.unix_seconds() as f64);
-            if report.n_imported == 0 {
-                return Ok(());
-            }
-        }
-    }
-
-    async fn incremental(&self, changed_since: Timestamp) -> anyhow::Result<()> {
-        self.walk_event_log().await.context("authentik's event log")?;
-        self.look_at_changed(changed_since).await
-    }
-
-    async fn note(&self, sweep: &LastSweep) -> anyhow::Result<()> {
+    async fn note(&self, began: Timestamp, report: SweepReport) -> anyhow::Result<()> {
+        let completed = clock::now();
+        tracing::info!(
+            "swept {} users and {} groups: {} imported, {} differed, {} missing, {} held back, {} failed",
+            report.n_users,
+            report.n_groups,
+            report.n_imported,
+            report.n_differing,
+            report.n_missing,
+            report.n_held_back,
+            report.n_failed
+        );
         let meta = self.nats.namespace.meta_bucket();
         let revision = views::read::<LastSweep>(&self.nats, &meta, LAST_SWEEP_KEY).await?;
         let revision = revision.map_or(0, |entry| entry.revision);
-        views::write(&self.nats, &meta, LAST_SWEEP_KEY, sweep, revision).await.context("noting the sweep")?;
+        let sweep = LastSweep { began, completed, report };
+        match views::write(&self.nats, &meta, LAST_SWEEP_KEY, &sweep, revision).await {
+            // Another process noted its own at the same time.
+            Ok(_) | Err(store::publish::PublishError::Conflict) => {}
+            Err(error) => return Err(error).context("noting the sweep"),
+        }
+        #[expect(clippy::cast_precision_loss, reason = "metrics are floats; seconds since 1970 fit")]
+        metrics::gauge!("projector_last_sweep_timestamp_seconds").set(completed.unix_seconds() as f64);
         Ok(())
     }
 }

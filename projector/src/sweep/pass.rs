@@ -1,170 +1,196 @@
 //! One walk over all users and groups.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use domain::decide::{Known, decide_group, decide_user};
-use domain::event::Channel;
 use domain::event::payload::Trigger;
+use domain::event::{Channel, EventBody};
 use domain::hint::{About, Cause, Hint};
 use domain::key::{DeliveryId, Entity, GroupId, UserPk};
 use domain::snapshot::{Group, User};
 use domain::timestamp::Timestamp;
 use domain::view::groups::Groups;
 use domain::view::users::Users;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use runtime::clock;
 use store::replica::Replica;
-use tokio::time::Instant;
 
-use super::{Report, Sweeper};
+use super::report::{Outcome, Pass};
+use super::{Mode, Progress, Stage, Sweep};
 use crate::directory::Directory;
-use crate::record::HandleError;
+use crate::record::{HandleError, Listed};
 
 /// How many users of a page are worked on at once.
-const AT_ONCE: usize = 32;
+pub(super) const AT_ONCE: usize = 32;
 
-/// How often a long walk says where it is.
-const PROGRESS: Duration = Duration::from_secs(5);
-
-/// What a pass knows while it walks.
-struct Walk {
+/// What a pass compares with.
+pub(super) struct Walk {
+    pub(super) mode: Mode,
     /// Names this pass: the cause of what it records.
     run: DeliveryId,
-    users: Replica<Users>,
-    groups: Replica<Groups>,
-    report: Report,
-    said: Instant,
+    pub(super) users: Replica<Users>,
+    pub(super) groups: Replica<Groups>,
 }
 
-/// What was done about one user or group.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Agrees,
-    Imported,
-    Differed,
+/// A page, compared with what is recorded. Who agrees is left out.
+#[derive(Default)]
+pub(super) struct Compared {
+    /// Nothing is recorded of them.
+    pub(super) new: Vec<Listed>,
+    pub(super) differing: Vec<Entity>,
+    /// Their key means somebody else now.
+    pub(super) replaced: Vec<UserPk>,
 }
 
-impl<D: Directory> Sweeper<D> {
+impl<D: Directory> Sweep<D> {
     /// Walks over all users and groups.
-    pub(super) async fn pass(&self) -> anyhow::Result<Report> {
-        let (users, groups) = (Replica::default(), Replica::default());
-        users.catch_up(&self.nats, self.recorder.log()).await?;
-        groups.catch_up(&self.nats, self.recorder.log()).await?;
-        let mut walk =
-            Walk { run: new_run()?, users, groups, report: Report::default(), said: Instant::now() };
-        let met_users = self.walk_users(&mut walk).await?;
-        let met_groups = self.walk_groups(&mut walk).await?;
-        self.look_for_missing(&mut walk, &met_users, &met_groups).await?;
-        Ok(walk.report)
+    pub(super) async fn pass(&self, mode: Mode, progress: Progress<'_>) -> anyhow::Result<Pass> {
+        let walk = Walk { mode, run: new_run()?, users: Replica::default(), groups: Replica::default() };
+        walk.users.catch_up(&self.nats, self.recorder.log()).await?;
+        walk.groups.catch_up(&self.nats, self.recorder.log()).await?;
+        let mut pass = Pass::default();
+        let met_users = self.walk_users(&walk, &mut pass, progress).await?;
+        let met_groups = self.walk_groups(&walk, &mut pass, progress).await?;
+        self.look_for_missing(&walk, &mut pass, (met_users, met_groups), progress).await?;
+        Ok(pass)
     }
 
-    /// Walks over the users that authentik saved since. They are few: each is compared with the log itself.
-    pub(super) async fn look_at_changed(&self, since: Timestamp) -> anyhow::Result<()> {
+    /// Walks over the users that authentik saved since. Each is compared with the log itself.
+    pub(super) async fn look_at_changed(&self, since: Timestamp) -> anyhow::Result<Pass> {
         let run = new_run()?;
+        let mut pass = Pass::default();
         let mut next = Some(1);
         while let Some(number) = next {
             let page = self.recorder.directory().users(number, Some(since)).await?;
             next = page.next;
-            for user in page.items {
-                let hint = hint(&run, Entity::User(user.pk));
-                if !self.recorder.is_recorded(&user, &hint).await.map_err(reason)? {
-                    self.recorder.record_user(user.pk, hint, clock::now()).await.map_err(reason)?;
-                }
+            let looks =
+                page.items.into_iter().map(|user| self.look_at_listed(&run, Listed::User(Box::new(user))));
+            let looks: Vec<_> = stream::iter(looks).buffer_unordered(AT_ONCE).collect().await;
+            for (entity, looked) in looks {
+                pass.take(entity, looked)?;
             }
         }
-        Ok(())
+        Ok(pass)
     }
 
-    async fn walk_users(&self, walk: &mut Walk) -> anyhow::Result<BTreeSet<UserPk>> {
+    async fn look_at_listed(
+        &self,
+        run: &DeliveryId,
+        listed: Listed,
+    ) -> (Entity, Result<Outcome, HandleError>) {
+        let entity = listed.entity();
+        let hint = hint(run, entity);
+        let looked = async {
+            if self.recorder.is_recorded(&listed, &hint).await? {
+                return Ok(Outcome::Agrees);
+            }
+            self.recorder.record(entity, hint).await?;
+            Ok(Outcome::Differed)
+        };
+        (entity, looked.await)
+    }
+
+    async fn walk_users(
+        &self,
+        walk: &Walk,
+        pass: &mut Pass,
+        progress: Progress<'_>,
+    ) -> anyhow::Result<BTreeSet<UserPk>> {
         let mut met = BTreeSet::new();
         let mut next = Some(1);
         while let Some(number) = next {
             let page = self.recorder.directory().users(number, None).await?;
-            if number == 1 {
+            if number == 1 && walk.mode == Mode::Record {
                 self.guard.pin(page.items.iter().map(|user| (user.pk, user.uuid))).await?;
             }
             next = page.next;
-            walk.report.n_users = walk.report.n_users.max(page.n_all);
+            pass.report.n_users = pass.report.n_users.max(page.n_all);
             met.extend(page.items.iter().map(|user| user.pk));
-            let looks = page.items.into_iter().map(|user| self.compare_user(walk, user));
-            let outcomes: Vec<Outcome> = stream::iter(looks).buffer_unordered(AT_ONCE).try_collect().await?;
-            walk.count(&outcomes);
-            walk.say(met.len());
+            let mut compared = Compared::default();
+            for user in page.items {
+                walk.compare_user(user, &mut compared);
+            }
+            self.settle(walk, pass, compared).await?;
+            progress(Stage::Users, met.len() as u64, pass.report.n_users);
         }
         Ok(met)
     }
 
-    async fn walk_groups(&self, walk: &mut Walk) -> anyhow::Result<BTreeSet<GroupId>> {
+    async fn walk_groups(
+        &self,
+        walk: &Walk,
+        pass: &mut Pass,
+        progress: Progress<'_>,
+    ) -> anyhow::Result<BTreeSet<GroupId>> {
         let mut met = BTreeSet::new();
         let mut next = Some(1);
         while let Some(number) = next {
             let page = self.recorder.directory().groups(number).await?;
             next = page.next;
-            walk.report.n_groups = walk.report.n_groups.max(page.n_all);
+            pass.report.n_groups = pass.report.n_groups.max(page.n_all);
             met.extend(page.items.iter().map(|group| group.group.uuid));
-            let looks = page.items.into_iter().map(|group| self.compare_group(walk, group.group));
-            let outcomes: Vec<Outcome> = stream::iter(looks).buffer_unordered(AT_ONCE).try_collect().await?;
-            walk.count(&outcomes);
+            let mut compared = Compared::default();
+            for group in page.items {
+                walk.compare_group(group.group, &mut compared);
+            }
+            self.settle(walk, pass, compared).await?;
+            progress(Stage::Groups, met.len() as u64, pass.report.n_groups);
         }
         Ok(met)
     }
 
-    async fn compare_user(&self, walk: &Walk, user: User) -> anyhow::Result<Outcome> {
-        let view = walk.users.read(|views| views.get(&user.pk.to_string()).cloned());
-        let hint = walk.hint(Entity::User(user.pk));
-        let known = match &view {
-            None => Known::Nothing,
-            Some(view) => view.present().map_or(Known::Gone, |user| Known::Present(user.clone())),
-        };
-        if decide_user(user.pk, &known, Some(&user), &hint, None).is_empty() {
-            return Ok(Outcome::Agrees);
-        }
-        if view.is_none() {
-            self.recorder.import_user(user, &hint).await.map_err(reason)?;
-            return Ok(Outcome::Imported);
-        }
-        self.recorder.record_user(user.pk, hint, clock::now()).await.map_err(reason)?;
-        Ok(Outcome::Differed)
-    }
-
-    async fn compare_group(&self, walk: &Walk, group: Group) -> anyhow::Result<Outcome> {
-        let view = walk.groups.read(|views| views.get(&group.uuid.to_string()).cloned());
-        let hint = walk.hint(Entity::Group(group.uuid));
-        let known = match view {
-            Some(view) if view.deleted => Known::Gone,
-            Some(view) => view.group.map_or(Known::Nothing, Known::Present),
-            None => Known::Nothing,
-        };
-        if decide_group(&known, Some(&group), &hint.cause.trigger).is_empty() {
-            return Ok(Outcome::Agrees);
-        }
-        self.recorder.record_group(group.uuid, hint).await.map_err(reason)?;
-        Ok(Outcome::Differed)
-    }
-
-    /// Who is recorded and was not met is asked for: a page that shifted can hide somebody who is there.
-    async fn look_for_missing(
+    /// Records who differs by the rule, which asks authentik again: a page is old when it is worked on.
+    pub(super) async fn settle(
         &self,
-        walk: &mut Walk,
-        met_users: &BTreeSet<UserPk>,
-        met_groups: &BTreeSet<GroupId>,
+        walk: &Walk,
+        pass: &mut Pass,
+        compared: Compared,
     ) -> anyhow::Result<()> {
-        let users: Vec<UserPk> = walk.users.read(|views| {
-            let present = views.iter().filter_map(|(_, view)| Some(view.present()?.pk));
-            present.filter(|pk| !met_users.contains(pk)).collect()
-        });
-        let groups: Vec<GroupId> = walk.groups.read(|views| {
-            let present = views.iter().filter(|(_, view)| !view.deleted && view.group.is_some());
-            present.map(|(_, view)| view.uuid).filter(|id| !met_groups.contains(id)).collect()
-        });
-        walk.report.n_missing = (users.len() + groups.len()) as u64;
-        for id in groups {
-            self.recorder.record_group(id, walk.hint(Entity::Group(id))).await.map_err(reason)?;
+        pass.replaced.extend(compared.replaced);
+        match walk.mode {
+            Mode::Record => {
+                let new = compared.new.into_iter().map(|listed| {
+                    let hint = walk.hint(listed.entity());
+                    (listed, hint)
+                });
+                for (entity, imported) in self.recorder.import(new.collect()).await {
+                    let outcome = |is_new| if is_new { Outcome::Imported } else { Outcome::Agrees };
+                    pass.take(entity, imported.map(outcome))?;
+                }
+                let looks = compared.differing.into_iter().map(|entity| async move {
+                    let recorded = self.recorder.record(entity, walk.hint(entity)).await;
+                    (entity, recorded.map(|()| Outcome::Differed))
+                });
+                let looks: Vec<_> = stream::iter(looks).buffer_unordered(AT_ONCE).collect().await;
+                looks.into_iter().try_for_each(|(entity, looked)| pass.take(entity, looked))
+            }
+            Mode::DryRun => {
+                for listed in compared.new {
+                    let bodies = listed.first(&walk.hint(listed.entity()));
+                    pass.would_record(listed.entity(), bodies.iter().map(EventBody::event_type).collect());
+                    pass.take(listed.entity(), Ok(Outcome::Imported))?;
+                }
+                self.preview(walk, pass, compared.differing).await
+            }
         }
-        // Last, for the brake may end the pass here: everything else is done by then.
-        for pk in users {
-            self.recorder.record_user(pk, walk.hint(Entity::User(pk)), clock::now()).await.map_err(reason)?;
+    }
+
+    async fn preview(&self, walk: &Walk, pass: &mut Pass, differing: Vec<Entity>) -> anyhow::Result<()> {
+        let looks = differing.into_iter().map(|entity| async move {
+            let hint = walk.hint(entity);
+            (entity, self.recorder.preview(entity, &hint).await)
+        });
+        // In the order of the keys, so that two dry runs name the same ones.
+        let looks: Vec<_> = stream::iter(looks).buffered(AT_ONCE).collect().await;
+        for (entity, looked) in looks {
+            let outcome = looked.map(|events| {
+                if events.is_empty() {
+                    return Outcome::Agrees;
+                }
+                pass.would_record(entity, events);
+                Outcome::Differed
+            });
+            pass.take(entity, outcome)?;
         }
         Ok(())
     }
@@ -175,16 +201,36 @@ impl Walk {
         hint(&self.run, entity)
     }
 
-    fn count(&mut self, outcomes: &[Outcome]) {
-        let count = |wanted| outcomes.iter().filter(|outcome| **outcome == wanted).count() as u64;
-        self.report.n_imported += count(Outcome::Imported);
-        self.report.n_differing += count(Outcome::Differed);
+    /// Adds the user to `compared`, where they differ.
+    pub(super) fn compare_user(&self, user: User, compared: &mut Compared) {
+        let known = self.users.read(|views| match views.get(&user.pk.to_string()) {
+            None => Known::Nothing,
+            Some(view) => view.present().map_or(Known::Gone, |user| Known::Present(user.clone())),
+        });
+        let entity = Entity::User(user.pk);
+        if decide_user(user.pk, &known, Some(&user), &self.hint(entity), None).is_empty() {
+            return;
+        }
+        match known {
+            Known::Nothing => compared.new.push(Listed::User(Box::new(user))),
+            Known::Present(known) if known.uuid != user.uuid => compared.replaced.push(user.pk),
+            Known::Present(_) | Known::Gone => compared.differing.push(entity),
+        }
     }
 
-    fn say(&mut self, n_met: usize) {
-        if self.said.elapsed() >= PROGRESS {
-            self.said = Instant::now();
-            tracing::info!("sweeping: {n_met} of {} users", self.report.n_users);
+    fn compare_group(&self, group: Group, compared: &mut Compared) {
+        let known = self.groups.read(|views| match views.get(&group.uuid.to_string()) {
+            Some(view) if view.deleted => Known::Gone,
+            Some(view) => view.group.clone().map_or(Known::Nothing, Known::Present),
+            None => Known::Nothing,
+        });
+        let entity = Entity::Group(group.uuid);
+        if decide_group(&known, Some(&group), &self.hint(entity).cause.trigger).is_empty() {
+            return;
+        }
+        match known {
+            Known::Nothing => compared.new.push(Listed::Group(group)),
+            Known::Present(_) | Known::Gone => compared.differing.push(entity),
         }
     }
 }
@@ -199,11 +245,4 @@ fn hint(run: &DeliveryId, entity: Entity) -> Hint {
     let (delivery, channel) = (run.clone(), Channel::Sweep);
     let cause = Cause { delivery, channel, occurred: None, correlation: None, trigger };
     Hint { about: About::Entity(entity), created: None, fact: None, cause }
-}
-
-fn reason(error: HandleError) -> anyhow::Error {
-    match error {
-        HandleError::Retry(cause) | HandleError::Misconfigured(cause) | HandleError::Stopped(cause) => cause,
-        HandleError::Reject(cause) => cause.context("this user or group cannot be recorded"),
-    }
 }

@@ -55,9 +55,9 @@ async fn status_tells_of_streams_backlog_and_lag() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_setting_stops_the_service_with_one_line() {
+async fn a_missing_setting_stops_what_needs_it_with_one_line() {
     let world = World::new().await;
-    for arguments in [&[][..], &["run"]] {
+    for arguments in [&[][..], &["run"], &["catch-up"]] {
         let (status, _, said) = world.command(arguments).await;
         assert_eq!((status, said.lines().count()), (1, 1), "{said}");
         assert!(said.starts_with("error: AUTHENTIK_URL "), "{said}");
@@ -71,11 +71,13 @@ async fn a_missing_setting_stops_the_service_with_one_line() {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_command_says_what_it_does() {
     let world = World::new().await;
-    let commands: [&[&str]; 9] = [
+    let commands: [&[&str]; 11] = [
         &["run"],
+        &["catch-up"],
         &["rebuild"],
         &["verify"],
         &["status"],
+        &["forget"],
         &["dead-letters"],
         &["dead-letters", "list"],
         &["dead-letters", "show"],
@@ -88,4 +90,5 @@ async fn every_command_says_what_it_does() {
     }
     assert_eq!(world.command(&["rebuild", "nothing"]).await.0, 1);
     assert_eq!(world.command(&["dead-letters", "replay"]).await.0, 1);
+    assert_eq!(world.command(&["forget"]).await.0, 1);
 }

@@ -78,7 +78,7 @@ async fn each_replay_has_a_number_of_its_own() {
     let projector = world.projector(60).await;
     world.deliver(&[("broken", "<html>"), ("other", "<html>")]).await;
     world.dead_letters_are(&["broken", "other"]).await;
-    let replayed = dead_letters::replay(&world.nats, &id("broken")).await.unwrap();
+    let replayed = dead_letters::replay(&world.nats, &id("broken"), None).await.unwrap();
     assert_eq!(replayed.replay, id("broken.replay-1"));
     // It is as broken as before; its next replay is another one of the same delivery.
     world.dead_letters_are(&["other", "broken.replay-1"]).await;

@@ -181,3 +181,28 @@ async fn a_signal_in_the_middle_of_a_rebuild_leaves_readers_alone() {
     let again = world.json(&["rebuild", "users"]).await;
     assert_eq!((&again["generation"], &again["fingerprint"]), (&json!(2), &before));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_a_rebuild_in_time_while_nats_hangs() {
+    let world = World::new().await;
+    world.register(1..=5000).await;
+    let before = world.json(&["rebuild", "users"]).await["fingerprint"].clone();
+    let rebuild = world.start_command(&["rebuild", "users"]);
+    eventually("the new generation is begun", || async {
+        let begun = generations::list(&world.nats, "users").await.unwrap();
+        begun.contains(&2).then_some(())
+    })
+    .await;
+    world.server.pause().await;
+    let pid = rebuild.id().unwrap().to_string();
+    assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
+    let ended = tokio::time::timeout(Duration::from_secs(10), rebuild.wait_with_output()).await;
+    let output = ended.unwrap().unwrap();
+    assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
+
+    world.server.resume().await;
+    eventually("NATS answers", || async { generations::list(&world.nats, "users").await.ok() }).await;
+    assert_eq!(world.generation("users").await, Some(1));
+    let again = world.json(&["rebuild", "users"]).await;
+    assert_eq!((&again["generation"], &again["fingerprint"]), (&json!(2), &before));
+}

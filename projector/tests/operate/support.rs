@@ -3,10 +3,7 @@
 use std::process::Stdio;
 
 use clap::Parser;
-use domain::event::payload::{Trigger, UserRegistered};
-use domain::event::{Channel, Event, EventBody};
 use domain::key::Entity;
-use domain::snapshot::User;
 use futures_util::{StreamExt, stream};
 use poem::endpoint::make_sync;
 use poem::{IntoResponse, Response};
@@ -17,6 +14,7 @@ use runtime::nats::Nats;
 use serde_json::{Value, json};
 use store::log::EventLog;
 use store::views::{self, Pointer, pointer_key};
+use testkit::events::registered;
 use testkit::{NatsServer, eventually, recordings};
 use tokio::process::{Child, Command};
 
@@ -57,7 +55,8 @@ impl World {
             let key = request.uri().path().split('/').rev().nth(1).unwrap_or_default().to_owned();
             let mut user = recordings::json("rest/user.json")["body"].clone();
             user["pk"] = json!(key.parse::<i64>().unwrap_or_default());
-            let body = if key == "users" || key == "groups" { json!({"results": []}) } else { user };
+            let page = json!({"pagination": {"next": 0, "count": 0}, "results": []});
+            let body = if key == "users" || key == "groups" { page } else { user };
             Response::builder().content_type("application/json").body(body.to_string()).into_response()
         });
         tokio::spawn(rest.serve(app, shutdown.clone()));
@@ -77,7 +76,7 @@ impl World {
     /// Records that these users were registered.
     pub async fn register(&self, pks: impl IntoIterator<Item = i64>) {
         let appended = stream::iter(pks).map(|pk| async move {
-            self.projections.log.append(Entity::User(pk), 0, &[registered(pk)]).await.unwrap();
+            self.projections.log.append(Entity::User(pk), 0, &[registered(pk, 0)]).await.unwrap();
         });
         appended.buffer_unordered(64).collect::<()>().await;
     }
@@ -130,21 +129,5 @@ impl World {
         let (status, printed, said) = self.command(&[arguments, &["--json"]].concat()).await;
         assert_eq!((status, said.as_str()), (0, ""), "{arguments:?}");
         serde_json::from_str(&printed).unwrap()
-    }
-}
-
-fn registered(pk: i64) -> Event {
-    let user = User { is_active: true, ..User::partial(pk, format!("User {pk}")) };
-    Event {
-        id: format!("user-{pk}-0.0"),
-        source: "https://auth.example.com".into(),
-        subject: Entity::User(pk),
-        time: "2026-11-22T08:00:00Z".parse().unwrap(),
-        approximate: false,
-        dataschema: "http://localhost:3000/api/schemas/user-registered/v1".into(),
-        causationid: "cause".parse().unwrap(),
-        correlationid: None,
-        channel: Channel::Webhook,
-        body: EventBody::UserRegistered(UserRegistered { user, partial: false, trigger: Trigger::default() }),
     }
 }

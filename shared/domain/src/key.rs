@@ -68,6 +68,11 @@ impl Namespace {
         format!("{}.dead-letters.{delivery}", self.0)
     }
 
+    /// Where a projector is asked to carry out a command; `*` stands for any.
+    pub fn command_subject(&self, name: &str) -> String {
+        format!("{}.command.{name}", self.0)
+    }
+
     /// Delivery id in the subject of an inbox message.
     pub fn delivery_of(&self, subject: &str) -> Option<DeliveryId> {
         let rest = subject.strip_prefix(self.0.as_str())?;

@@ -105,11 +105,19 @@ fn a_deleted_user_leaves_a_tombstone_and_an_erased_one_leaves_nothing_of_them() 
     assert_eq!(views.get("1").unwrap().status, UserStatus::Deleted);
     let erased =
         EventBody::UserErased(UserErased { user: ErasedUser { pk: 1 }, trigger: Trigger::default() });
-    let views = fold::<Users>(of_user(1, [erased]));
-    assert_eq!(
-        (views.get("1").unwrap().status, views.get("1").unwrap().user.clone()),
-        (UserStatus::Erased, None)
-    );
+    let views = fold::<Users>(of_user(1, [registered(1, &[]), deleted(1, &[]), erased]));
+    let view = views.get("1").unwrap();
+    assert_eq!((view.status, &view.user, view.registered), (UserStatus::Erased, &None, None));
+}
+
+#[test]
+fn what_is_left_of_an_erased_user_does_not_depend_on_what_was_erased() {
+    let erased =
+        EventBody::UserErased(UserErased { user: ErasedUser { pk: 1 }, trigger: Trigger::default() });
+    let before = fold::<Users>(of_user(1, [registered(1, &[]), erased.clone()]));
+    let mut after = Views::<Users>::default();
+    after.apply(&recorded(2, Entity::User(1), erased));
+    assert_eq!(before.get("1"), after.get("1"));
 }
 
 #[test]

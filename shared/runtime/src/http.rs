@@ -9,14 +9,21 @@ use poem::http::StatusCode;
 use poem::listener::TcpAcceptor;
 use poem::web::Json;
 use poem::{Endpoint, IntoResponse, Route, Server, get};
+#[cfg(target_os = "linux")]
+use socket2::SockRef;
 use tokio::net::{TcpSocket, lookup_host};
 use tokio_util::sync::CancellationToken;
 
 use crate::health::Health;
 use crate::telemetry;
 
-/// How long a shutdown waits for requests that are under way.
-const GRACE: Duration = Duration::from_secs(10);
+/// How long a shutdown waits for requests that are under way: shorter than [`crate::program::GRACE`].
+const GRACE: Duration = Duration::from_secs(7);
+
+/// Who takes nothing of what is sent to them for so long is cut off: a reader who hangs, or a machine that is gone.
+/// Nothing else ends the connection of such a one, as the program is not asked for more.
+#[cfg(target_os = "linux")]
+const MAX_STALL: Duration = Duration::from_secs(20);
 
 /// A port that is listened on, not yet served.
 pub struct Bound {
@@ -32,8 +39,10 @@ pub async fn bind(address: &str) -> anyhow::Result<Bound> {
     let socket = if resolved.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
     let socket = socket.context("making a socket")?;
     socket.set_reuseaddr(true).context("setting SO_REUSEADDR")?;
-    // Accepted sockets inherit it.
+    // Accepted sockets inherit both.
     socket.set_nodelay(true).context("setting TCP_NODELAY")?;
+    #[cfg(target_os = "linux")]
+    SockRef::from(&socket).set_tcp_user_timeout(Some(MAX_STALL)).context("setting TCP_USER_TIMEOUT")?;
     socket.bind(resolved).with_context(|| format!("listening on {resolved}; is the port taken?"))?;
     // Thousands of browsers that reconnect at once would wait seconds behind the default backlog of 128.
     let listener = socket.listen(4096).with_context(|| format!("listening on {resolved}"))?;

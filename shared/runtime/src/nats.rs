@@ -16,6 +16,9 @@ use crate::health::Health;
 /// An acknowledgement that takes longer never comes: a request must not wait for it.
 pub const ACK_TIMEOUT: Duration = Duration::from_secs(3);
 
+/// A server that hangs keeps its connections: after three of these without an answer the connection counts as lost.
+const PING: Duration = Duration::from_secs(3);
+
 /// A connection that mends itself. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Nats {
@@ -26,23 +29,44 @@ pub struct Nats {
     /// Prefix of every name.
     pub namespace: Namespace,
     connects: watch::Receiver<u64>,
+    losses: watch::Receiver<u64>,
+}
+
+/// Counts how often the connection was made, and lost.
+struct Counters {
+    connects: watch::Sender<u64>,
+    losses: watch::Sender<u64>,
 }
 
 impl Nats {
     /// Connects; waits for the server, and says so, until it is there or the shutdown comes.
     pub async fn connect(config: &NatsConfig, name: &str, health: &Health) -> anyhow::Result<Self> {
-        let (connected, connects) = watch::channel(0);
-        let options = options(config, name, health, connected).await?;
+        let (connects_sender, connects) = watch::channel(0);
+        let (losses_sender, losses) = watch::channel(0);
+        let counters = Counters { connects: connects_sender, losses: losses_sender };
+        let options = options(config, name, health, counters).await?;
         let servers: Vec<_> = config.nats_url.split(',').map(str::trim).collect();
         let client = options.connect(servers).await.context("NATS_URL: connecting to NATS")?;
         let jetstream =
             ContextBuilder::new().timeout(ACK_TIMEOUT).ack_timeout(ACK_TIMEOUT).build(client.clone());
-        Ok(Self { client, jetstream, namespace: config.nats_namespace.clone(), connects })
+        Ok(Self { client, jetstream, namespace: config.nats_namespace.clone(), connects, losses })
     }
 
     /// Whether the server can be reached now, without asking it.
     pub fn is_connected(&self) -> bool {
         self.client.connection_state() == State::Connected
+    }
+
+    /// Waits until the connection that is there now is lost; where there is none, not at all. Cancel safe.
+    ///
+    /// What was sent over it and is not answered never will be.
+    pub async fn lost(&self) {
+        let mut losses = self.losses.clone();
+        losses.mark_unchanged();
+        if self.is_connected() {
+            // Without a sender there is no connection any more.
+            let _ = losses.changed().await;
+        }
     }
 
     /// Changes with each new connection. What was subscribed to before is then to be asked for again: the server
@@ -67,12 +91,14 @@ impl Nats {
         let mut waits = tokio::time::interval(Duration::from_millis(250));
         let mut n_tries = 0_u32;
         loop {
-            if shutdown.run_until_cancelled(waits.tick()).await.is_none() {
-                anyhow::bail!("stopped while waiting for the streams");
-            }
-            match self.missing_stream(&names).await {
-                None => break,
-                Some(problem) => {
+            let look = async {
+                waits.tick().await;
+                self.missing_stream(&names).await
+            };
+            match shutdown.run_until_cancelled(look).await {
+                None => anyhow::bail!("stopped while waiting for the streams"),
+                Some(None) => break,
+                Some(Some(problem)) => {
                     if n_tries.is_multiple_of(40) {
                         tracing::info!("waiting for the streams, which the projector makes: {problem}");
                     }
@@ -83,6 +109,16 @@ impl Nats {
         }
         health.ok("streams");
         Ok(())
+    }
+
+    /// Whether the inbox is there, and a node leads it: without one nothing can be stored. The nodes that are left tell
+    /// of a stream all the same.
+    pub async fn inbox_has_leader(&self) -> bool {
+        let inbox = self.jetstream.get_stream(self.namespace.inbox_stream()).await;
+        inbox.is_ok_and(|inbox| {
+            // One node alone says nothing of a cluster.
+            inbox.cached_info().cluster.as_ref().is_none_or(|cluster| cluster.leader.is_some())
+        })
     }
 
     async fn missing_stream(&self, names: &[String]) -> Option<String> {
@@ -99,12 +135,13 @@ async fn options(
     config: &NatsConfig,
     name: &str,
     health: &Health,
-    connected: watch::Sender<u64>,
+    counters: Counters,
 ) -> anyhow::Result<ConnectOptions> {
     let mut options = ConnectOptions::new()
         .name(name)
         .retry_on_initial_connect()
         .request_timeout(Some(ACK_TIMEOUT))
+        .ping_interval(PING)
         // Reconnects soon after a restart of the server, without a storm.
         .reconnect_delay_callback(|attempts| Duration::from_millis(50 * (attempts as u64).clamp(1, 20)))
         .subscription_capacity(64 * 1024);
@@ -120,8 +157,10 @@ async fn options(
     }
     let health = health.clone();
     Ok(options.event_callback(move |event| {
-        if matches!(event, Event::Connected) {
-            connected.send_modify(|n_connects| *n_connects += 1);
+        match event {
+            Event::Connected => counters.connects.send_modify(|n_connects| *n_connects += 1),
+            Event::Disconnected => counters.losses.send_modify(|n_losses| *n_losses += 1),
+            _ => {}
         }
         let health = health.clone();
         async move { note(&health, &event) }

@@ -17,6 +17,9 @@ use crate::telemetry;
 /// Exit status after a second signal: 128 + SIGTERM.
 const KILLED: i32 = 143;
 
+/// How long an orderly end may take. Whoever runs a container kills it after 10 s.
+pub const GRACE: Duration = Duration::from_secs(9);
+
 /// Everything that `main` does: reads `.env` and the configuration, starts logging, and runs the program until
 /// it ends or a signal asks it to.
 pub fn main<C, F>(
@@ -47,16 +50,37 @@ where
 }
 
 /// Waits until all tasks have ended. One that fails or panics ends the others by the shutdown; its error is the result.
+///
+/// After the shutdown a task has [`GRACE`] to end: what hangs then is left to whoever finds it unfinished.
 pub async fn all(mut tasks: JoinSet<anyhow::Result<()>>, shutdown: &CancellationToken) -> anyhow::Result<()> {
     let mut result = Ok(());
-    while let Some(ended) = tasks.join_next().await {
-        let ended = ended.context("a task panicked").and_then(|ended| ended);
-        if ended.is_err() {
-            shutdown.cancel();
-            result = result.and(ended);
+    let ending = async {
+        while let Some(ended) = tasks.join_next().await {
+            let ended = ended.context("a task panicked").and_then(|ended| ended);
+            if ended.is_err() {
+                shutdown.cancel();
+                if result.is_ok() {
+                    result = ended;
+                }
+            }
         }
+    };
+    if in_time(ending, shutdown).await.is_none() {
+        tracing::warn!("ending, though {} tasks have not ended in {GRACE:?}", tasks.len());
     }
     result
+}
+
+/// Waits for the end of something; nothing where [`GRACE`] after the shutdown it has not come.
+pub async fn in_time<T>(ending: impl Future<Output = T>, shutdown: &CancellationToken) -> Option<T> {
+    let late = async {
+        shutdown.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        ended = ending => Some(ended),
+        () = late => None,
+    }
 }
 
 /// [`all`], after a start that may have failed: then the tasks that were begun are ended, and its error is the result.
@@ -84,12 +108,15 @@ where
 {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         let shutdown = CancellationToken::new();
         tokio::spawn(cancel_on_signal(shutdown.clone()));
         tokio::spawn(keep_metrics_small(shutdown.clone()));
         run(config, shutdown).await
-    })
+    });
+    // A name that is being looked up cannot be cancelled: it must not keep the process.
+    runtime.shutdown_background();
+    result
 }
 
 /// The first SIGTERM or SIGINT asks for an orderly end, the second one ends at once.
@@ -136,5 +163,19 @@ mod tests {
         tasks.spawn(async { anyhow::bail!("out of luck") });
         let error = all(tasks, &shutdown).await.unwrap_err();
         assert_eq!(error.to_string(), "out of luck");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_that_hangs_is_not_waited_for_after_the_shutdown() {
+        let shutdown = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(std::future::pending());
+        let mut all = std::pin::pin!(all(tasks, &shutdown));
+        assert!(
+            tokio::time::timeout(GRACE * 10, &mut all).await.is_err(),
+            "while it runs, tasks may take long"
+        );
+        shutdown.cancel();
+        assert!(tokio::time::timeout(GRACE * 2, all).await.unwrap().is_ok());
     }
 }

@@ -35,13 +35,24 @@ pub async fn provision(nats: &Nats, replicas: u8) -> anyhow::Result<Vec<String>>
     Ok(drift)
 }
 
-/// Makes the bucket of one generation of a projection, where it is missing.
-pub async fn ensure_projection_bucket(nats: &Nats, bucket: &str, replicas: u8) -> anyhow::Result<()> {
+/// Makes the bucket of one generation of a projection, where it is missing. Returns what differs, as [`provision`].
+pub async fn ensure_projection_bucket(
+    nats: &Nats,
+    bucket: &str,
+    replicas: u8,
+) -> anyhow::Result<Vec<String>> {
     let mut config: Value = serde_json::from_str(PROJECTION).context("nats/projection.json")?;
     config["name"] = json!(format!("KV_{bucket}"));
     config["subjects"] = json!([format!("$KV.{bucket}.>")]);
     config["num_replicas"] = json!(replicas);
-    ensure(nats, &config).await.map(drop)
+    ensure(nats, &config).await
+}
+
+/// Tells an operator of the differences that [`provision`] found.
+pub fn warn_of(drift: Vec<String>) {
+    for difference in drift {
+        tracing::warn!("{difference}; nothing was changed: see nats/README.md");
+    }
 }
 
 /// The template with its names in the namespace of this installation.

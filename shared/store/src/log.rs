@@ -1,23 +1,24 @@
 //! The log of events: append at an expected position, read the newest of one entity, page through it, follow it.
 
+mod append;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::pull::{self, OrderedConfig};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use bytes::Bytes;
-use domain::event::{CONTENT_TYPE, Event, Recorded, Unreadable};
+use domain::event::{Event, Recorded, Unreadable};
 use domain::key::{Entity, Namespace};
 use domain::timestamp::Timestamp;
 use futures_util::StreamExt;
 use runtime::nats::Nats;
 use serde_json::json;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 
-use crate::publish::{self, Expected, Outgoing, PublishError, Stored};
+use crate::follow::Follow;
 
 /// Open batches that one process allows itself; a stream takes 50 from all.
 const MAX_OPEN_BATCHES: usize = 8;
@@ -130,36 +131,6 @@ impl EventLog {
         }
     }
 
-    /// Appends all events of one entity or none, where its newest event is at `position`.
-    pub async fn append(
-        &self,
-        entity: Entity,
-        position: u64,
-        events: &[Event],
-    ) -> Result<Stored, PublishError> {
-        let namespace = &self.nats.namespace;
-        let mut messages = Vec::with_capacity(events.len());
-        for (index, event) in events.iter().enumerate() {
-            let payload = event.to_json().map_err(|error| PublishError::Refused {
-                code: 0,
-                description: format!("the event is no JSON: {error}"),
-            })?;
-            let mut headers = HeaderMap::new();
-            headers.insert("Content-Type", CONTENT_TYPE);
-            headers.insert("Cause", event.causationid.as_str());
-            let expected = (index == 0)
-                .then(|| Expected { last_sequence: position, filter: Some(namespace.entity_filter(entity)) });
-            let subject = namespace.event_subject(entity, event.body.event_type());
-            messages.push(Outgoing { subject, headers, payload: payload.into(), expected });
-        }
-        if messages.len() == 1 {
-            return publish::publish(&self.nats, messages.remove(0)).await;
-        }
-        let batch = runtime::clock::new_id().simple().to_string();
-        let _open = self.batches.acquire().await;
-        publish::publish_batch(&self.nats, &batch, messages).await
-    }
-
     /// Up to `limit` messages on the subjects of `filter`, oldest first.
     ///
     /// Answered by any replica: it may lack what was stored a moment ago.
@@ -211,10 +182,10 @@ impl EventLog {
     /// Follows the log from a sequence on, for ever; survives restarts of the server. Ends never by itself:
     /// an error is followed by another try.
     pub fn follow(&self, from: u64) -> Follow {
-        Follow { log: self.clone(), next: from.max(1), messages: None, connects: self.nats.connects() }
+        Follow::new(self.clone(), self.nats.connects(), from)
     }
 
-    async fn ordered(&self, from: u64) -> anyhow::Result<pull::Ordered> {
+    pub(crate) async fn ordered(&self, from: u64) -> anyhow::Result<pull::Ordered> {
         let config = OrderedConfig {
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from },
             ..OrderedConfig::default()
@@ -236,50 +207,4 @@ fn from_direct_get(message: &async_nats::Message) -> anyhow::Result<StoredMessag
         subject: header("Nats-Subject")?.to_owned(),
         payload: message.payload.clone(),
     })
-}
-
-/// See [`EventLog::follow`].
-pub struct Follow {
-    log: EventLog,
-    next: u64,
-    messages: Option<pull::Ordered>,
-    connects: watch::Receiver<u64>,
-}
-
-impl Follow {
-    /// The next message. Cancel safe. An error says why the log cannot be read now: wait, and ask again.
-    pub async fn next(&mut self) -> anyhow::Result<StoredMessage> {
-        loop {
-            if self.messages.is_none() {
-                self.messages = Some(self.log.ordered(self.next).await?);
-            }
-            let Some(messages) = &mut self.messages else { continue };
-            let next = tokio::select! {
-                next = messages.next() => next,
-                Ok(()) = self.connects.changed() => None,
-            };
-            match next {
-                Some(Ok(message)) => {
-                    let info = message
-                        .info()
-                        .map_err(|error| anyhow::anyhow!("a message without its place: {error}"))?;
-                    if info.stream_sequence < self.next {
-                        continue;
-                    }
-                    self.next = info.stream_sequence + 1;
-                    return Ok(StoredMessage {
-                        sequence: info.stream_sequence,
-                        stored: info.published.into(),
-                        subject: message.subject.to_string(),
-                        payload: message.payload.clone(),
-                    });
-                }
-                Some(Err(error)) => {
-                    self.messages = None;
-                    return Err(error).context("reading the events");
-                }
-                None => self.messages = None,
-            }
-        }
-    }
 }

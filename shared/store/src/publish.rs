@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::HeaderMap;
-use async_nats::client::RequestErrorKind;
+use async_nats::client::{PublishErrorKind, RequestErrorKind};
 use bytes::Bytes;
 use runtime::nats::{ACK_TIMEOUT, Nats};
 use serde::Deserialize;
@@ -108,7 +108,12 @@ pub async fn publish_batch(
         headers.insert("Nats-Batch-Sequence", (index + 1).to_string());
         if index + 1 < n_messages {
             let sent = nats.client.publish_with_headers(message.subject, headers, message.payload).await;
-            sent.map_err(|error| PublishError::Unacknowledged(error.to_string()))?;
+            sent.map_err(|error| match error.kind() {
+                PublishErrorKind::MaxPayloadExceeded => too_large(),
+                PublishErrorKind::InvalidSubject | PublishErrorKind::Send => {
+                    PublishError::Unacknowledged(error.to_string())
+                }
+            })?;
         } else {
             headers.insert("Nats-Batch-Commit", "1");
             last = request(nats, message.subject, headers, message.payload).await;
@@ -144,13 +149,18 @@ async fn request(
     // While the connection is lost a request would only wait for its timeout.
     ensure_connected(nats)?;
     let request = async_nats::Request::new().headers(headers).payload(payload).timeout(Some(ACK_TIMEOUT));
-    let answer = nats.client.send_request(subject, request).await.map_err(|error| match error.kind() {
+    let answer = tokio::select! {
+        biased;
+        answer = nats.client.send_request(subject, request) => answer,
+        () = nats.lost() => {
+            return Err(PublishError::Unacknowledged("lost the connection to NATS".to_owned()));
+        }
+    };
+    let answer = answer.map_err(|error| match error.kind() {
         RequestErrorKind::NoResponders => PublishError::Unacknowledged(
             "no stream listens: JetStream has no leader or the stream is missing".into(),
         ),
-        RequestErrorKind::MaxPayloadExceeded => {
-            PublishError::Refused { code: 0, description: "larger than the server's max_payload".to_owned() }
-        }
+        RequestErrorKind::MaxPayloadExceeded => too_large(),
         RequestErrorKind::TimedOut | RequestErrorKind::InvalidSubject | RequestErrorKind::Other => {
             PublishError::Unacknowledged(error.to_string())
         }
@@ -165,6 +175,10 @@ async fn request(
         Some(AnswerError { err_code: TOO_MANY_BATCHES, .. }) => Err(PublishError::Busy),
         Some(AnswerError { err_code: code, description }) => Err(PublishError::Refused { code, description }),
     }
+}
+
+fn too_large() -> PublishError {
+    PublishError::Refused { code: 0, description: "larger than the server's max_payload".to_owned() }
 }
 
 /// How long to wait before the given try, counted from 0: 50 ms, doubling to 2 s.

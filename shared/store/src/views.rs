@@ -6,13 +6,16 @@ use anyhow::Context;
 use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
+use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use bytes::Bytes;
 use domain::view::{CHECKPOINT_KEY, Checkpoint, Projection};
-use futures_util::StreamExt;
+use futures_util::TryStreamExt;
 use runtime::nats::Nats;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::messages::{self, Placed};
 use crate::publish::{self, Expected, Outgoing, PublishError, Stored};
 
 /// Which generation of a projection readers are to use. Stands in the meta bucket.
@@ -38,25 +41,41 @@ pub fn pointer_key(projection: &str) -> String {
     format!("projection.{projection}")
 }
 
-/// Reads a value from the leader.
-pub async fn read<T: serde::de::DeserializeOwned>(
+/// Reads a value from the leader. One that is not of this kind is an error that says how to get rid of it.
+pub async fn read<T: DeserializeOwned>(
     nats: &Nats,
     bucket: &str,
     key: &str,
 ) -> anyhow::Result<Option<Entry<T>>> {
+    let Some(Entry { value, revision }) = read_bytes(nats, bucket, key).await? else { return Ok(None) };
+    let value = serde_json::from_slice(&value).with_context(|| {
+        let remedy = match key {
+            CHECKPOINT_KEY => "rebuild the projection".to_owned(),
+            key => format!("`nats kv del {bucket} {key}`, and it is made anew"),
+        };
+        format!("{key} in bucket {bucket} is not what this version writes: {remedy}")
+    })?;
+    Ok(Some(Entry { value, revision }))
+}
+
+/// Reads a value from the leader, whatever it is.
+pub async fn read_bytes(nats: &Nats, bucket: &str, key: &str) -> anyhow::Result<Option<Entry<Bytes>>> {
+    let newest = newest(nats, bucket, key).await?.filter(|message| !is_deletion(&message.headers));
+    Ok(newest.map(|message| Entry { value: message.payload, revision: message.sequence }))
+}
+
+async fn newest(nats: &Nats, bucket: &str, key: &str) -> anyhow::Result<Option<StreamMessage>> {
     let stream =
         nats.jetstream.get_stream_no_info(format!("KV_{bucket}")).await.context("opening a bucket")?;
     match stream.get_last_raw_message_by_subject(&format!("$KV.{bucket}.{key}")).await {
-        Ok(message) if message.headers.get("KV-Operation").is_some() => Ok(None),
-        Ok(message) => {
-            let value = serde_json::from_slice(&message.payload);
-            let value =
-                value.with_context(|| format!("{key} in bucket {bucket} is not what this version writes"))?;
-            Ok(Some(Entry { value, revision: message.sequence }))
-        }
+        Ok(message) => Ok(Some(message)),
         Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("reading {key} in bucket {bucket}")),
     }
+}
+
+fn is_deletion(headers: &HeaderMap) -> bool {
+    headers.get("KV-Operation").is_some()
 }
 
 /// Writes a value where its revision is the expected one; 0 where there must be none.
@@ -67,7 +86,17 @@ pub async fn write<T: Serialize>(
     value: &T,
     expected: u64,
 ) -> Result<Stored, PublishError> {
-    publish::publish(nats, outgoing(bucket, key, value, Some(expected))?).await
+    let written = publish::publish(nats, outgoing(bucket, key, value, Some(expected))?).await;
+    if expected > 0 || written != Err(PublishError::Conflict) {
+        return written;
+    }
+    // A key that was deleted has no value, but a revision: that of its deletion.
+    match newest(nats, bucket, key).await {
+        Ok(Some(message)) if is_deletion(&message.headers) => {
+            publish::publish(nats, outgoing(bucket, key, value, Some(message.sequence))?).await
+        }
+        _ => written,
+    }
 }
 
 /// Writes views and checkpoint as one commit, where the checkpoint's revision is the expected one.
@@ -183,30 +212,17 @@ async fn scan(
     bucket: &str,
     mut take: impl FnMut(&str, Bytes) -> anyhow::Result<()>,
 ) -> anyhow::Result<Option<Entry<Checkpoint>>> {
-    let stream = nats.jetstream.get_stream(format!("KV_{bucket}")).await;
-    let stream = stream.with_context(|| format!("opening bucket {bucket}"))?;
     let checkpoint = read(nats, bucket, CHECKPOINT_KEY).await?;
-    let mut n_pending = stream.cached_info().state.messages;
-    if n_pending == 0 {
-        return Ok(checkpoint);
-    }
     let config = OrderedConfig {
         deliver_policy: DeliverPolicy::LastPerSubject,
         filter_subject: format!("$KV.{bucket}.>"),
         ..OrderedConfig::default()
     };
-    let consumer =
-        stream.create_consumer(config).await.with_context(|| format!("reading bucket {bucket}"))?;
-    let mut messages = consumer.messages().await.with_context(|| format!("reading bucket {bucket}"))?;
+    let mut messages = Box::pin(messages::all(nats, &format!("KV_{bucket}"), config)).await?;
     let prefix = format!("$KV.{bucket}.");
-    while n_pending > 0 {
-        let message = messages.next().await.context("the bucket ended early")?.context("reading a bucket")?;
-        n_pending =
-            message.info().map_err(|error| anyhow::anyhow!("a message without its place: {error}"))?.pending;
+    while let Some(Placed { message, .. }) = messages.try_next().await? {
         let key = message.subject.strip_prefix(prefix.as_str()).context("a key of another bucket")?;
-        let is_deletion =
-            message.headers.as_ref().is_some_and(|headers| headers.get("KV-Operation").is_some());
-        if key != CHECKPOINT_KEY && !is_deletion {
+        if key != CHECKPOINT_KEY && !message.headers.as_ref().is_some_and(is_deletion) {
             take(key, message.payload.clone())?;
         }
     }

@@ -4,34 +4,20 @@
 use std::collections::BTreeMap;
 
 use async_nats::HeaderMap;
-use domain::event::payload::{Trigger, UserRegistered};
-use domain::event::{Channel, Event, EventBody};
-use domain::key::{DeliveryId, Entity};
-use domain::snapshot::User;
+use async_nats::jetstream::consumer::pull::OrderedConfig;
+use domain::key::Entity;
 use domain::view::users::Users;
 use domain::view::{Checkpoint, Projection};
+use futures_util::TryStreamExt;
 use runtime::nats::Nats;
+use store::history::History;
 use store::log::{EventLog, From};
+use store::messages;
 use store::publish::{Expected, Outgoing, PublishError, publish, publish_batch};
 use store::replica::Replica;
 use store::views::{self, Pointer, pointer_key};
+use testkit::events::registered;
 use testkit::{NatsServer, eventually};
-
-fn registered(pk: i64, position: u64) -> Event {
-    let user = User { is_active: true, ..User::partial(pk, "Ada".into()) };
-    Event {
-        id: format!("user-{pk}-{position}.0"),
-        source: "https://auth.example.com".into(),
-        subject: Entity::User(pk),
-        time: "2026-11-22T08:00:00Z".parse().unwrap(),
-        approximate: false,
-        dataschema: "http://localhost:3000/api/schemas/user-registered/v1".into(),
-        causationid: "cause".parse::<DeliveryId>().unwrap(),
-        correlationid: None,
-        channel: Channel::Webhook,
-        body: EventBody::UserRegistered(UserRegistered { user, partial: false, trigger: Trigger::default() }),
-    }
-}
 
 fn delivery(nats: &Nats, id: &str) -> Outgoing {
     Outgoing {
@@ -173,6 +159,56 @@ async fn provisioning_twice_changes_nothing_and_drift_is_reported() {
     let epoch = EventLog::open(&nats).await.unwrap().epoch().to_owned();
     assert_eq!(runtime::provision::provision(&nats, 1).await.unwrap(), Vec::<String>::new());
     assert_eq!(EventLog::open(&nats).await.unwrap().epoch(), epoch);
-    let drift = runtime::provision::provision(&nats, 3).await.unwrap();
-    assert!(drift[0].contains("num_replicas is 1, expected 3"), "{drift:?}");
+    let bucket = nats.namespace.projection_bucket("users", 1);
+    runtime::provision::ensure_projection_bucket(&nats, &bucket, 1).await.unwrap();
+    let mut drift = runtime::provision::provision(&nats, 3).await.unwrap();
+    drift.extend(runtime::provision::ensure_projection_bucket(&nats, &bucket, 3).await.unwrap());
+    assert_eq!(drift.len(), 5, "of each stream and bucket: {drift:?}");
+    for difference in drift {
+        assert!(difference.ends_with("num_replicas is 1, expected 3"), "{difference}");
+    }
+}
+
+#[tokio::test]
+async fn a_message_that_is_gone_is_as_good_as_erased() {
+    let server = NatsServer::start().await;
+    let nats = server.provisioned().await;
+    let inbox = nats.namespace.inbox_stream();
+    for id in ["a", "b", "c"] {
+        publish(&nats, delivery(&nats, id)).await.unwrap();
+    }
+    for sequence in [2, 2, 3, 99] {
+        messages::erase(&nats, &inbox, sequence).await.unwrap();
+    }
+    let left = async || {
+        let all = messages::all(&nats, &inbox, OrderedConfig::default()).await.unwrap();
+        all.map_ok(|placed| placed.sequence).try_collect::<Vec<_>>().await.unwrap()
+    };
+    assert_eq!(left().await, [1]);
+    messages::erase(&nats, &inbox, 1).await.unwrap();
+    assert_eq!(left().await, Vec::<u64>::new());
+    messages::erase(&nats, "NO_STREAM", 1).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_history_has_every_event_that_is_left_up_to_the_given_one() {
+    let server = NatsServer::start().await;
+    let nats = server.provisioned().await;
+    let log = EventLog::open(&nats).await.unwrap();
+    let batch: Vec<_> = (0..300).map(|_| registered(42, 0)).collect();
+    log.append(Entity::User(42), 0, &batch).await.unwrap();
+    log.append(Entity::User(7), 0, &[registered(7, 0)]).await.unwrap();
+    let last = log.append(Entity::User(42), 300, &batch).await.unwrap().sequence;
+    messages::erase(&nats, &nats.namespace.events_stream(), 5).await.unwrap();
+    let mut history = History::new(&log, Entity::User(42), last - 1);
+    let mut sequences = vec![];
+    loop {
+        let page = history.page().await.unwrap();
+        if page.is_empty() {
+            break;
+        }
+        sequences.extend(page.iter().map(|message| message.sequence));
+    }
+    let expected: Vec<u64> = (1..last).filter(|sequence| ![5, 301].contains(sequence)).collect();
+    assert_eq!(sequences, expected);
 }

@@ -4,9 +4,14 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up must fail, and say why")]
 #![warn(missing_docs)]
 
+pub mod cluster;
+pub mod events;
 pub mod nats;
+pub mod port;
 pub mod recordings;
 pub mod wait;
 
+pub use cluster::NatsCluster;
 pub use nats::NatsServer;
+pub use port::free_port;
 pub use wait::eventually;

@@ -2,34 +2,36 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use domain::key::Namespace;
 use runtime::config::NatsConfig;
 use runtime::health::Health;
 use runtime::nats::Nats;
-use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::eventually;
+use crate::wait::{DEADLINE, eventually_within};
+use crate::{eventually, free_port};
 
 /// A nats-server on a free port with a directory of its own; killed and removed on drop.
 pub struct NatsServer {
     directory: TempDir,
+    settings: &'static str,
     port: u16,
     process: Option<Child>,
-}
-
-#[derive(Deserialize)]
-struct Ports {
-    nats: Vec<String>,
 }
 
 impl NatsServer {
     /// Starts a server.
     pub async fn start() -> Self {
+        Self::start_with("").await
+    }
+
+    /// Starts a server with these lines of configuration.
+    pub async fn start_with(settings: &'static str) -> Self {
         let directory = tempfile::tempdir().expect("making a directory for nats-server");
-        let mut server = Self { directory, port: 0, process: None };
+        let mut server = Self { directory, settings, port: free_port(), process: None };
         server.restart().await;
         server
     }
@@ -46,12 +48,16 @@ impl NatsServer {
         }
     }
 
-    /// Starts it again on the same port and the same data; the first time on a free port.
+    /// Starts it again on the same port and the same data.
     pub async fn restart(&mut self) {
         self.kill().await;
-        let port = if self.port == 0 { "-1".to_owned() } else { self.port.to_string() };
+        let port = self.port.to_string();
         let log = std::fs::File::create(self.directory.path().join("log")).expect("making a log file");
+        let config = self.directory.path().join("nats-server.conf");
+        std::fs::write(&config, self.settings).expect("writing a configuration");
         let process = Command::new(binary())
+            .arg("--config")
+            .arg(config)
             .args(["--addr", "127.0.0.1", "--port", &port, "--jetstream"])
             .arg("--store_dir")
             .arg(self.directory.path().join("store"))
@@ -66,13 +72,7 @@ impl NatsServer {
         let pid = process.id().expect("a process that was just started has an id");
         self.process = Some(process);
         let ports_file = self.directory.path().join(format!("nats-server_{pid}.ports"));
-        let ports: Ports = eventually("nats-server listens", || async {
-            serde_json::from_slice(&std::fs::read(&ports_file).ok()?).ok()
-        })
-        .await;
-        let url = ports.nats.first().expect("nats-server listens somewhere");
-        self.port =
-            url.rsplit(':').next().and_then(|port| port.parse().ok()).expect("a URL ends with a port");
+        eventually("nats-server listens", || async { ports_file.exists().then_some(()) }).await;
     }
 
     /// Settings to connect with.
@@ -82,22 +82,38 @@ impl NatsServer {
 
     /// Connects.
     pub async fn connect(&self) -> Nats {
-        let nats =
-            Nats::connect(&self.config(), "test", &Health::default()).await.expect("connecting to NATS");
-        eventually("connected to NATS", || async { nats.is_connected().then_some(()) }).await;
-        nats
+        connect(self.url(), Namespace::default()).await
     }
 
     /// Connects, and makes streams and buckets.
     pub async fn provisioned(&self) -> Nats {
         let nats = self.connect().await;
-        let drift = runtime::provision::provision(&nats, 1).await.expect("making streams");
-        assert_eq!(
-            drift,
-            Vec::<String>::new(),
-            "a server that was just started has the configuration of nats/"
-        );
+        provisioned(&nats, 1).await;
         nats
+    }
+
+    /// Stops it without ending it (SIGSTOP), as a machine that hangs.
+    pub async fn pause(&self) {
+        signal(self.running(), "STOP").await;
+    }
+
+    /// Lets it go on after [`NatsServer::pause`] (SIGCONT).
+    pub async fn resume(&self) {
+        signal(self.running(), "CONT").await;
+    }
+
+    /// Lets no file grow beyond so many bytes from now on, as on a disk that is full; nothing for no limit.
+    pub async fn limit_file_size(&self, limit: Option<u64>) {
+        let pid = self.running().id().expect("a running process has an id").to_string();
+        let limit = limit.map_or("unlimited".to_owned(), |limit| limit.to_string());
+        // The soft limit alone: the hard one could not be raised again.
+        let limit = format!("--fsize={limit}:");
+        let ended = Command::new("prlimit").args(["--pid", &pid, &limit]).status().await;
+        assert!(ended.expect("prlimit is part of util-linux").success(), "limiting the size of files");
+    }
+
+    fn running(&self) -> &Child {
+        self.process.as_ref().expect("nats-server runs")
     }
 
     /// Directory of its data.
@@ -106,9 +122,38 @@ impl NatsServer {
     }
 }
 
+/// Connects in this namespace.
+pub async fn connect(url: String, namespace: Namespace) -> Nats {
+    let config = NatsConfig::plain(url, namespace);
+    let nats = Nats::connect(&config, "test", &Health::default()).await.expect("connecting to NATS");
+    eventually("connected to NATS", || async { nats.is_connected().then_some(()) }).await;
+    nats
+}
+
+/// Makes streams and buckets on so many nodes. A cluster that was just started may not place them at once.
+pub async fn provisioned(nats: &Nats, n_nodes: usize) {
+    let replicas = u8::try_from(n_nodes).expect("a handful of nodes");
+    let drift =
+        eventually("streams are made", || async { runtime::provision::provision(nats, replicas).await.ok() })
+            .await;
+    assert_eq!(drift, Vec::<String>::new(), "a server that was just started has the configuration of nats/");
+}
+
+/// Sends a signal, by its name.
+pub(crate) async fn signal(process: &Child, name: &str) {
+    let pid = process.id().expect("a running process has an id").to_string();
+    let ended = Command::new("kill").args(["-s", name, &pid]).status().await.expect("running kill");
+    assert!(ended.success(), "sending SIG{name} to nats-server");
+}
+
 /// Waits until no delivery in the inbox is waiting or in hand.
 pub async fn inbox_is_worked_off(nats: &Nats) {
-    eventually("the inbox is worked off", || async {
+    inbox_is_worked_off_within(DEADLINE, nats).await;
+}
+
+/// [`inbox_is_worked_off`] with a deadline of its own.
+pub async fn inbox_is_worked_off_within(deadline: Duration, nats: &Nats) {
+    eventually_within(deadline, "the inbox is worked off", || async {
         let inbox = nats.jetstream.get_stream(nats.namespace.inbox_stream()).await.ok()?;
         let last = inbox.cached_info().state.last_sequence;
         let consumer = inbox.consumer_info("projector").await.ok()?;

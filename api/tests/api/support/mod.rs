@@ -24,6 +24,8 @@ use tokio::task::JoinHandle;
 
 use keys::SigningKey;
 
+use crate::contract::check_declared;
+
 /// Making a key takes a while: all tests share one.
 pub static KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate("first"));
 
@@ -83,6 +85,13 @@ impl World {
         self.ready().await;
     }
 
+    /// Another API beside the first one.
+    pub async fn another_api(&mut self) -> Running {
+        let first = std::mem::replace(&mut self.api, run_api(&self.server, &self.issuer, &[]).await);
+        self.ready().await;
+        std::mem::replace(&mut self.api, first)
+    }
+
     async fn ready(&self) {
         eventually("the API is ready", || async {
             let is_running = self.api.task.as_ref().is_some_and(|task| !task.is_finished());
@@ -119,9 +128,11 @@ impl World {
     }
 
     pub async fn call(&self, method: Method, path: &str, token: Option<&str>) -> Response {
-        let request = reqwest::Client::new().request(method, format!("{}{path}", self.api.url));
+        let request = reqwest::Client::new().request(method.clone(), format!("{}{path}", self.api.url));
         let request = if let Some(token) = token { request.bearer_auth(token) } else { request };
-        request.send().await.expect("calling the API")
+        let answer = request.send().await.expect("calling the API");
+        check_declared(&method, path, answer.status().as_u16());
+        answer
     }
 
     pub async fn get(&self, path: &str, token: Option<&str>) -> Response {

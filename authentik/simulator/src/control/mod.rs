@@ -28,6 +28,7 @@ type Answer = Result<Response, String>;
 pub fn answer(world: &World, call: &Call, segments: &[&str]) -> Response {
     let answer = match (&call.method, segments) {
         (&Method::GET, ["state"]) => Ok(state::answer(world)),
+        (&Method::GET, ["reads"]) => Ok(ok(&world.reads())),
         (&Method::GET, ["faults"]) => Ok(ok(&world.faults())),
         (&Method::POST, ["faults"]) => set_faults(world, call),
         (&Method::POST, ["silent"]) => body(call).and_then(|change| silent::apply(world, change)),

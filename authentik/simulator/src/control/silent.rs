@@ -47,6 +47,8 @@ pub enum Change {
         count: u32,
         /// `user-` when absent.
         prefix: Option<String>,
+        /// Of which each is a member; none when absent.
+        groups: Option<Vec<String>>,
     },
     /// Changes a user.
     UpdateUser {
@@ -105,11 +107,15 @@ pub enum Change {
     },
 }
 
-/// Makes the change. Answers the user or the group as REST shows it, or `{}` when it is gone.
+/// Makes the change. Answers the user as REST shows it, the group as REST shows it without its users' objects, or `{}`
+/// when it is gone.
 pub fn apply(world: &World, change: Change) -> Result<Response, String> {
     world.write(None, |tx| match change {
         Change::CreateUser { .. } => create_user(tx, change),
-        Change::CreateUsers { count, prefix } => Ok(create_users(tx, count, prefix.as_deref())),
+        Change::CreateUsers { count, prefix, groups } => {
+            let groups = keys(tx.store(), &groups.unwrap_or_default())?;
+            Ok(create_users(tx, count, prefix.as_deref(), &groups))
+        }
         Change::UpdateUser { .. } => update_user(tx, change),
         Change::DeleteUser { pk } => {
             let user = user(tx.store(), pk)?;
@@ -162,14 +168,15 @@ fn create_user(tx: &mut Tx, change: Change) -> Result<Response, String> {
     Ok(shown_user(tx.store(), &user))
 }
 
-fn create_users(tx: &mut Tx, count: u32, prefix: Option<&str>) -> Response {
+fn create_users(tx: &mut Tx, count: u32, prefix: Option<&str>, groups: &[Uuid]) -> Response {
     let first = tx.next_pk();
     let prefix = prefix.unwrap_or("user-");
     for number in 0..count {
         let username = format!("{prefix}{number}");
         if tx.store().user_named(&username).is_none() {
             let email = format!("{username}@lab.invalid");
-            tx.create_user(NewUser { name: username.clone(), email, username, ..NewUser::default() });
+            let (name, groups) = (username.clone(), groups.iter().copied().collect());
+            tx.create_user(NewUser { username, name, email, groups, ..NewUser::default() });
         }
     }
     let last = tx.next_pk() - 1;

@@ -102,9 +102,9 @@ pub fn find<'a>(store: &'a Store, pk: &str) -> Result<&'a Group, Refusal> {
     store.groups.get(&pk).ok_or(Refusal::Unknown("Group"))
 }
 
-/// The JSON of one group, as writes answer it.
-pub fn shown<'a>(store: &'a Store, group: &'a Group) -> impl Serialize {
-    show(store, group, true)
+/// The JSON of one group; writes answer it with the objects of its users.
+pub fn shown<'a>(store: &'a Store, group: &'a Group, with_users: bool) -> impl Serialize {
+    show(store, group, with_users)
 }
 
 fn show<'a>(store: &'a Store, group: &'a Group, with_users: bool) -> Shown<'a> {

@@ -19,7 +19,7 @@ pub fn create(world: &World, call: &Call) -> Answer {
         let patch = read_patch(tx.store(), &mut fields, Missing::Refuse, None);
         fields.finish()?;
         let group = tx.create_group(patch);
-        Ok(call::json(StatusCode::CREATED, &groups::shown(tx.store(), &group)))
+        Ok(call::json(StatusCode::CREATED, &groups::shown(tx.store(), &group, true)))
     })
 }
 
@@ -32,7 +32,7 @@ pub fn update(world: &World, call: &Call, pk: &str, missing: Missing) -> Answer 
         let patch = read_patch(tx.store(), &mut fields, missing, Some(&group));
         fields.finish()?;
         tx.update_group(&mut group, patch);
-        Ok(call::json(StatusCode::OK, &groups::shown(tx.store(), &group)))
+        Ok(call::json(StatusCode::OK, &groups::shown(tx.store(), &group, true)))
     })
 }
 

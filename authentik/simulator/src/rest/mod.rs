@@ -36,6 +36,9 @@ pub fn answer(world: &World, call: &Call, segments: &[&str]) -> Response {
     // Every route ends in a slash, so the last segment is empty; authentik does not redirect to it.
     let Some((&"", segments)) = segments.split_last() else { return answer::page_not_found() };
     let method = if call.method == Method::HEAD { Method::GET } else { call.method.clone() };
+    if method == Method::GET {
+        world.count_read(kind(segments));
+    }
     let (allow, answer) = match segments {
         ["core", "users"] => (LIST, users_list(world, call, &method)),
         ["core", "users", "me"] => (READ, get(&method, || misc::me(world, call))),
@@ -66,14 +69,26 @@ pub fn answer(world: &World, call: &Call, segments: &[&str]) -> Response {
     answer::with_allow(answer.unwrap_or_else(|refusal| refusal.answer(&call.method)), allow)
 }
 
+/// What a GET asks for, as it is counted.
+fn kind(segments: &[&str]) -> &'static str {
+    match segments {
+        ["core", "users"] => "users",
+        ["core", "users", pk] if pk.parse::<i64>().is_ok() => "user",
+        ["core", "groups"] => "groups",
+        ["core", "groups", _] => "group",
+        ["events", "events"] => "events",
+        _ => "other",
+    }
+}
+
 /// A user as REST shows it.
 pub fn shown_user(store: &Store, user: &User) -> Response {
     call::json(StatusCode::OK, &users::shown(store, user))
 }
 
-/// A group as REST shows it.
+/// A group as REST shows it, without the objects of its users, which can be megabytes.
 pub fn shown_group(store: &Store, group: &Group) -> Response {
-    call::json(StatusCode::OK, &groups::shown(store, group))
+    call::json(StatusCode::OK, &groups::shown(store, group, false))
 }
 
 /// An answer or the reason why not.

@@ -18,6 +18,8 @@ use crate::store::group::Group;
 use crate::store::user::{Role, User, UserType};
 use crate::world::World;
 
+const MODEL: &str = "authentik_core.user";
+
 /// A user as REST shows it, in its order.
 #[derive(Serialize)]
 struct Shown<'a> {
@@ -71,8 +73,14 @@ pub fn list(world: &World, call: &Call) -> Answer {
     let filter = Filter::of(call)?;
     let ordering = call.parameter("ordering").and_then(Ordered::named).unwrap_or(Ordered::USERNAME);
     let show = shape(call);
+    let sees_all = world.faults().visible_users.is_none();
     world.read(|store| {
         let show = |user| show(store, user);
+        // A walk over everybody asks for page after page of this.
+        if sees_all && filter == Filter::default() && ordering == Ordered::PK {
+            let (count, users) = (store.users.len(), store.users.values());
+            return Ok(call::json(StatusCode::OK, &paging::page(call, MODEL, count, users, show)?));
+        }
         let all = store.users.values().filter(|user| may_see(user));
         let mut users: Vec<&User> = all.filter(|user| filter.takes(store, user)).collect();
         if ordering.column != Column::Pk {
@@ -81,9 +89,9 @@ pub fn list(world: &World, call: &Call) -> Answer {
         let count = users.len();
         let page = if ordering.is_descending {
             // The other way round also means that users without a value stand first.
-            paging::page(call, "authentik_core.user", count, users.iter().rev().copied(), show)?
+            paging::page(call, MODEL, count, users.iter().rev().copied(), show)?
         } else {
-            paging::page(call, "authentik_core.user", count, users.iter().copied(), show)?
+            paging::page(call, MODEL, count, users.iter().copied(), show)?
         };
         Ok(call::json(StatusCode::OK, &page))
     })
@@ -151,6 +159,7 @@ pub fn uid(pk: i64) -> String {
 }
 
 /// The filters of the list.
+#[derive(Default, PartialEq)]
 struct Filter<'a> {
     is_active: Option<bool>,
     is_superuser: Option<bool>,
@@ -220,6 +229,7 @@ fn not_a_choice(name: &str) -> Refusal {
 }
 
 /// The order of the list.
+#[derive(PartialEq, Eq)]
 struct Ordered {
     column: Column,
     is_descending: bool,
@@ -238,6 +248,9 @@ enum Column {
 }
 
 impl Ordered {
+    /// In which they are kept.
+    const PK: Self = Self { column: Column::Pk, is_descending: false };
+
     const USERNAME: Self = Self { column: Column::Username, is_descending: false };
 
     fn named(name: &str) -> Option<Self> {

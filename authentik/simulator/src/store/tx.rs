@@ -11,11 +11,13 @@ use crate::json::{Json, object};
 /// authentik keeps events for a year.
 const EVENT_LIFE_SECONDS: f64 = 365.0 * 86_400.0;
 
-/// A transaction on the store. Everything that is put is also written to the journal.
+/// A transaction on the store. Everything that is put is also written to the journal, where there is one.
 pub struct Tx<'a> {
     store: &'a mut Store,
-    /// What was put, for the journal.
-    pub(crate) rows: Vec<Row>,
+    /// What was put, where there is a journal for it.
+    pub(crate) rows: Option<Vec<Row>>,
+    /// Whether there may be something new to send.
+    pub(crate) has_deliveries: bool,
     /// The request behind the change. Without one no events are made, as when authentik's worker
     /// changes something.
     origin: Option<Origin>,
@@ -26,7 +28,7 @@ pub struct Tx<'a> {
 impl<'a> Tx<'a> {
     /// Starts a change.
     pub fn new(store: &'a mut Store, origin: Option<Origin>, delivery_delay: Option<f64>) -> Self {
-        Self { store, rows: Vec::new(), origin, delivery_delay }
+        Self { store, rows: None, has_deliveries: false, origin, delivery_delay }
     }
 
     /// The state, with everything put so far.
@@ -41,8 +43,11 @@ impl<'a> Tx<'a> {
 
     /// Changes the state.
     pub fn put(&mut self, row: Row) {
-        self.store.apply(row.clone());
-        self.rows.push(row);
+        self.has_deliveries |= matches!(row, Row::Delivery(_) | Row::Reset);
+        if let Some(rows) = &mut self.rows {
+            rows.push(row.clone());
+        }
+        self.store.apply(row);
     }
 
     /// Now; later than every event so far, so that `created` gives the order.

@@ -20,6 +20,15 @@ async fn only_the_given_faults_change() {
 }
 
 #[tokio::test]
+async fn reads_are_counted_by_what_they_ask_for() {
+    let simulator = Running::start(config()).await;
+    for path in ["users/", "users/?page=1", "users/8/", "groups/"] {
+        simulator.get(&format!("/api/v3/core/{path}")).await;
+    }
+    assert_eq!(simulator.get("/_control/reads").await, json!({"users": 2, "user": 1, "groups": 1}));
+}
+
+#[tokio::test]
 async fn an_unknown_fault_is_refused() {
     let simulator = Running::start(config()).await;
     let request = simulator.request(Method::POST, "/_control/faults", None);

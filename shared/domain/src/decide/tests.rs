@@ -275,3 +275,30 @@ fn another_number_of_members_is_no_change_of_a_group() {
     let larger = Group { n_members: 3, ..engineers() };
     assert_eq!(decide_about_group(&Known::Present(engineers()), Some(&larger)), []);
 }
+
+fn erased() -> EventBody {
+    let user = crate::event::payload::ErasedUser { pk: PK };
+    EventBody::UserErased(crate::event::payload::UserErased { user, trigger: Trigger::default() })
+}
+
+#[test]
+fn of_an_erased_user_who_is_gone_nothing_is_recorded_any_more() {
+    let login = Fact::LoggedIn { client_ip: None, auth_method: None };
+    for hint in [hint("model_created", None), hint("model_deleted", None), hint("login", Some(login))] {
+        let known = Known::from_newest_of_user(&erased());
+        assert_eq!(Given(known).when_authentik_says(None, &hint), []);
+    }
+}
+
+#[test]
+fn an_erased_user_who_is_still_there_is_registered_anew() {
+    let known = Known::from_newest_of_user(&erased());
+    let anew = Given(known).when_authentik_says(alice(), &hint("model_updated", None));
+    let mut history: Vec<EventBody> = registered(&alice(), None, &Trigger::default());
+    history.push(erased());
+    history.extend(anew);
+    assert_eq!(history::check(&history), Ok(()));
+    // What is left after the erasure is a valid history, too.
+    assert_eq!(history::check(&history[1..]), Ok(()));
+    assert_eq!(history.last().map(EventBody::event_type), Some(EventType::UserRegistered));
+}

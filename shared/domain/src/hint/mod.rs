@@ -124,6 +124,8 @@ pub enum Reason {
     OtherModel,
     /// A fact about nobody: a failed sign-in with an unknown name, an anonymous actor.
     NoUser,
+    /// What stood there mentioned a user who was erased.
+    Erased,
 }
 
 impl Reason {
@@ -134,9 +136,14 @@ impl Reason {
             Self::UnknownAction => "unknown-action",
             Self::OtherModel => "other-model",
             Self::NoUser => "no-user",
+            Self::Erased => "erased",
         }
     }
 }
+
+/// Body of what takes the place of a delivery that mentioned an erased user. It keeps the delivery id occupied: the
+/// same delivery cannot come in once more.
+pub const ERASED_BODY: &str = r#"{"schema":"erased.v1"}"#;
 
 /// A hint that we give ourselves: its body in the inbox (`hint.v1`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

@@ -111,6 +111,7 @@ pub fn read(delivery: DeliveryId, channel: Channel, body: &[u8]) -> Result<Readi
     match json.get("schema").and_then(Value::as_str) {
         Some("authentik.event.v1") => read_rich(delivery, channel, serde_json::from_value(json)?),
         Some("hint.v1") => read_own(delivery, channel, serde_json::from_value(json)?),
+        Some("erased.v1") => Ok(Reading::Nothing(Reason::Erased)),
         None if json.get("event_type").is_some() => {
             Ok(read_minimal(delivery, channel, serde_json::from_value(json)?))
         }
@@ -238,7 +239,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::hint::OwnHint;
+    use crate::hint::{ERASED_BODY, OwnHint};
 
     fn delivery() -> DeliveryId {
         Uuid::from_u128(1).into()
@@ -324,6 +325,7 @@ mod tests {
             (rich(&Value::Null), Reason::UnknownBody),
             (json!({"body": "model_updated: …", "severity": "notice"}), Reason::UnknownBody),
             (json!({"schema": "authentik.event.v9"}), Reason::UnknownBody),
+            (ERASED_BODY.parse().unwrap(), Reason::Erased),
             (json!({"event_type": "login", "pk": 1}), Reason::UnknownAction),
             (json!([1, 2]), Reason::UnknownBody),
         ] {

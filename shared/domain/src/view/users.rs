@@ -79,7 +79,9 @@ impl Projection for Users {
         };
         let registers = matches!(event.event.body, EventBody::UserRegistered(_));
         let (registered, registered_sequence) = match view {
-            Some(view) if !registers => (view.registered, view.registered_sequence),
+            Some(view) if !registers && status != UserStatus::Erased => {
+                (view.registered, view.registered_sequence)
+            }
             _ => (registers.then_some(event.event.time), event.sequence),
         };
         let last_event = event.event.time;

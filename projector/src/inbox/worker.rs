@@ -1,142 +1,89 @@
-//! Takes deliveries from the inbox and answers each according to how handling it ended.
+//! Works on deliveries, and answers each according to how that ended.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull};
 use async_nats::jetstream::{AckKind, Message};
 use domain::event::Channel;
-use domain::hint::{About, Reading};
-use futures_util::StreamExt;
-use runtime::CancellationToken;
+use domain::hint::{About, Hint, Reading};
 use runtime::nats::Nats;
-use tokio::sync::Semaphore;
-use tokio_util::task::TaskTracker;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::dead_letters;
-use crate::directory::Directory;
+use crate::directory::{Directory, Signal};
 use crate::handle::{Delivery, Handled, Handler};
-use crate::lanes::Lanes;
+use crate::lanes::{Lanes, Place};
 use crate::record::HandleError;
-
-/// Name of the durable consumer that all projectors share.
-pub(crate) const CONSUMER: &str = "projector";
-
-/// A delivery that a dead worker held comes back after this time.
-const ACK_WAIT: Duration = Duration::from_secs(15);
 
 /// How often a worker says that it is still at it.
 const PROGRESS: Duration = Duration::from_secs(5);
 
-/// How long a shutdown waits for the hints in hand.
-const GRACE: Duration = Duration::from_secs(9);
-
 /// Longest wait before a delivery is tried again.
 const MAX_BACKOFF: Duration = Duration::from_mins(1);
 
-/// The inbox and how many hints are worked on at once.
-pub(crate) struct Inbox {
-    pub(crate) nats: Nats,
-    pub(crate) concurrency: u16,
-}
+/// A hint that takes longer gives its slot to another one, and goes on among the slow ones.
+const SLOW: Duration = Duration::from_secs(1);
 
-impl Inbox {
-    /// Works until shutdown; then what is in hand is finished, and the rest stays for others.
-    pub(crate) async fn work<D: Directory>(
-        self,
-        handler: Arc<Handler<D>>,
-        shutdown: CancellationToken,
-    ) -> anyhow::Result<()> {
-        let worker = Worker {
-            nats: self.nats.clone(),
-            handler,
-            lanes: Lanes::new(),
-            at_once: Semaphore::new(self.concurrency.into()),
-        };
-        let worker = Arc::new(worker);
-        let tracker = TaskTracker::new();
-        while !shutdown.is_cancelled() {
-            let took = self.take(&worker, &tracker, &shutdown).await;
-            if let Err(error) = took {
-                tracing::warn!("cannot read the inbox now: {error:#}");
-                shutdown.run_until_cancelled(tokio::time::sleep(Duration::from_millis(500))).await;
-            }
-        }
-        tracker.close();
-        if tokio::time::timeout(GRACE, tracker.wait()).await.is_err() {
-            tracing::warn!("{} hints were not finished in time; others will finish them", tracker.len());
-        }
-        Ok(())
-    }
+/// How many slow hints go on for each slot.
+const SLOW_PER_SLOT: usize = 4;
 
-    async fn take<D: Directory>(
-        &self,
-        worker: &Arc<Worker<D>>,
-        tracker: &TaskTracker,
-        shutdown: &CancellationToken,
-    ) -> anyhow::Result<()> {
-        // As many again as are worked on may wait for their user's turn.
-        let in_hand = Arc::new(Semaphore::new(usize::from(self.concurrency) * 2));
-        let consumer = self.consumer().await?;
-        let messages = consumer.stream().max_messages_per_batch(usize::from(self.concurrency) * 2);
-        let mut messages = messages.messages().await.context("reading the inbox")?;
-        loop {
-            let Some(permit) = shutdown.run_until_cancelled(Arc::clone(&in_hand).acquire_owned()).await
-            else {
-                return Ok(());
-            };
-            let next = tokio::select! {
-                next = messages.next() => next,
-                () = shutdown.cancelled() => return Ok(()),
-            };
-            let message = next.context("the inbox ended")?.context("reading the inbox")?;
-            let worker = Arc::clone(worker);
-            // The place in the lane is taken here, in the order of arrival.
-            let Some(work) = worker.begin(message).await else { continue };
-            tracker.spawn(async move {
-                let _permit = permit;
-                work.finish().await;
-            });
-        }
-    }
+/// How many hints are in hand for each slot: those that are worked on, and those that wait for their user's turn.
+const IN_HAND_PER_SLOT: usize = 8;
 
-    async fn consumer(&self) -> anyhow::Result<PullConsumer> {
-        let stream =
-            self.nats.jetstream.get_stream(self.nats.namespace.inbox_stream()).await.context("the inbox")?;
-        let config = pull::Config {
-            durable_name: Some(CONSUMER.to_owned()),
-            description: Some("Hints for the projectors".to_owned()),
-            deliver_policy: DeliverPolicy::All,
-            ack_policy: AckPolicy::Explicit,
-            ack_wait: ACK_WAIT,
-            max_deliver: -1,
-            max_ack_pending: 5000,
-            ..pull::Config::default()
-        };
-        stream.get_or_create_consumer(CONSUMER, config).await.context("the inbox's consumer")
-    }
-}
+/// How many hints have a place in one lane for each slot: so few that nobody's lane, however slow, keeps everybody
+/// else out.
+const LANE_PER_SLOT: usize = 2;
 
-struct Worker<D> {
+pub(super) struct Worker<D> {
     nats: Nats,
     handler: Arc<Handler<D>>,
     lanes: Lanes<About>,
-    at_once: Semaphore,
+    slots: Semaphore,
+    slow: Semaphore,
+    in_hand: Arc<Semaphore>,
+    circuit: Signal,
+    /// Whether hints are taken from the inbox.
+    taking: watch::Receiver<bool>,
 }
 
 /// One delivery that is in hand.
-struct Work<D> {
+pub(super) struct Work<D> {
     worker: Arc<Worker<D>>,
-    place: crate::lanes::Place<About>,
-    hint: domain::hint::Hint,
+    place: Place<About>,
+    hint: Hint,
     delivery: Delivery,
     message: Message,
 }
 
 impl<D: Directory> Worker<D> {
+    pub(super) fn new(
+        nats: Nats,
+        handler: Arc<Handler<D>>,
+        concurrency: u16,
+        circuit: Signal,
+        taking: watch::Receiver<bool>,
+    ) -> Self {
+        let n_slots = usize::from(concurrency);
+        Self {
+            nats,
+            handler,
+            lanes: Lanes::new(n_slots * LANE_PER_SLOT),
+            slots: Semaphore::new(n_slots),
+            slow: Semaphore::new(n_slots * SLOW_PER_SLOT),
+            in_hand: Arc::new(Semaphore::new(n_slots * IN_HAND_PER_SLOT)),
+            circuit,
+            taking,
+        }
+    }
+
+    /// Waits until so many more deliveries may be in hand; they may be until the permit is dropped.
+    pub(super) async fn room(&self, n_deliveries: u32) -> anyhow::Result<OwnedSemaphorePermit> {
+        Arc::clone(&self.in_hand).acquire_many_owned(n_deliveries).await.context("no place for deliveries")
+    }
+
     /// Reads a delivery; what needs no look at authentik is answered here.
-    async fn begin(self: Arc<Self>, message: Message) -> Option<Work<D>> {
+    pub(super) async fn begin(self: Arc<Self>, message: Message) -> Option<Work<D>> {
         let Some(delivery) = delivery_of(&self.nats, &message) else {
             tracing::error!(subject = %message.subject, "a message in the inbox is no delivery; it stays there");
             answer(&message, AckKind::Ack).await;
@@ -145,7 +92,12 @@ impl<D: Directory> Worker<D> {
         };
         match Handler::<D>::read(&delivery) {
             Ok(Reading::Look(hint)) => {
-                let place = self.lanes.queue(&hint.about);
+                let Some(place) = self.lanes.queue(&hint.about) else {
+                    tracing::debug!(delivery.id = %delivery.id, "too many wait for the same turn");
+                    count("put-back");
+                    answer(&message, AckKind::Nak(Some(backoff(&delivery)))).await;
+                    return None;
+                };
                 Some(Work { worker: self, place, hint: *hint, delivery, message })
             }
             Ok(Reading::Nothing(reason)) => {
@@ -161,6 +113,52 @@ impl<D: Directory> Worker<D> {
         }
     }
 
+    /// Works on a hint when its turn comes and a slot is free; nothing where no more hints are taken before that.
+    async fn work(
+        &self,
+        place: &mut Place<About>,
+        hint: Hint,
+        delivery: &Delivery,
+    ) -> Option<Result<Handled, HandleError>> {
+        let slot = async {
+            place.turn().await;
+            self.slots.acquire().await
+        };
+        let slot = tokio::select! {
+            biased;
+            () = self.nothing_is_taken() => return None,
+            slot = slot => slot,
+        };
+        let mut handling = std::pin::pin!(self.handler.handle(hint, delivery));
+        if let Ok(handled) = tokio::time::timeout(SLOW, &mut handling).await {
+            return Some(handled);
+        }
+        // Where all places for slow ones are taken, the slot is kept.
+        let _among_slow = tokio::select! {
+            handled = &mut handling => return Some(handled),
+            place = self.slow.acquire() => place,
+        };
+        drop(slot);
+        Some(handling.await)
+    }
+
+    async fn nothing_is_taken(&self) {
+        // It ends with the inbox, and then nothing is taken either.
+        let _ = self.taking.clone().wait_for(|taking| !taking).await;
+    }
+
+    /// Whoever can ask authentik may have it now.
+    async fn let_go(&self, message: &Message) {
+        // While the inbox still takes hints, it would only come here again.
+        let mut circuit = self.circuit.clone();
+        tokio::select! {
+            () = self.nothing_is_taken() => {}
+            () = circuit.closed() => {}
+        }
+        count("let-go");
+        answer(message, AckKind::Nak(None)).await;
+    }
+
     /// The kind of error picks the answer.
     async fn settle(&self, delivery: &Delivery, message: &Message, result: Result<Handled, HandleError>) {
         match result {
@@ -169,18 +167,18 @@ impl<D: Directory> Worker<D> {
                 answer(message, AckKind::Ack).await;
             }
             Ok(Handled::LookAgain(delay)) => answer(message, AckKind::Nak(Some(delay))).await,
-            Err(HandleError::Retry(cause)) => {
+            Err(HandleError::Retry(cause) | HandleError::Misconfigured(cause)) => {
                 let delay = backoff(delivery);
-                tracing::warn!(delivery.id = %delivery.id, "will try again in {delay:?}: {cause:#}");
+                // The opening of the circuit was told once.
+                if self.circuit.is_open() {
+                    tracing::debug!(delivery.id = %delivery.id, "will try again in {delay:?}: {cause:#}");
+                } else {
+                    tracing::warn!(delivery.id = %delivery.id, "will try again in {delay:?}: {cause:#}");
+                }
                 count("retried");
                 answer(message, AckKind::Nak(Some(delay))).await;
             }
-            Err(HandleError::Misconfigured(cause)) => {
-                let delay = backoff(delivery);
-                tracing::error!(delivery.id = %delivery.id, "nothing is recorded until this is mended: {cause:#}");
-                count("misconfigured");
-                answer(message, AckKind::Nak(Some(delay))).await;
-            }
+            Err(HandleError::NotAsked(_)) => self.let_go(message).await,
             Err(HandleError::Stopped(cause)) => {
                 tracing::error!(delivery.id = %delivery.id, "not recorded: {cause:#}");
                 count("stopped");
@@ -207,20 +205,20 @@ impl<D: Directory> Worker<D> {
 }
 
 impl<D: Directory> Work<D> {
-    async fn finish(mut self) {
-        self.place.turn().await;
-        let _permit = self.worker.at_once.acquire().await;
-        let handling = self.worker.handler.handle(self.hint, &self.delivery);
-        let mut handling = std::pin::pin!(handling);
+    pub(super) async fn finish(self) {
+        let Self { worker, mut place, hint, delivery, message } = self;
+        let mut working = std::pin::pin!(worker.work(&mut place, hint, &delivery));
         let result = loop {
-            match tokio::time::timeout(PROGRESS, &mut handling).await {
+            match tokio::time::timeout(PROGRESS, &mut working).await {
                 Ok(result) => break result,
-                // Still at it: nobody else needs to begin.
-                Err(_) => answer(&self.message, AckKind::Progress).await,
+                // Still at it, or waiting for its turn: nobody else needs to begin.
+                Err(_) => answer(&message, AckKind::Progress).await,
             }
         };
-        self.worker.settle(&self.delivery, &self.message, result).await;
-        drop(self.place);
+        match result {
+            Some(result) => worker.settle(&delivery, &message, result).await,
+            None => worker.let_go(&message).await,
+        }
     }
 }
 
@@ -249,7 +247,7 @@ fn backoff(delivery: &Delivery) -> Duration {
 }
 
 /// An answer that is lost costs a needless repetition, nothing more.
-async fn answer(message: &Message, kind: AckKind) {
+pub(super) async fn answer(message: &Message, kind: AckKind) {
     if let Err(error) = message.ack_with(kind).await {
         tracing::debug!("an acknowledgement was lost: {error}");
     }

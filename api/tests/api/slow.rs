@@ -1,0 +1,71 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use testkit::wait::eventually_within;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpSocket, TcpStream};
+
+use crate::history::world_with_history;
+use crate::support::World;
+use crate::support::sse::Received;
+
+/// More events than all buffers between the API and its client hold.
+const N_EVENTS: u64 = 12_000;
+
+/// Asks for all events, and reads nothing of the answer.
+async fn ask(world: &World, token: &str) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let address = world.api.url.strip_prefix("http://").unwrap();
+    let mut connection = socket.connect(address.parse().unwrap()).await.unwrap();
+    let request = format!(
+        "GET /api/events/stream?after=earliest HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
+    connection.write_all(request.as_bytes()).await.unwrap();
+    connection
+}
+
+/// The ids in what there is to be read still.
+async fn ids(mut connection: TcpStream) -> Vec<String> {
+    let (mut bytes, mut piece) = (vec![], vec![0; 64 * 1024]);
+    // It ends with an error: the connection is torn.
+    while let Ok(n_read @ 1..) = connection.read(&mut piece).await {
+        bytes.extend_from_slice(&piece[..n_read]);
+    }
+    let text = String::from_utf8_lossy(&bytes);
+    let (whole, _) = text.rsplit_once("\n\n").expect("some events came");
+    whole.lines().filter_map(|line| line.strip_prefix("id: ")).map(str::to_owned).collect()
+}
+
+/// Whether the API still has the connection, as the kernel says.
+fn is_open(connection: &TcpStream) -> bool {
+    let port = |address: SocketAddr| format!(":{:04X}", address.port());
+    let (api, client) = (port(connection.peer_addr().unwrap()), port(connection.local_addr().unwrap()));
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    table.lines().any(|line| {
+        let mut columns = line.split_whitespace().skip(1);
+        let mut is = |end: &str| columns.next().is_some_and(|column| column.ends_with(end));
+        is(&api) && is(&client) && is("01")
+    })
+}
+
+#[tokio::test]
+async fn who_does_not_read_holds_nobody_up_is_cut_and_goes_on_from_their_cursor() {
+    let world = world_with_history(N_EVENTS).await;
+    let admin = world.admin();
+    let slow = ask(&world, &admin).await;
+    let mut client = world.stream("?after=earliest", &admin, None).await;
+    let sequences: Vec<_> =
+        client.take(usize::try_from(N_EVENTS).unwrap()).await.iter().map(Received::sequence).collect();
+    assert_eq!(sequences, (1..=N_EVENTS).collect::<Vec<_>>());
+    assert!(is_open(&slow));
+    eventually_within(Duration::from_mins(1), "the slow one is cut", || async {
+        (!is_open(&slow)).then_some(())
+    })
+    .await;
+    let last = ids(slow).await.pop().unwrap();
+    let mut client = world.stream("", &admin, Some(&last)).await;
+    let next = client.next().await.unwrap().sequence();
+    assert_eq!(last, world.cursor(next - 1));
+    assert!(next <= N_EVENTS, "all of it fitted into the buffers");
+}

@@ -1,0 +1,162 @@
+//! Two of three nodes are away: a webhook is refused the first time and each time after it, by whichever ingress,
+//! until two nodes have it.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use e2e::process::Process;
+use futures_util::TryStreamExt;
+use futures_util::future::join_all;
+use reqwest::{Client, StatusCode};
+use runtime::clock;
+use runtime::nats::Nats;
+use serde_json::json;
+use tempfile::TempDir;
+use testkit::cluster::N_NODES;
+use testkit::free_port;
+use testkit::recordings::sign;
+use testkit::{NatsCluster, eventually};
+
+const SECRET: &str = "whsec_cXVvcnVtLXdlYmhvb2stc2VjcmV0LTAxMjM0NTY3ODk=";
+/// Webhooks that come at once, and so as one batch.
+const N_AT_ONCE: usize = 8;
+
+/// As many ingresses as nodes, each connected to whichever it found first.
+struct Ingresses {
+    client: Client,
+    processes: Vec<(Process, String)>,
+    _directory: TempDir,
+}
+
+impl Ingresses {
+    async fn start(cluster: &NatsCluster) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let start = |_| {
+            let address = format!("127.0.0.1:{}", free_port());
+            let environment = vec![
+                ("NATS_URL", cluster.url()),
+                ("INGRESS_LISTEN", address.clone()),
+                ("WEBHOOK_SECRETS", SECRET.to_owned()),
+            ];
+            (Process::start("ingress", directory.path(), environment), format!("http://{address}"))
+        };
+        let processes: Vec<_> = (0..N_NODES).map(start).collect();
+        let ingresses = Self { client: Client::new(), processes, _directory: directory };
+        ingresses.ready().await;
+        ingresses
+    }
+
+    async fn ready(&self) {
+        for (process, url) in &self.processes {
+            process.ready(url).await;
+        }
+    }
+
+    /// Forgets that NATS was away: who just started gives it every webhook, not one at a time.
+    async fn restart(&mut self) {
+        for (process, _) in &mut self.processes {
+            process.restart().await;
+        }
+        for (_, url) in &self.processes {
+            eventually("the ingress has found a node", || async {
+                let answer = self.client.get(format!("{url}/readyz")).send().await.ok()?;
+                (!answer.text().await.ok()?.contains("\"nats\"")).then_some(())
+            })
+            .await;
+        }
+    }
+
+    async fn post(&self, ingress: usize, id: &str) -> StatusCode {
+        let body = json!({"schema": "authentik.event.v1", "event": {"id": id}}).to_string();
+        let now = clock::now().to_offset_date_time().unix_timestamp();
+        let request = self
+            .client
+            .post(format!("{}/authentik/webhook", self.processes[ingress % N_NODES].1))
+            .header("content-type", "application/json")
+            .header("webhook-id", id)
+            .header("webhook-timestamp", now.to_string())
+            .header("webhook-signature", sign(SECRET, id, now, &body))
+            .body(body);
+        request.send().await.unwrap().status()
+    }
+
+    /// Posts it until it is accepted; returns how.
+    async fn accepts(&self, ingress: usize, id: &str) -> StatusCode {
+        eventually("the webhook is accepted", || async {
+            Some(self.post(ingress, id).await).filter(StatusCode::is_success)
+        })
+        .await
+    }
+
+    /// Posts all at once to one ingress; all must be refused.
+    async fn are_refused(&self, ingress: usize, ids: &[String]) {
+        let answers = join_all(ids.iter().map(|id| self.post(ingress, id))).await;
+        assert!(answers.iter().all(|status| *status == StatusCode::SERVICE_UNAVAILABLE), "{answers:?}");
+    }
+}
+
+async fn are_stored_once(nats: &Nats, ids: &[String]) {
+    let inbox = nats.jetstream.get_stream(nats.namespace.inbox_stream()).await.unwrap();
+    let counts: BTreeMap<String, usize> =
+        inbox.info_with_subjects(">").await.unwrap().try_collect().await.unwrap();
+    for id in ids {
+        assert_eq!(counts.get(&nats.namespace.inbox_subject(&id.parse().unwrap())), Some(&1), "{id}");
+    }
+}
+
+async fn lose_the_majority(cluster: &mut NatsCluster, ingresses: &mut Ingresses, survivor: usize) {
+    let ids: Vec<_> = (0..N_AT_ONCE).map(|_| clock::new_id().to_string()).collect();
+    let others: Vec<_> = (0..N_NODES).filter(|node| *node != survivor).collect();
+    for node in &others {
+        cluster.kill(*node).await;
+    }
+    ingresses.are_refused(survivor, &ids).await;
+    // In flight at the leader, then without a leader.
+    let nats = cluster.connect().await;
+    let n_tries = AtomicUsize::new(0);
+    eventually("the inbox has no leader", || async {
+        ingresses.are_refused(survivor + n_tries.fetch_add(1, Ordering::Relaxed), &ids).await;
+        (!nats.inbox_has_leader().await).then_some(())
+    })
+    .await;
+    ingresses.restart().await;
+    for ingress in 0..N_NODES {
+        ingresses.are_refused(ingress, &ids).await;
+    }
+    for node in &others {
+        cluster.restart(*node).await;
+    }
+    for (n, id) in ids.iter().enumerate() {
+        ingresses.accepts(survivor + n, id).await;
+    }
+    cluster.all_current().await;
+    are_stored_once(&nats, &ids).await;
+    cluster.restart_all().await;
+    for (n, id) in ids.iter().enumerate() {
+        assert_eq!(ingresses.accepts(survivor + n, id).await, StatusCode::OK, "stored before: {id}");
+    }
+    are_stored_once(&cluster.connect().await, &ids).await;
+}
+
+async fn rounds(n_rounds: usize) {
+    let mut cluster = NatsCluster::start().await;
+    let nats = cluster.provisioned().await;
+    let mut ingresses = Ingresses::start(&cluster).await;
+    for _ in 0..n_rounds {
+        // It alone takes up what cannot be committed.
+        let leader = cluster.leader(&nats, &nats.namespace.inbox_stream()).await;
+        lose_the_majority(&mut cluster, &mut ingresses, leader).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_majority_a_webhook_is_refused_again_and_again() {
+    rounds(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "long: make soak"]
+async fn however_often_the_majority_is_lost_nothing_is_accepted_without_it() {
+    rounds(40).await;
+}

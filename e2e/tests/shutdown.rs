@@ -1,0 +1,152 @@
+//! Every process ends when it is asked to, in time, whatever hangs; and at once when it is asked twice.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_nats::HeaderMap;
+use e2e::System;
+use e2e::process::Process;
+use serde_json::json;
+use store::publish::{Outgoing, publish_batch};
+use tempfile::TempDir;
+use testkit::free_port;
+use testkit::{NatsServer, eventually};
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpListener, TcpStream};
+
+/// Exit status after a second signal.
+const KILLED: i32 = 143;
+
+/// Takes connections, and never answers.
+struct Hanging {
+    url: String,
+    n_connections: Arc<AtomicUsize>,
+}
+
+impl Hanging {
+    async fn listen() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let n_connections = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&n_connections);
+        tokio::spawn(async move {
+            let mut connections = vec![];
+            while let Ok(connection) = listener.accept().await {
+                connections.push(connection);
+                counted.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        Self { url, n_connections }
+    }
+
+    async fn is_asked(&self, n_times: usize) {
+        eventually("what hangs is asked", || async {
+            (self.n_connections.load(Ordering::SeqCst) >= n_times).then_some(())
+        })
+        .await;
+    }
+}
+
+/// nats-server and one of each process, where those that ask authentik wait for an answer.
+struct Waiting {
+    ingress: Process,
+    projector: Process,
+    api: Process,
+    /// Where ingress and API listen.
+    addresses: [String; 2],
+    _nats: NatsServer,
+    _directory: TempDir,
+}
+
+impl Waiting {
+    async fn start() -> Self {
+        let nats = NatsServer::start().await;
+        let connection = nats.provisioned().await;
+        let hints = (1..=100).map(|pk| Outgoing {
+            subject: connection.namespace.inbox_subject(&format!("user-{pk}").parse().unwrap()),
+            headers: HeaderMap::new(),
+            payload: json!({"event_type": "model_updated", "pk": pk}).to_string().into(),
+            expected: None,
+        });
+        publish_batch(&connection, "hints", hints.collect()).await.unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let (authentik, issuer) = (Hanging::listen().await, Hanging::listen().await);
+        let projector = vec![
+            ("NATS_URL", nats.url()),
+            ("PROJECTOR_LISTEN", "127.0.0.1:0".to_owned()),
+            ("AUTHENTIK_URL", authentik.url.clone()),
+            ("AUTHENTIK_TOKEN", "token".to_owned()),
+        ];
+        let addresses = [free_port(), free_port()].map(|port| format!("127.0.0.1:{port}"));
+        let ingress = vec![
+            ("NATS_URL", nats.url()),
+            ("INGRESS_LISTEN", addresses[0].clone()),
+            ("WEBHOOK_ALLOW_UNSIGNED", "true".to_owned()),
+        ];
+        let api = vec![
+            ("NATS_URL", nats.url()),
+            ("API_LISTEN", addresses[1].clone()),
+            ("AUTHENTIK_ISSUER", format!("{}/", issuer.url)),
+        ];
+        let ingress = Process::start("ingress", directory.path(), ingress);
+        let projector = Process::start("projector", directory.path(), projector);
+        let api = Process::start("api", directory.path(), api);
+        // The sweep and the check are two; the others are hints in hand.
+        authentik.is_asked(10).await;
+        issuer.is_asked(1).await;
+        ingress.ready(&format!("http://{}", addresses[0])).await;
+        Self { ingress, projector, api, addresses, _nats: nats, _directory: directory }
+    }
+}
+
+/// Begins a request to this address or URL, and leaves it at that.
+async fn half_send(address: &str) -> TcpStream {
+    let address = address.strip_prefix("http://").unwrap_or(address);
+    let mut request = TcpStream::connect(address).await.unwrap();
+    request.write_all(b"GET /healthz HTTP/1.1\r\n").await.unwrap();
+    request
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_ends_in_time_while_authentik_hangs() {
+    let mut waiting = Waiting::start().await;
+    tokio::join!(waiting.ingress.terminate(), waiting.projector.terminate(), waiting.api.terminate());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_signal_ends_at_once() {
+    let mut waiting = Waiting::start().await;
+    // Requests that are not sent to their end keep ingress and API for a while.
+    let _half_sent = [half_send(&waiting.addresses[0]).await, half_send(&waiting.addresses[1]).await];
+    for process in [&mut waiting.ingress, &mut waiting.projector, &mut waiting.api] {
+        process.signal("TERM").await;
+        process.logged("shutting down").await;
+        process.signal("TERM").await;
+        assert_eq!(process.ended(Duration::from_secs(1)).await.code(), Some(KILLED));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_ends_in_time_while_nats_hangs_and_nothing_is_lost() {
+    let mut system = System::start().await;
+    let mut feed = system.feed().await;
+    let before = system.authentik.create_user("before").await;
+    feed.read_until("the first user is there", |received| !received.is_empty()).await;
+    system.nats.as_server().pause().await;
+    // Its webhook waits in the ingress, and the sweep comes upon it.
+    let late = system.authentik.create_user("late").await;
+    let _half_sent = [half_send(&system.api_url).await, half_send(&system.ingress_urls[0]).await];
+    system.terminate().await;
+
+    system.nats.as_server().resume().await;
+    system.restart_everything().await;
+    for pk in [before, late] {
+        eventually("the user is served", || async {
+            let (status, _) = system.ask(&format!("/api/users/{pk}"), "akadmin").await;
+            (status == 200).then_some(())
+        })
+        .await;
+    }
+}

@@ -1,0 +1,78 @@
+//! What takes long: begun here, then done in the background.
+
+use anyhow::Context;
+use domain::command::{Failure, FailureKind, Rebuild, ReplayDeadLetters, Request};
+use domain::operation::{Operation, OperationKind};
+use serde_json::json;
+use store::operations::Record;
+
+use super::answer::unavailable;
+use super::operation::{self, Progress};
+use super::{Commands, shutting_down};
+use crate::dead_letters;
+use crate::lease::Held;
+use crate::projections::ProjectionName;
+
+impl Commands {
+    pub(super) async fn rebuild(&self, request: Request<Rebuild>) -> Result<Operation, Failure> {
+        let Request { asked_by, command: Rebuild { projection } } = request;
+        let name = ProjectionName::ALL.into_iter().find(|name| name.as_str() == projection);
+        let name = name.ok_or_else(|| {
+            let names = ProjectionName::ALL.map(ProjectionName::as_str).join(", ");
+            Failure::new(FailureKind::NotFound, format!("there is no such projection: expected {names}"))
+        })?;
+        let claimed = self.projections.claim_rebuild(name, &self.shutdown).await;
+        let lease = match claimed.map_err(|error| unavailable(&error))? {
+            Some(Ok(lease)) => lease,
+            Some(Err(refused)) => return Err(Failure::new(FailureKind::Conflict, refused.to_string())),
+            None => return Err(shutting_down()),
+        };
+        let nats = &self.projections.nats;
+        match operation::begin(nats, OperationKind::Rebuild, Some(projection), asked_by).await {
+            Ok(record) => {
+                let operation = record.operation().clone();
+                let commands = self.clone();
+                self.tracker.spawn(Box::pin(commands.rebuild_claimed(name, lease, record)));
+                Ok(operation)
+            }
+            Err(failure) => {
+                lease.give_back().await;
+                Err(failure)
+            }
+        }
+    }
+
+    async fn rebuild_claimed(self, name: ProjectionName, lease: Held, mut record: Record) {
+        let progress = Progress::default();
+        let tell = |done, of| progress.at(done, of);
+        let rebuilt = Box::pin(self.projections.rebuild_claimed(name, lease, tell, &self.shutdown));
+        let rebuilt = operation::follow(&mut record, &progress, rebuilt).await.and_then(|rebuilt| {
+            rebuilt.context(
+                "the projector was shut down before the rebuild was done, and readers use what they used \
+                 before: ask for it once more",
+            )
+        });
+        operation::end(record, &self.projections.nats, &rebuilt).await;
+    }
+
+    pub(super) async fn replay_all(&self, request: Request<ReplayDeadLetters>) -> Result<Operation, Failure> {
+        let (nats, asked_by) = (&self.projections.nats, request.asked_by);
+        let mut record = operation::begin(nats, OperationKind::ReplayDeadLetters, None, asked_by).await?;
+        let operation = record.operation().clone();
+        let commands = self.clone();
+        self.tracker.spawn(async move {
+            let (nats, progress) = (&commands.projections.nats, Progress::default());
+            let tell = |done, of| progress.at(done, of);
+            let replayed = Box::pin(dead_letters::replay_all(nats, asked_by, tell, &commands.shutdown));
+            let replayed = operation::follow(&mut record, &progress, replayed).await;
+            let replayed = replayed.map_err(anyhow::Error::from).and_then(|replayed| {
+                let n_replayed = replayed.context(
+                    "the projector was shut down before all were replayed: ask for the rest once more",
+                )?;
+                Ok(json!({"replayed": n_replayed}))
+            });
+            operation::end(record, nats, &replayed).await;
+        });
+        Ok(operation)
+    }
+}

@@ -1,0 +1,62 @@
+//! Following the log on three nodes, of which one dies.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+use std::time::{Duration, Instant};
+
+use async_nats::HeaderMap;
+use domain::event::EventType;
+use domain::key::Entity;
+use runtime::nats::Nats;
+use store::follow::Follow;
+use store::log::EventLog;
+use store::publish::{Expected, Outgoing, PublishError, publish};
+use testkit::cluster::N_NODES;
+use testkit::{NatsCluster, eventually};
+
+/// By its heartbeats alone a consumer notices only after 30 s that its node is gone.
+const SOON: Duration = Duration::from_secs(20);
+
+/// Appends something about a user of whom there is nothing yet; returns its sequence.
+async fn append(nats: &Nats, log: &EventLog, pk: i64) -> u64 {
+    let subject = nats.namespace.event_subject(Entity::User(pk), EventType::UserRegistered);
+    let expected = Some(Expected { last_sequence: 0, filter: None });
+    let message = Outgoing { subject, headers: HeaderMap::new(), payload: "{}".into(), expected };
+    eventually("the log can be appended to", || async {
+        match publish(nats, message.clone()).await {
+            Ok(_) | Err(PublishError::Conflict) => log.head().await.ok(),
+            Err(_) => None,
+        }
+    })
+    .await
+}
+
+async fn next(events: &mut Follow) -> u64 {
+    let next = async {
+        loop {
+            if let Ok(message) = events.next().await {
+                return message.sequence;
+            }
+        }
+    };
+    tokio::time::timeout(testkit::wait::DEADLINE, next).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whichever_node_dies_the_next_event_comes_soon_and_once() {
+    let mut cluster = NatsCluster::start().await;
+    let nats = cluster.provisioned().await;
+    let log = EventLog::open(&nats).await.unwrap();
+    let mut events = log.follow(1);
+    let mut users = 1..;
+    for node in 0..N_NODES {
+        let before = append(&nats, &log, users.next().unwrap()).await;
+        assert_eq!(next(&mut events).await, before);
+        cluster.kill(node).await;
+        let after = append(&nats, &log, users.next().unwrap()).await;
+        let begin = Instant::now();
+        assert_eq!(next(&mut events).await, after);
+        assert!(begin.elapsed() < SOON, "{:?} after node {node} died", begin.elapsed());
+        cluster.restart(node).await;
+        cluster.current(node).await;
+    }
+}

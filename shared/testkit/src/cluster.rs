@@ -1,0 +1,175 @@
+//! Three real nats-servers for one test, as `nats/cluster.conf` has them.
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::Stdio;
+
+use domain::key::Namespace;
+use runtime::nats::Nats;
+use tempfile::TempDir;
+use tokio::process::{Child, Command};
+
+use crate::nats::{binary, connect, provisioned, signal};
+use crate::{eventually, free_port};
+
+/// Nodes of a cluster, and replicas of each stream.
+pub const N_NODES: usize = 3;
+
+/// Three nats-servers with the shipped configuration, on free ports; killed and removed on drop.
+pub struct NatsCluster {
+    directory: TempDir,
+    nodes: Vec<Node>,
+}
+
+struct Node {
+    name: String,
+    port: u16,
+    cluster_port: u16,
+    monitor_port: u16,
+    process: Option<Child>,
+}
+
+impl NatsCluster {
+    /// Starts all nodes, and waits until JetStream works on each.
+    pub async fn start() -> Self {
+        let directory = tempfile::tempdir().expect("making a directory for nats-server");
+        let node = |n| Node {
+            name: format!("nats-{n}"),
+            port: free_port(),
+            cluster_port: free_port(),
+            monitor_port: free_port(),
+            process: None,
+        };
+        let mut cluster = Self { directory, nodes: (1..=N_NODES).map(node).collect() };
+        cluster.restart_all().await;
+        cluster
+    }
+
+    /// All nodes, separated by commas.
+    pub fn url(&self) -> String {
+        let urls: Vec<_> = (0..N_NODES).map(|node| self.node_url(node)).collect();
+        urls.join(",")
+    }
+
+    /// One node alone. A client hears of the others once it is connected.
+    pub fn node_url(&self, node: usize) -> String {
+        format!("nats://127.0.0.1:{}", self.nodes[node].port)
+    }
+
+    /// Where a node tells of itself over HTTP.
+    pub fn monitor_url(&self, node: usize) -> String {
+        format!("http://127.0.0.1:{}", self.nodes[node].monitor_port)
+    }
+
+    /// Ends a node as a power cut would (SIGKILL); its data stay.
+    pub async fn kill(&mut self, node: usize) {
+        if let Some(mut process) = self.nodes[node].process.take() {
+            process.kill().await.expect("killing nats-server");
+        }
+    }
+
+    /// Ends every node (SIGKILL).
+    pub async fn kill_all(&mut self) {
+        for node in 0..N_NODES {
+            self.kill(node).await;
+        }
+    }
+
+    /// Stops a node without ending it (SIGSTOP), as a machine that hangs.
+    pub async fn pause(&self, node: usize) {
+        self.signal(node, "STOP").await;
+    }
+
+    /// Lets a node that was stopped go on (SIGCONT).
+    pub async fn resume(&self, node: usize) {
+        self.signal(node, "CONT").await;
+    }
+
+    async fn signal(&self, node: usize, name: &str) {
+        signal(self.nodes[node].process.as_ref().expect("the node runs"), name).await;
+    }
+
+    /// Starts a node on the same ports and the same data; one that runs is killed. Does not wait for it.
+    pub async fn restart(&mut self, node: usize) {
+        self.kill(node).await;
+        let routes = self.routes();
+        self.nodes[node].start(self.directory.path(), &routes);
+    }
+
+    /// Kills every node, starts all again, and waits until all are current.
+    pub async fn restart_all(&mut self) {
+        self.kill_all().await;
+        for node in 0..N_NODES {
+            self.restart(node).await;
+        }
+        self.all_current().await;
+    }
+
+    /// Waits until a node is current: it knows JetStream's leader, and has caught up with every stream that it holds.
+    pub async fn current(&self, node: usize) {
+        let url = format!("{}/healthz", self.monitor_url(node));
+        eventually(&format!("node {node} is current"), || async {
+            reqwest::get(&url).await.ok()?.status().is_success().then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until every node is current.
+    pub async fn all_current(&self) {
+        for node in 0..N_NODES {
+            self.current(node).await;
+        }
+    }
+
+    /// The node that leads a stream now.
+    pub async fn leader(&self, nats: &Nats, stream: &str) -> usize {
+        eventually(&format!("{stream} has a leader"), || async {
+            let info = nats.jetstream.get_stream(stream).await.ok()?;
+            let leader = info.cached_info().cluster.as_ref()?.leader.clone()?;
+            self.nodes.iter().position(|node| node.name == leader)
+        })
+        .await
+    }
+
+    /// Connects to whichever node answers.
+    pub async fn connect(&self) -> Nats {
+        connect(self.url(), Namespace::default()).await
+    }
+
+    /// Connects, makes streams and buckets on three nodes, and waits until these have them.
+    pub async fn provisioned(&self) -> Nats {
+        let nats = self.connect().await;
+        provisioned(&nats, N_NODES).await;
+        self.all_current().await;
+        nats
+    }
+
+    fn routes(&self) -> String {
+        let mut routes = String::new();
+        for node in &self.nodes {
+            write!(routes, "nats://127.0.0.1:{},", node.cluster_port).expect("writing to a string");
+        }
+        format!("[{routes}]")
+    }
+}
+
+impl Node {
+    fn start(&mut self, directory: &Path, routes: &str) {
+        let log = std::fs::File::options().create(true).append(true).open(directory.join(&self.name));
+        let process = Command::new(binary())
+            .arg("--config")
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../nats/cluster.conf"))
+            .args(["--addr", "127.0.0.1", "--port", &self.port.to_string()])
+            .args(["--http_port", &self.monitor_port.to_string()])
+            .args(["--cluster", &format!("nats://127.0.0.1:{}", self.cluster_port)])
+            .env("NATS_NODE", &self.name)
+            .env("NATS_ROUTES", routes)
+            .env("NATS_STORE_DIR", directory.join(format!("store-{}", self.name)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log.expect("opening a log file"))
+            .kill_on_drop(true)
+            .spawn();
+        self.process = Some(process.expect("starting nats-server"));
+    }
+}
