@@ -42,6 +42,8 @@ export interface paths {
                 /** @description No access token, or one that is not accepted. */
                 401: {
                     headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -51,6 +53,253 @@ export interface paths {
                 /** @description The caller may not. */
                 403: {
                     headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                503: {
+                    headers: {
+                        /** @description Seconds after which to ask again. */
+                        "Retry-After"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dead-letters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Deliveries that no retry could mend, the oldest first. */
+        get: {
+            parameters: {
+                query?: {
+                    /** @description How many at most: 1 to 500, 50 by default. */
+                    limit?: number;
+                    /** @description `next` of the page before. */
+                    cursor?: string;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The answer. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["DeadLetterList"];
+                    };
+                };
+                /** @description A parameter is wrong; the detail names it. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description No access token, or one that is not accepted. */
+                401: {
+                    headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The caller may not. */
+                403: {
+                    headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                503: {
+                    headers: {
+                        /** @description Seconds after which to ask again. */
+                        "Retry-After"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dead-letters/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Puts all that are there now into the inbox again. */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description It was begun, and goes on. */
+                202: {
+                    headers: {
+                        /** @description Where to see how it goes. */
+                        LOCATION: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Operation"];
+                    };
+                };
+                /** @description No access token, or one that is not accepted. */
+                401: {
+                    headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The caller may not. */
+                403: {
+                    headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The caller changes too much in too short a time. */
+                429: {
+                    headers: {
+                        /** @description Seconds after which to ask again. */
+                        "Retry-After"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                503: {
+                    headers: {
+                        /** @description Seconds after which to ask again. */
+                        "Retry-After"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dead-letters/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One of them with headers and content, which can be personal data. */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The answer. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["DeadLetterContent"];
+                    };
+                };
+                /** @description A parameter is wrong; the detail names it. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description No access token, or one that is not accepted. */
+                401: {
+                    headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The caller may not. */
+                403: {
+                    headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -66,18 +315,11 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The cursor is of another stream, beyond its end, or before what is kept. */
-                410: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description Something that is needed is away, or the state here is too old. */
+                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
                 503: {
                     headers: {
+                        /** @description Seconds after which to ask again. */
+                        "Retry-After"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -88,6 +330,188 @@ export interface paths {
         };
         put?: never;
         post?: never;
+        /** Deletes one of them for good. */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description It is gone. */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                /** @description A parameter is wrong; the detail names it. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description No access token, or one that is not accepted. */
+                401: {
+                    headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The caller may not. */
+                403: {
+                    headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description There is nothing of that name. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The caller changes too much in too short a time. */
+                429: {
+                    headers: {
+                        /** @description Seconds after which to ask again. */
+                        "Retry-After"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                503: {
+                    headers: {
+                        /** @description Seconds after which to ask again. */
+                        "Retry-After"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/dead-letters/{id}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Puts one of them into the inbox again, under an id of its own. */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The answer. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Replayed"];
+                    };
+                };
+                /** @description A parameter is wrong; the detail names it. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description No access token, or one that is not accepted. */
+                401: {
+                    headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The caller may not. */
+                403: {
+                    headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description There is nothing of that name. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The caller changes too much in too short a time. */
+                429: {
+                    headers: {
+                        /** @description Seconds after which to ask again. */
+                        "Retry-After"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                503: {
+                    headers: {
+                        /** @description Seconds after which to ask again. */
+                        "Retry-After"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
         delete?: never;
         options?: never;
         head?: never;
@@ -141,6 +565,8 @@ export interface paths {
                 /** @description No access token, or one that is not accepted. */
                 401: {
                     headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -150,15 +576,8 @@ export interface paths {
                 /** @description The caller may not. */
                 403: {
                     headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description There is nothing of that name. */
-                404: {
-                    headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -174,9 +593,11 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description Something that is needed is away, or the state here is too old. */
+                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
                 503: {
                     headers: {
+                        /** @description Seconds after which to ask again. */
+                        "Retry-After"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -224,7 +645,7 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description Server-sent events: the id is a cursor, the data a CloudEvent. */
+                /** @description Server-sent events. Each event of the log is one: `id` is a cursor, `event` its type, `data` the CloudEvent in one line, with a `data` of its own as `/api/schemas/{type}/v1` says. Besides: `event: progress` moves the cursor where events are filtered, `event: token-expired` and `event: revoked` are the last ones of a stream whose token is no longer good, lines that begin with a colon keep the connection alive, and `retry` is how many milliseconds to wait before coming back with `Last-Event-ID`. */
                 200: {
                     headers: {
                         [name: string]: unknown;
@@ -245,6 +666,8 @@ export interface paths {
                 /** @description No access token, or one that is not accepted. */
                 401: {
                     headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -254,15 +677,8 @@ export interface paths {
                 /** @description The caller may not. */
                 403: {
                     headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description There is nothing of that name. */
-                404: {
-                    headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -278,9 +694,11 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description Something that is needed is away, or the state here is too old. */
+                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
                 503: {
                     headers: {
+                        /** @description Seconds after which to ask again. */
+                        "Retry-After"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -342,6 +760,8 @@ export interface paths {
                 /** @description No access token, or one that is not accepted. */
                 401: {
                     headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -351,33 +771,19 @@ export interface paths {
                 /** @description The caller may not. */
                 403: {
                     headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
                     content: {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description There is nothing of that name. */
-                404: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description The cursor is of another stream, beyond its end, or before what is kept. */
-                410: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description Something that is needed is away, or the state here is too old. */
+                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
                 503: {
                     headers: {
+                        /** @description Seconds after which to ask again. */
+                        "Retry-After"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -434,6 +840,8 @@ export interface paths {
                 /** @description No access token, or one that is not accepted. */
                 401: {
                     headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -443,6 +851,8 @@ export interface paths {
                 /** @description The caller may not. */
                 403: {
                     headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -458,18 +868,11 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The cursor is of another stream, beyond its end, or before what is kept. */
-                410: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description Something that is needed is away, or the state here is too old. */
+                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
                 503: {
                     headers: {
+                        /** @description Seconds after which to ask again. */
+                        "Retry-After"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -526,27 +929,11 @@ export interface paths {
                         "application/json": components["schemas"]["Pending"];
                     };
                 };
-                /** @description A parameter is wrong; the detail names it. */
-                400: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
                 /** @description No access token, or one that is not accepted. */
                 401: {
                     headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description The caller may not. */
-                403: {
-                    headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -562,18 +949,11 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The cursor is of another stream, beyond its end, or before what is kept. */
-                410: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description Something that is needed is away, or the state here is too old. */
+                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
                 503: {
                     headers: {
+                        /** @description Seconds after which to ask again. */
+                        "Retry-After"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -612,33 +992,19 @@ export interface paths {
                 /** @description Stored: the user will be looked at. */
                 202: {
                     headers: {
+                        /** @description Where to see what comes of it: the events of the user from now on, none where nothing differs. */
+                        LOCATION: string;
                         [name: string]: unknown;
                     };
                     content: {
                         "application/json": components["schemas"]["Accepted"];
                     };
                 };
-                /** @description A parameter is wrong; the detail names it. */
-                400: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
                 /** @description No access token, or one that is not accepted. */
                 401: {
                     headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description The caller may not. */
-                403: {
-                    headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -654,8 +1020,135 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The cursor is of another stream, beyond its end, or before what is kept. */
-                410: {
+                /** @description The caller changes too much in too short a time. */
+                429: {
+                    headers: {
+                        /** @description Seconds after which to ask again. */
+                        "Retry-After"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                503: {
+                    headers: {
+                        /** @description Seconds after which to ask again. */
+                        "Retry-After"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/operations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What admins had done, and are having done, the newest first: rebuilds, replays and drops. */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The answer. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["OperationList"];
+                    };
+                };
+                /** @description No access token, or one that is not accepted. */
+                401: {
+                    headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The caller may not. */
+                403: {
+                    headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                503: {
+                    headers: {
+                        /** @description Seconds after which to ask again. */
+                        "Retry-After"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/operations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One of them. One that is running changes about each second. */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description The answer. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Operation"];
+                    };
+                };
+                /** @description A parameter is wrong; the detail names it. */
+                400: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -663,9 +1156,151 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description Something that is needed is away, or the state here is too old. */
+                /** @description No access token, or one that is not accepted. */
+                401: {
+                    headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The caller may not. */
+                403: {
+                    headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description There is nothing of that name. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
                 503: {
                     headers: {
+                        /** @description Seconds after which to ask again. */
+                        "Retry-After"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/projections/{name}/rebuild": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Folds all events into a new generation beside the one that is read, and switches to it at the end.
+         * @description One rebuild of a projection at a time. The operation's result has the new generation and its fingerprint:
+         *     equal ones hold the same, byte for byte.
+         */
+        post: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description `users`, `groups` or `activity`. */
+                    name: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description It was begun, and goes on. */
+                202: {
+                    headers: {
+                        /** @description Where to see how it goes. */
+                        LOCATION: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Operation"];
+                    };
+                };
+                /** @description No access token, or one that is not accepted. */
+                401: {
+                    headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The caller may not. */
+                403: {
+                    headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description There is nothing of that name. */
+                404: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description It cannot be done beside what is being done. */
+                409: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The caller changes too much in too short a time. */
+                429: {
+                    headers: {
+                        /** @description Seconds after which to ask again. */
+                        "Retry-After"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                503: {
+                    headers: {
+                        /** @description Seconds after which to ask again. */
+                        "Retry-After"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -708,53 +1343,8 @@ export interface paths {
                         "application/json": components["schemas"]["JsonSchemaDocument"];
                     };
                 };
-                /** @description A parameter is wrong; the detail names it. */
-                400: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description No access token, or one that is not accepted. */
-                401: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description The caller may not. */
-                403: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
                 /** @description There is nothing of that name. */
                 404: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description The cursor is of another stream, beyond its end, or before what is kept. */
-                410: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description Something that is needed is away, or the state here is too old. */
-                503: {
                     headers: {
                         [name: string]: unknown;
                     };
@@ -779,7 +1369,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Sequences, lags and sizes. */
+        /** Projectors, backlog, sequences, lags and sizes. */
         get: {
             parameters: {
                 query?: never;
@@ -798,18 +1388,11 @@ export interface paths {
                         "application/json": components["schemas"]["Status"];
                     };
                 };
-                /** @description A parameter is wrong; the detail names it. */
-                400: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
                 /** @description No access token, or one that is not accepted. */
                 401: {
                     headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -819,33 +1402,19 @@ export interface paths {
                 /** @description The caller may not. */
                 403: {
                     headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
                     content: {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description There is nothing of that name. */
-                404: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description The cursor is of another stream, beyond its end, or before what is kept. */
-                410: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description Something that is needed is away, or the state here is too old. */
+                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
                 503: {
                     headers: {
+                        /** @description Seconds after which to ask again. */
+                        "Retry-After"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -913,6 +1482,8 @@ export interface paths {
                 /** @description No access token, or one that is not accepted. */
                 401: {
                     headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -922,33 +1493,19 @@ export interface paths {
                 /** @description The caller may not. */
                 403: {
                     headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
                     content: {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description There is nothing of that name. */
-                404: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description The cursor is of another stream, beyond its end, or before what is kept. */
-                410: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description Something that is needed is away, or the state here is too old. */
+                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
                 503: {
                     headers: {
+                        /** @description Seconds after which to ask again. */
+                        "Retry-After"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -1005,6 +1562,8 @@ export interface paths {
                 /** @description No access token, or one that is not accepted. */
                 401: {
                     headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -1014,6 +1573,8 @@ export interface paths {
                 /** @description The caller may not. */
                 403: {
                     headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -1029,18 +1590,11 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The cursor is of another stream, beyond its end, or before what is kept. */
-                410: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description Something that is needed is away, or the state here is too old. */
+                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
                 503: {
                     headers: {
+                        /** @description Seconds after which to ask again. */
+                        "Retry-After"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -1102,6 +1656,8 @@ export interface paths {
                 /** @description No access token, or one that is not accepted. */
                 401: {
                     headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -1111,6 +1667,8 @@ export interface paths {
                 /** @description The caller may not. */
                 403: {
                     headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -1135,9 +1693,11 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description Something that is needed is away, or the state here is too old. */
+                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
                 503: {
                     headers: {
+                        /** @description Seconds after which to ask again. */
+                        "Retry-After"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -1178,6 +1738,8 @@ export interface paths {
                 /** @description Stored: the user will be looked at. */
                 202: {
                     headers: {
+                        /** @description Where to see what comes of it: the events of the user from now on, none where nothing differs. */
+                        LOCATION: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -1196,6 +1758,8 @@ export interface paths {
                 /** @description No access token, or one that is not accepted. */
                 401: {
                     headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -1205,33 +1769,30 @@ export interface paths {
                 /** @description The caller may not. */
                 403: {
                     headers: {
+                        /** @description What is wrong with the token (RFC 6750). */
+                        "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
                     content: {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description There is nothing of that name. */
-                404: {
+                /** @description The caller changes too much in too short a time. */
+                429: {
                     headers: {
+                        /** @description Seconds after which to ask again. */
+                        "Retry-After"?: string;
                         [name: string]: unknown;
                     };
                     content: {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The cursor is of another stream, beyond its end, or before what is kept. */
-                410: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description Something that is needed is away, or the state here is too old. */
+                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
                 503: {
                     headers: {
+                        /** @description Seconds after which to ask again. */
+                        "Retry-After"?: string;
                         [name: string]: unknown;
                     };
                     content: {
@@ -1240,721 +1801,6 @@ export interface paths {
                 };
             };
         };
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/dead-letters": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Dead letters. */
-        get: {
-            parameters: {
-                query?: {
-                    limit?: number;
-                    cursor?: string;
-                };
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description The answer. */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["DeadLetterList"];
-                    };
-                };
-                /** @description A parameter is wrong; the detail names it. */
-                400: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description No access token, or one that is not accepted. */
-                401: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description The caller may not. */
-                403: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description There is nothing of that name. */
-                404: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description The cursor is of another stream, beyond its end, or before what is kept. */
-                410: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description Something that is needed is away, or the state here is too old. */
-                503: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/dead-letters/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** One dead letter. */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description The answer. */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["DeadLetterContent"];
-                    };
-                };
-                /** @description A parameter is wrong; the detail names it. */
-                400: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description No access token, or one that is not accepted. */
-                401: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description The caller may not. */
-                403: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description There is nothing of that name. */
-                404: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description The cursor is of another stream, beyond its end, or before what is kept. */
-                410: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description Something that is needed is away, or the state here is too old. */
-                503: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post?: never;
-        /** Drops a dead letter for good. */
-        delete: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description Dropped. */
-                204: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content?: never;
-                };
-                /** @description A parameter is wrong; the detail names it. */
-                400: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description No access token, or one that is not accepted. */
-                401: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description The caller may not. */
-                403: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description There is nothing of that name. */
-                404: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description The cursor is of another stream, beyond its end, or before what is kept. */
-                410: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description Something that is needed is away, or the state here is too old. */
-                503: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/dead-letters/{id}/replay": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Puts one into the inbox again. */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description The answer. */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Replayed"];
-                    };
-                };
-                /** @description A parameter is wrong; the detail names it. */
-                400: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description No access token, or one that is not accepted. */
-                401: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description The caller may not. */
-                403: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description There is nothing of that name. */
-                404: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description The cursor is of another stream, beyond its end, or before what is kept. */
-                410: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description Something that is needed is away, or the state here is too old. */
-                503: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/dead-letters/replay": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Puts all into the inbox again. */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description The answer. */
-                202: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Operation"];
-                    };
-                };
-                /** @description A parameter is wrong; the detail names it. */
-                400: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description No access token, or one that is not accepted. */
-                401: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description The caller may not. */
-                403: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description There is nothing of that name. */
-                404: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description The cursor is of another stream, beyond its end, or before what is kept. */
-                410: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description Something that is needed is away, or the state here is too old. */
-                503: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/projections/{name}/rebuild": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Rebuilds a projection. */
-        post: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    name: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description The answer. */
-                202: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Operation"];
-                    };
-                };
-                /** @description A parameter is wrong; the detail names it. */
-                400: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description No access token, or one that is not accepted. */
-                401: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description The caller may not. */
-                403: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description There is nothing of that name. */
-                404: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description The cursor is of another stream, beyond its end, or before what is kept. */
-                410: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description Something that is needed is away, or the state here is too old. */
-                503: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/operations": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** The last operations. */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path?: never;
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description The answer. */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["OperationList"];
-                    };
-                };
-                /** @description A parameter is wrong; the detail names it. */
-                400: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description No access token, or one that is not accepted. */
-                401: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description The caller may not. */
-                403: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description There is nothing of that name. */
-                404: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description The cursor is of another stream, beyond its end, or before what is kept. */
-                410: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description Something that is needed is away, or the state here is too old. */
-                503: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/operations/{id}": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** One operation. */
-        get: {
-            parameters: {
-                query?: never;
-                header?: never;
-                path: {
-                    id: string;
-                };
-                cookie?: never;
-            };
-            requestBody?: never;
-            responses: {
-                /** @description The answer. */
-                200: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/json": components["schemas"]["Operation"];
-                    };
-                };
-                /** @description A parameter is wrong; the detail names it. */
-                400: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description No access token, or one that is not accepted. */
-                401: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description The caller may not. */
-                403: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description There is nothing of that name. */
-                404: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description The cursor is of another stream, beyond its end, or before what is kept. */
-                410: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-                /** @description Something that is needed is away, or the state here is too old. */
-                503: {
-                    headers: {
-                        [name: string]: unknown;
-                    };
-                    content: {
-                        "application/problem+json": components["schemas"]["Problem"];
-                    };
-                };
-            };
-        };
-        put?: never;
-        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2030,6 +1876,53 @@ export interface components {
              */
             sequence: number;
         };
+        /** @description A delivery that was set aside. */
+        DeadLetter: {
+            /**
+             * Format: uint64
+             * @description How often it was tried.
+             */
+            attempts: number;
+            /** @description When it came. */
+            first_failure?: components["schemas"]["Timestamp"] | (null);
+            /** @description Its delivery id. */
+            id: components["schemas"]["DeliveryId"];
+            /** @description When it was set aside. */
+            last_failure?: components["schemas"]["Timestamp"] | (null);
+            /** @description Why it was set aside. */
+            reason: string;
+        };
+        /** @description A dead letter with what it was delivered with, which can be personal data. */
+        DeadLetterContent: {
+            /**
+             * Format: uint64
+             * @description How often it was tried.
+             */
+            attempts: number;
+            /** @description When it came. */
+            first_failure?: components["schemas"]["Timestamp"] | (null);
+            /** @description The headers that it came with. */
+            headers: {
+                [key: string]: string[];
+            };
+            /** @description Its delivery id. */
+            id: components["schemas"]["DeliveryId"];
+            /** @description When it was set aside. */
+            last_failure?: components["schemas"]["Timestamp"] | (null);
+            /** @description The content as text: authentik sends nothing else. */
+            payload: string;
+            /** @description Why it was set aside. */
+            reason: string;
+        };
+        /** @description Some dead letters, the oldest first. */
+        DeadLetterList: {
+            /** @description A page of long reasons can hold fewer than were asked for. */
+            dead_letters: components["schemas"]["DeadLetter"][];
+            /** @description Give this as `cursor` for more; missing at the end. */
+            next?: string | null;
+        };
+        /** @description Identifies one delivery for ever: authentik's event uuid, perhaps followed by `.<suffix>`. */
+        DeliveryId: string;
         /** @description Some events in their order. */
         EventPage: {
             /** @description The last event that was known; `next` equals it at the end. */
@@ -2090,8 +1983,30 @@ export interface components {
              */
             uuid: string;
         };
+        /** @description The backlog. */
+        InboxStatus: {
+            /**
+             * Format: uint64
+             * @description Deliveries that a projector has, or that wait for another try.
+             */
+            in_hand: number;
+            /**
+             * Format: uint64
+             * @description Deliveries that no projector took yet.
+             */
+            pending: number;
+        };
         /** @description A JSON Schema. */
         JsonSchemaDocument: unknown;
+        /** @description The last full pass over all users and groups that was completed. */
+        LastSweep: {
+            /** @description When it began. */
+            began: components["schemas"]["Timestamp"];
+            /** @description When it was completed. */
+            completed: components["schemas"]["Timestamp"];
+            /** @description What it came to. */
+            report: components["schemas"]["SweepReport"];
+        };
         /** @description The caller as they are recorded. */
         Me: {
             /** @description The place in the log that this is true for. */
@@ -2122,6 +2037,52 @@ export interface components {
             /** @description Current state, or what was last recorded of a deleted user; nothing of an erased one. */
             user?: components["schemas"]["User"] | (null);
         };
+        /** @description Something that was asked for, and what became of it. */
+        Operation: {
+            /**
+             * Format: int64
+             * @description The user who asked for it; nothing where they were not recorded.
+             */
+            asked_by?: number | null;
+            /** @description When it began. */
+            began: components["schemas"]["Timestamp"];
+            /**
+             * Format: uint64
+             * @description How much is done; of a rebuild, the sequence that is folded.
+             */
+            done: number;
+            /** @description When it ended. */
+            ended?: components["schemas"]["Timestamp"] | (null);
+            /** @description Why it failed, and what to do. */
+            error?: string | null;
+            /**
+             * Format: uuid
+             * @description Names it.
+             */
+            id: string;
+            /** @description What is done. */
+            kind: components["schemas"]["OperationKind"];
+            /**
+             * Format: uint64
+             * @description How much there is to do.
+             */
+            of: number;
+            /** @description What came of it; of a rebuild, its generation and its fingerprint. */
+            result?: unknown;
+            /** @description How it stands. */
+            state: components["schemas"]["OperationState"];
+            /** @description What it is done to: name of a projection, or id of a dead letter. */
+            subject?: string | null;
+        };
+        /** @description What an operator can have done. */
+        OperationKind: "rebuild" | "replay-dead-letters" | "drop-dead-letter";
+        /** @description Operations, the newest first. */
+        OperationList: {
+            /** @description The last 100. */
+            operations: components["schemas"]["Operation"][];
+        };
+        /** @description How an operation stands. */
+        OperationState: "running" | "done" | "failed";
         /** @description The caller is not recorded yet. */
         Pending: {
             /** @description What is being done. */
@@ -2144,10 +2105,50 @@ export interface components {
             /** Format: uint64 */
             sequence: number;
         };
+        /** @description One projection. */
+        ProjectionStatus: {
+            /**
+             * Format: uint64
+             * @description Sequence of the last event in it.
+             */
+            checkpoint: number;
+            /**
+             * Format: uint64
+             * @description The generation that readers use; nothing before the first one.
+             */
+            generation?: number | null;
+            /**
+             * Format: uint64
+             * @description How far the newest event is ahead, in sequences.
+             */
+            lag: number;
+            /** @description Its name. */
+            name: string;
+        };
+        /** @description Whether a projector can do its work. */
+        ProjectorHealth: {
+            /** @description What keeps it from being ready, by condition. */
+            failures: {
+                [key: string]: string;
+            };
+            /** @description Names the process; another one after a restart. */
+            id: string;
+            /** @description Whether it can do all of its work. */
+            ready: boolean;
+        };
+        /** @description What became of a replay. */
+        Replayed: {
+            /** @description The dead letter, which is gone. */
+            id: components["schemas"]["DeliveryId"];
+            /** @description The delivery that took its place in the inbox. */
+            replay: components["schemas"]["DeliveryId"];
+        };
         /** @description Where everything stands. */
         Status: {
             /** @description This process's copy of `activity`. */
             activity: components["schemas"]["Progress"];
+            /** @description What the projectors have before them; missing where none of them can be asked now. */
+            backlog?: components["schemas"]["InboxStatus"] | (null);
             /** @description Whether NATS can be reached now. */
             connected: boolean;
             /** @description Deliveries that were set aside; missing where it cannot be asked now. */
@@ -2162,12 +2163,14 @@ export interface components {
             groups: components["schemas"]["Progress"];
             /** @description Deliveries as they came; missing where it cannot be asked now. */
             inbox?: components["schemas"]["StreamStatus"] | (null);
+            /** @description The last full comparison with authentik; missing before the first one, and where no projector can be asked now. */
+            last_sweep?: components["schemas"]["LastSweep"] | (null);
+            /** @description What the projectors have folded; empty where none of them can be asked now. */
+            projections: components["schemas"]["ProjectionStatus"][];
+            /** @description The projectors that run now. */
+            projectors: components["schemas"]["ProjectorHealth"][];
             /** @description This process's copy of `users`. */
             users: components["schemas"]["Progress"];
-            projectors?: components["schemas"]["ProjectorHealth"][];
-            projections?: components["schemas"]["ProjectionStatus"][];
-            backlog?: components["schemas"]["InboxStatus"] | (null);
-            last_sweep?: components["schemas"]["LastSweep"] | (null);
         };
         /** @description What a stream holds. */
         StreamStatus: {
@@ -2179,6 +2182,46 @@ export interface components {
             last_sequence: number;
             /** Format: uint64 */
             messages: number;
+        };
+        /** @description What a pass came to. */
+        SweepReport: {
+            /**
+             * Format: uint64
+             * @description Users and groups that differed, and were recorded by the rule.
+             */
+            n_differing: number;
+            /**
+             * Format: uint64
+             * @description Users and groups that could not be compared or recorded; the log names them.
+             * @default 0
+             */
+            n_failed: number;
+            /**
+             * Format: uint64
+             * @description Groups that authentik has.
+             */
+            n_groups: number;
+            /**
+             * Format: uint64
+             * @description Users who were not met, and whom the guard lets nobody record as deleted.
+             * @default 0
+             */
+            n_held_back: number;
+            /**
+             * Format: uint64
+             * @description Users and groups that were recorded for the first time, as the page had them.
+             */
+            n_imported: number;
+            /**
+             * Format: uint64
+             * @description Users and groups that are recorded and were not met.
+             */
+            n_missing: number;
+            /**
+             * Format: uint64
+             * @description Users that authentik has.
+             */
+            n_users: number;
         };
         /** Format: date-time */
         Timestamp: string;
@@ -2269,113 +2312,6 @@ export interface components {
             status: components["schemas"]["UserStatus"];
             /** @description Current state, or what was last recorded of a deleted user; nothing of an erased one. */
             user?: components["schemas"]["User"] | (null);
-        };
-        /** @description A delivery that no retry could mend. */
-        DeadLetter: {
-            id: string;
-            reason: string;
-            /** Format: uint64 */
-            attempts: number;
-            first_failure: components["schemas"]["Timestamp"];
-            last_failure: components["schemas"]["Timestamp"];
-        };
-        /** @description Some dead letters. */
-        DeadLetterList: {
-            dead_letters: components["schemas"]["DeadLetter"][];
-            next?: string;
-        };
-        /** @description A dead letter with what was delivered. */
-        DeadLetterContent: {
-            id: string;
-            reason: string;
-            /** Format: uint64 */
-            attempts: number;
-            first_failure: components["schemas"]["Timestamp"];
-            last_failure: components["schemas"]["Timestamp"];
-            headers: {
-                [key: string]: string[];
-            };
-            payload: string;
-        };
-        /** @description A dead letter that was put into the inbox again. */
-        Replayed: {
-            id: string;
-            replay: string;
-        };
-        /** @description Something that an operator asked for. */
-        Operation: {
-            id: string;
-            kind: components["schemas"]["OperationKind"];
-            subject?: string | null;
-            state: components["schemas"]["OperationState"];
-            /** Format: uint64 */
-            done: number;
-            /** Format: uint64 */
-            of: number;
-            /** Format: int64 */
-            asked_by?: number | null;
-            began: components["schemas"]["Timestamp"];
-            ended?: components["schemas"]["Timestamp"] | (null);
-            result?: unknown;
-            error?: string | null;
-        };
-        /** @description The last operations, newest first. */
-        OperationList: {
-            operations: components["schemas"]["Operation"][];
-        };
-        /** @description One projection. */
-        ProjectionStatus: {
-            name: string;
-            /** Format: uint64 */
-            generation?: number | null;
-            /** Format: uint64 */
-            checkpoint: number;
-            /** Format: uint64 */
-            lag: number;
-        };
-        /** @description A projector that answered. */
-        ProjectorHealth: {
-            id: string;
-            ready: boolean;
-            failures: {
-                [key: string]: string;
-            };
-        };
-        /** @description Hints that wait, and that are worked on. */
-        InboxStatus: {
-            /** Format: uint64 */
-            pending: number;
-            /** Format: uint64 */
-            in_hand: number;
-        };
-        /**
-         * @description What an operator can have done.
-         * @enum {string}
-         */
-        OperationKind: "rebuild" | "replay-dead-letters" | "drop-dead-letter";
-        /**
-         * @description How an operation stands.
-         * @enum {string}
-         */
-        OperationState: "running" | "done" | "failed";
-        /** @description What a pass came to. */
-        SweepReport: {
-            /** Format: uint64 */
-            n_users: number;
-            /** Format: uint64 */
-            n_groups: number;
-            /** Format: uint64 */
-            n_imported: number;
-            /** Format: uint64 */
-            n_differing: number;
-            /** Format: uint64 */
-            n_missing: number;
-        };
-        /** @description The last full pass that was completed. */
-        LastSweep: {
-            began: components["schemas"]["Timestamp"];
-            completed: components["schemas"]["Timestamp"];
-            report: components["schemas"]["SweepReport"];
         };
     };
     responses: never;

@@ -28,6 +28,13 @@ export function DeadLetterDetails({ id, onClose }: Props) {
   );
 }
 
+/** When it was tried, as far as that is known. */
+function period(first: string | null | undefined, last: string | null | undefined): string[] {
+  const from = first ? [`from ${exactTime(first)}`] : [];
+  const until = last ? [`until ${exactTime(last)}`] : [];
+  return [[...from, ...until].join(" ")].filter((text) => text !== "");
+}
+
 function Content({ id, onClose }: { id: string; onClose: () => void }) {
   const { api } = useApp();
   const letter = useQuery(deadLetterQuery(api, id));
@@ -38,7 +45,7 @@ function Content({ id, onClose }: { id: string; onClose: () => void }) {
     <Stack gap="md">
       <Text className="breaking">{reason}</Text>
       <Text size="sm" c="dimmed">
-        {id}: {counted(attempts, "attempt")}, from {exactTime(first_failure)} to {exactTime(last_failure)}.
+        {id}: {[counted(attempts, "attempt"), ...period(first_failure, last_failure)].join(", ")}.
       </Text>
       <Actions id={id} onDone={onClose} />
       <HeaderTable headers={headers} />

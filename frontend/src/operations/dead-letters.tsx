@@ -101,9 +101,7 @@ function LetterTable({ letters, onOpen }: LetterTableProps) {
               </Table.Td>
               <Table.Td className="breaking">{reason}</Table.Td>
               <Table.Td>{attempts}</Table.Td>
-              <Table.Td>
-                <Time time={last_failure} />
-              </Table.Td>
+              <Table.Td>{last_failure ? <Time time={last_failure} /> : "unknown"}</Table.Td>
             </Table.Tr>
           ))}
         </Table.Tbody>
