@@ -14,6 +14,8 @@ import { createAppRouter } from "./router.tsx";
 /** The pages, for who is signed in; else the way in. */
 export function Root() {
   const auth = useAuth();
+  const { session } = useApp();
+  if (session.isLeaving && !auth.user) return <Loading what="the way out" />;
   if (auth.isLoading && !auth.user) return <Loading what="your session" />;
   return auth.user ? <SignedIn key={auth.user.profile.sub} /> : <Welcome />;
 }

@@ -17,6 +17,8 @@ export class Session {
   readonly manager: UserManager;
   /** Why the session ended, where it did not end by the person's own wish. */
   ended: string | null = null;
+  /** Signed out here, and on the way to authentik to be signed out there. */
+  isLeaving = false;
 
   private user: User | null = null;
   private renewal: Promise<Renewal> | null = null;
@@ -93,7 +95,11 @@ export class Session {
 
   async signOut(): Promise<void> {
     this.ended = null;
-    await this.manager.signoutRedirect();
+    this.isLeaving = true;
+    await this.manager.signoutRedirect().catch((error: unknown) => {
+      this.isLeaving = false;
+      throw error;
+    });
   }
 
   private async renewAlone(used: string | undefined, why: string): Promise<Renewal> {
