@@ -85,11 +85,28 @@ export class Installation {
 
   /** One login of the user, as authentik reports it. */
   async login(pk: number): Promise<void> {
-    const context = {
+    await this.emit("login", pk, {
       auth_method: "password",
       http_request: { path: "/", method: "GET", args: {}, request_id: "1" },
-    };
-    await this.send("POST", `${this.authentik}/_control/emit`, { action: "login", user_pk: pk, context });
+    });
+  }
+
+  /** A delivery about nobody whom anybody could find: no retry mends it. */
+  async breakDelivery(pk: number): Promise<void> {
+    await this.emit("model_updated", pk, {
+      model: { app: "authentik_core", model_name: "user", pk: "none", name: "nobody" },
+    });
+  }
+
+  /** As many users as a directory sync makes at once; the next comparison finds them. */
+  async importUsers(count: number, prefix: string): Promise<void> {
+    await this.changeSilently({ op: "create_users", count, prefix });
+    await this.restart();
+  }
+
+  /** Makes authentik answer as it should not. */
+  async fail(faults: Record<string, unknown>): Promise<void> {
+    await this.send("POST", `${this.authentik}/_control/faults`, faults);
   }
 
   /** The ids of all events that are recorded, in their order. */
@@ -105,6 +122,10 @@ export class Installation {
       if (next === as_of) return ids;
       after = next;
     }
+  }
+
+  private async emit(action: string, pk: number, context: Record<string, unknown>): Promise<void> {
+    await this.send("POST", `${this.authentik}/_control/emit`, { action, user_pk: pk, context });
   }
 
   private async token(username: string): Promise<string> {

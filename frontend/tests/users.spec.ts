@@ -50,8 +50,7 @@ test("users are searched, filtered and sorted", async ({ page, installation }) =
 });
 
 test("a long list has pages", async ({ page, installation }) => {
-  await installation.changeSilently({ op: "create_users", count: 60, prefix: `paged-${process.pid}-` });
-  await installation.restart();
+  await installation.importUsers(60, `paged-${process.pid}-`);
   await signIn(page, installation.url);
   await page.goto(`${installation.url}/users?search=paged-${process.pid}`);
   await expect(page.getByText("1 to 50 of 60")).toBeVisible({ timeout: 30_000 });
