@@ -96,10 +96,12 @@ export class Session {
   async signOut(): Promise<void> {
     this.ended = null;
     this.isLeaving = true;
-    await this.manager.signoutRedirect().catch((error: unknown) => {
+    try {
+      await this.manager.signoutRedirect();
+    } catch {
       this.isLeaving = false;
-      throw error;
-    });
+      await this.end("You are signed out here. authentik cannot be reached: your session there goes on.");
+    }
   }
 
   private async renewAlone(used: string | undefined, why: string): Promise<Renewal> {

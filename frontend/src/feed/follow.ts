@@ -20,6 +20,9 @@ export interface World {
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 30_000;
 
+/** So often a stream may end with leave to come back at once, before anything came by it. */
+const MAX_AT_ONCE = 2;
+
 /** Nobody who has more to send is silent for so long. */
 const QUIET_MS = 3_000;
 
@@ -30,23 +33,29 @@ type Turn =
   | { next: "later"; reason: string; afterMs: number | null }
   | { next: "never" };
 
+const ENDS_AT_ONCE = { reason: "The server ends each stream as soon as it began.", afterMs: null };
+
 /** Follows the feed, through restarts and away times of the server, until the session ends. */
 export async function follow(store: FeedStore, world: World, signal: AbortSignal): Promise<void> {
   let nFailures = 0;
   let isAnew = false;
   while (!signal.aborted) {
     const before = store.last;
+    const began = performance.now();
     const turn: Turn = await connectOnce(store, world, isAnew, signal).catch(failed);
     if (signal.aborted || turn.next === "never") return;
     const hasMoved = store.last !== null && store.last.sequence !== before?.sequence;
-    nFailures = hasMoved || turn.next !== "later" ? 0 : nFailures + 1;
+    // A stream by which nothing came for long was a good one as well.
+    const hasLasted = performance.now() - began > LONGEST_WAIT_MS;
+    nFailures = hasMoved || hasLasted ? 0 : nFailures + 1;
     // A place that is refused twice is not asked for a third time.
     isAnew = turn.next === "anew";
-    if (turn.next !== "later") continue;
-    store.connected({ state: "reconnecting", reason: turn.reason });
+    if (turn.next !== "later" && nFailures <= MAX_AT_ONCE) continue;
+    const { reason, afterMs } = turn.next === "later" ? turn : ENDS_AT_ONCE;
+    store.connected({ state: "reconnecting", reason });
     const backoff = Math.min(FIRST_WAIT_MS * 2 ** nFailures, LONGEST_WAIT_MS);
     // Not all pages come back at the same moment.
-    await world.wait(turn.afterMs ?? backoff * (0.5 + Math.random() / 2), signal);
+    await world.wait(afterMs ?? backoff * (0.5 + Math.random() / 2), signal);
   }
 }
 

@@ -11,7 +11,7 @@ export function MePage() {
   const { api } = useApp();
   const me = useQuery(meQuery(api));
   if (me.isPending) return <Loading what="your account" />;
-  if (me.error) return <ProblemAlert error={me.error} onRetry={() => void me.refetch()} />;
+  if (me.data === undefined) return <ProblemAlert error={me.error} onRetry={() => void me.refetch()} />;
   if (!me.data) {
     return (
       <Empty title="You are not recorded yet">

@@ -75,9 +75,11 @@ export function Loading({ what }: { what: string }) {
   );
 }
 
-export function PageTitle({ title, children }: { title: ReactNode; children?: ReactNode }) {
+/** The heading of a page, which is also what the browser calls it. */
+export function PageTitle({ title, children }: { title: string; children?: ReactNode }) {
   return (
     <Group justify="space-between" align="center" mb="sm" gap="xs" mih={36}>
+      <title>{`${title} · authentik-events`}</title>
       <Title order={1} size="h3">
         {title}
       </Title>

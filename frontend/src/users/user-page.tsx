@@ -22,7 +22,7 @@ function KnownUser({ pk }: { pk: number }) {
   const isAdmin = useIsAdmin();
   const view = useQuery(userQuery(api, pk));
   if (view.isPending) return <Loading what="the user" />;
-  if (view.error) return <ProblemAlert error={view.error} onRetry={() => void view.refetch()} />;
+  if (!view.data) return <ProblemAlert error={view.error} onRetry={() => void view.refetch()} />;
   const { user } = view.data;
   return (
     <div className="page-filling">

@@ -1,15 +1,15 @@
-import { Alert, Anchor, Button, Group, NativeSelect, TextInput } from "@mantine/core";
-import { useDebouncedCallback } from "@mantine/hooks";
+import { Alert, Anchor, Button, Group, NativeSelect } from "@mantine/core";
 import { useInfiniteQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import type { ColumnDef } from "@tanstack/react-table";
-import { useMemo, useState } from "react";
+import { useMemo } from "react";
 import type { Schemas } from "../api/client.ts";
 import { usersQuery } from "../api/queries.ts";
 import { useApp } from "../app/context.tsx";
 import { MAX_SORTED, useAllPages } from "../ui/all-pages.ts";
 import { DataTable, type features } from "../ui/data-table.tsx";
 import { count } from "../ui/format.ts";
+import { LateInput } from "../ui/late-input.tsx";
 import { Empty, Loading, PageTitle, ProblemAlert } from "../ui/messages.tsx";
 import { Time } from "../ui/time.tsx";
 import type { UsersSearch } from "./search.ts";
@@ -129,27 +129,20 @@ const TYPES = [
 ];
 
 function Filters({ search, onChange }: FiltersProps) {
-  const [n, setN] = useState(0);
   const set = (name: keyof UsersSearch, value: string) => {
     const { [name]: _, ...others } = search;
     onChange(value ? { ...others, [name]: value } : others);
   };
-  const setLater = useDebouncedCallback(set, 250);
-  const clear = () => {
-    onChange({});
-    // The fields keep what is typed to themselves: others take their places.
-    setN(n + 1);
-  };
   return (
-    <Group key={n} gap="xs" mb="xs" role="search">
-      <TextInput
+    <Group gap="xs" mb="xs" role="search">
+      <LateInput
         size="xs"
         flex="2 1 12rem"
         type="search"
         aria-label="Search users"
         placeholder="Name, username or e-mail"
-        defaultValue={search.search ?? ""}
-        onChange={({ currentTarget }) => setLater("search", currentTarget.value.trim())}
+        value={search.search ?? ""}
+        onChange={(text) => set("search", text)}
       />
       <NativeSelect
         size="xs"
@@ -165,15 +158,15 @@ function Filters({ search, onChange }: FiltersProps) {
         value={search.type ?? ""}
         onChange={({ currentTarget }) => set("type", currentTarget.value)}
       />
-      <TextInput
+      <LateInput
         size="xs"
         flex="1 1 8rem"
         aria-label="Group"
         placeholder="Group's name"
-        defaultValue={search.group ?? ""}
-        onChange={({ currentTarget }) => setLater("group", currentTarget.value.trim())}
+        value={search.group ?? ""}
+        onChange={(text) => set("group", text)}
       />
-      <Button size="xs" variant="subtle" disabled={Object.keys(search).length === 0} onClick={clear}>
+      <Button size="xs" variant="subtle" disabled={Object.keys(search).length === 0} onClick={() => onChange({})}>
         Show all
       </Button>
     </Group>
