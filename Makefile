@@ -24,9 +24,10 @@ frontend: frontend/dist/index.html
 test: frontend ## Every test
 	@export NATS_SERVER="$$(scripts/get-nats-server)" && cargo build --workspace --bins && scripts/run-tests
 
-screenshots: frontend ## Every page in both themes, into frontend/screenshots
+screenshots: frontend ## Every page in both themes, into frontend/screenshots; three of them into docs/screenshots
 	@export NATS_SERVER="$$(scripts/get-nats-server)" CHROMIUM="$$(scripts/get-chromium)" && \
-	cargo build --package standalone && cd frontend && npm run --silent screenshots
+	cargo build --package standalone && (cd frontend && npm run --silent screenshots)
+	@mkdir -p docs/screenshots && cd frontend/screenshots && cp feed-light.png user-dark.png operations-light.png ../../docs/screenshots/
 
 soak: ## The long forms of the tests under faults: an hour or two
 	@export NATS_SERVER="$$(scripts/get-nats-server)" && cargo build --workspace --bins && \

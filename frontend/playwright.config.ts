@@ -11,6 +11,7 @@ export default defineConfig({
   use: {
     viewport: { width: 1280, height: 800 },
     locale: "en-GB",
+    actionTimeout: 15_000,
     trace: "retain-on-failure",
     // Debian's, as browsers of the package are not on its registry.
     launchOptions: { executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium" },

@@ -1,6 +1,6 @@
 import "@mantine/core/styles.css";
 import "./style.css";
-import { createTheme, MantineProvider } from "@mantine/core";
+import { MantineProvider } from "@mantine/core";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
@@ -10,14 +10,13 @@ import { asProblem } from "./api/problem.ts";
 import { type App, AppContext } from "./app/context.tsx";
 import { NameBook } from "./app/names.ts";
 import { Root } from "./app/signed-in.tsx";
+import { legible, theme } from "./app/theme.ts";
 import { returnPath, Session } from "./auth/session.ts";
 import { loadConfig } from "./config.ts";
 import { FeedStore } from "./feed/store.ts";
 import { ProblemAlert } from "./ui/messages.tsx";
 
 const MAX_RETRIES = 3;
-
-const theme = createTheme({ defaultRadius: "sm", respectReducedMotion: true, autoContrast: true });
 
 const queries = new QueryClient({
   defaultOptions: {
@@ -59,7 +58,7 @@ const shown = await start().then(
 );
 root.render(
   <StrictMode>
-    <MantineProvider theme={theme} defaultColorScheme="auto">
+    <MantineProvider theme={theme} cssVariablesResolver={legible} defaultColorScheme="auto">
       {shown}
     </MantineProvider>
   </StrictMode>,

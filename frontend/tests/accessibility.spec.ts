@@ -20,7 +20,7 @@ for (const theme of ["light", "dark"] as const) {
       for (const { name, open } of VISITS) {
         await test.step(name, async () => {
           await open(page, installation);
-          expect(await serious(page)).toEqual([]);
+          expect.soft(await serious(page)).toEqual([]);
         });
       }
     });
@@ -35,7 +35,7 @@ test("every page fits on a narrow screen", async ({ page }) => {
     for (const { name, open } of VISITS) {
       await test.step(name, async () => {
         await open(page, installation);
-        expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360);
+        expect.soft(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(360);
       });
     }
   });

@@ -6,6 +6,7 @@ import { activityQuery } from "../api/queries.ts";
 import { useApp } from "../app/context.tsx";
 import { count } from "../ui/format.ts";
 import { Empty, Loading, PageTitle, ProblemAlert } from "../ui/messages.tsx";
+import { Wide } from "../ui/wide.tsx";
 import { DAYS, DEFAULT_DAYS } from "./search.ts";
 import { type Row, rowsOf, SERIES } from "./series.ts";
 
@@ -56,8 +57,7 @@ export function ActivityPage() {
 function Numbers({ rows }: { rows: readonly Row[] }) {
   const newestFirst = rows.filter(({ total }) => total > 0).reverse();
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be in reach of the keyboard
-    <section className="table-scroll" tabIndex={0} aria-label="Events a day">
+    <Wide label="Events a day">
       <Table fz="sm" verticalSpacing={4} aria-label="Events a day">
         <Table.Thead>
           <Table.Tr>
@@ -84,6 +84,6 @@ function Numbers({ rows }: { rows: readonly Row[] }) {
           ))}
         </Table.Tbody>
       </Table>
-    </section>
+    </Wide>
   );
 }

@@ -1,16 +1,8 @@
-import { readdirSync, readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
-import { parseLine, type RecordedEvent } from "./event.ts";
+import { parseLine } from "./event.ts";
+import { SAMPLES, sample } from "./samples.ts";
 import { plain, sentence } from "./sentence.ts";
 import { EVENT_TYPES } from "./types.gen.ts";
-
-const golden = new URL("../../../shared/domain/tests/golden/v1/", import.meta.url);
-
-function sample(name: string): RecordedEvent {
-  const event = parseLine(readFileSync(new URL(`${name}.json`, golden), "utf8").trim());
-  if (!event) throw new Error(`${name} is no event`);
-  return event;
-}
 
 const SENTENCES: Record<string, string> = {
   "group-created": "Group navy was created, by Ada",
@@ -39,16 +31,14 @@ const SENTENCES: Record<string, string> = {
 const nameOf = (pk: number) => (pk === 3 ? "Ada" : null);
 
 describe("sentence", () => {
-  const samples = readdirSync(golden).map((file) => file.replace(".json", ""));
-
-  it.each(samples)("says what a golden %s means", (name) => {
+  it.each(SAMPLES)("says what a golden %s means", (name) => {
     const event = sample(name);
     expect(event.known).toBe(true);
     expect(plain(sentence(event, nameOf))).toBe(SENTENCES[name]);
   });
 
   it("is tried with every type that there is", () => {
-    const tried = new Set(samples.map((name) => sample(name).type));
+    const tried = new Set(SAMPLES.map((name) => sample(name).type));
     expect([...tried].sort()).toEqual([...EVENT_TYPES].sort());
   });
 

@@ -49,7 +49,7 @@ function Content({ id, onClose }: { id: string; onClose: () => void }) {
       </Text>
       <Actions id={id} onDone={onClose} />
       <HeaderTable headers={headers} />
-      <Code block fz="xs" className="breaking">
+      <Code block fz="xs" className="breaking" tabIndex={0}>
         {payload}
       </Code>
     </Stack>

@@ -6,6 +6,7 @@ import { useApp } from "../app/context.tsx";
 import { counted } from "../ui/format.ts";
 import { Empty, Loading, ProblemAlert } from "../ui/messages.tsx";
 import { Time } from "../ui/time.tsx";
+import { Wide } from "../ui/wide.tsx";
 import { Confirm } from "./confirm.tsx";
 import { DeadLetterDetails } from "./dead-letter-details.tsx";
 import { deadLettersQuery } from "./queries.ts";
@@ -81,7 +82,7 @@ interface LetterTableProps {
 
 function LetterTable({ letters, onOpen }: LetterTableProps) {
   return (
-    <div className="table-scroll">
+    <Wide label="Dead letters">
       <Table withTableBorder fz="sm" verticalSpacing={4} aria-label="Dead letters">
         <Table.Thead>
           <Table.Tr>
@@ -106,6 +107,6 @@ function LetterTable({ letters, onOpen }: LetterTableProps) {
           ))}
         </Table.Tbody>
       </Table>
-    </div>
+    </Wide>
   );
 }

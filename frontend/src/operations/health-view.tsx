@@ -2,6 +2,7 @@ import { Alert, List, type MantineColor, Paper, SimpleGrid, Table, Text } from "
 import { IconAlertTriangle, IconCircleCheck, IconClock, IconHelp } from "@tabler/icons-react";
 import type { Schemas } from "../api/client.ts";
 import { bytes, count, counted, dateTime } from "../ui/format.ts";
+import { Wide } from "../ui/wide.tsx";
 import { type Finding, findings, type Level, type Status } from "./health.ts";
 
 export function HealthCards({ status }: { status: Status }) {
@@ -111,25 +112,27 @@ export function StreamTable({ status }: { status: Status }) {
     { name: "Dead letters", stream: status.dead_letters },
   ];
   return (
-    <Table withTableBorder fz="sm" verticalSpacing={4} aria-label="Streams">
-      <Table.Thead>
-        <Table.Tr>
-          <Table.Th>Stream</Table.Th>
-          <Table.Th ta="right">Messages</Table.Th>
-          <Table.Th ta="right">Size</Table.Th>
-          <Table.Th ta="right">Last sequence</Table.Th>
-        </Table.Tr>
-      </Table.Thead>
-      <Table.Tbody>
-        {streams.map(({ name, stream }) => (
-          <Table.Tr key={name}>
-            <Table.Th scope="row">{name}</Table.Th>
-            <Table.Td ta="right">{stream ? count(stream.messages) : "not known now"}</Table.Td>
-            <Table.Td ta="right">{stream ? bytes(stream.bytes) : "–"}</Table.Td>
-            <Table.Td ta="right">{stream ? count(stream.last_sequence) : "–"}</Table.Td>
+    <Wide label="Streams">
+      <Table withTableBorder fz="sm" verticalSpacing={4} aria-label="Streams">
+        <Table.Thead>
+          <Table.Tr>
+            <Table.Th>Stream</Table.Th>
+            <Table.Th ta="right">Messages</Table.Th>
+            <Table.Th ta="right">Size</Table.Th>
+            <Table.Th ta="right">Last sequence</Table.Th>
           </Table.Tr>
-        ))}
-      </Table.Tbody>
-    </Table>
+        </Table.Thead>
+        <Table.Tbody>
+          {streams.map(({ name, stream }) => (
+            <Table.Tr key={name}>
+              <Table.Th scope="row">{name}</Table.Th>
+              <Table.Td ta="right">{stream ? count(stream.messages) : "not known now"}</Table.Td>
+              <Table.Td ta="right">{stream ? bytes(stream.bytes) : "–"}</Table.Td>
+              <Table.Td ta="right">{stream ? count(stream.last_sequence) : "–"}</Table.Td>
+            </Table.Tr>
+          ))}
+        </Table.Tbody>
+      </Table>
+    </Wide>
   );
 }

@@ -5,6 +5,7 @@ import { useApp } from "../app/context.tsx";
 import { valueText } from "../ui/format.ts";
 import { Empty, Loading, ProblemAlert } from "../ui/messages.tsx";
 import { Time } from "../ui/time.tsx";
+import { Wide } from "../ui/wide.tsx";
 import { OperationProgress } from "./projections.tsx";
 import { operationsQuery } from "./queries.ts";
 
@@ -21,7 +22,7 @@ export function Operations() {
     return <Empty title="Nothing yet">Rebuilds and replays that somebody asks for are listed here.</Empty>;
   }
   return (
-    <div className="table-scroll">
+    <Wide label="Operations">
       <Table withTableBorder fz="sm" verticalSpacing={4} aria-label="Operations">
         <Table.Thead>
           <Table.Tr>
@@ -50,7 +51,7 @@ export function Operations() {
           ))}
         </Table.Tbody>
       </Table>
-    </div>
+    </Wide>
   );
 }
 

@@ -4,6 +4,7 @@ import { answer, type Schemas } from "../api/client.ts";
 import { useApp } from "../app/context.tsx";
 import { count, counted } from "../ui/format.ts";
 import { ProblemAlert } from "../ui/messages.tsx";
+import { Wide } from "../ui/wide.tsx";
 import type { Status } from "./health.ts";
 import { operationsQuery } from "./queries.ts";
 
@@ -26,38 +27,40 @@ export function Projections({ status }: { status: Status }) {
   return (
     <>
       {rebuild.error && <ProblemAlert error={rebuild.error} />}
-      <Table withTableBorder fz="sm" verticalSpacing={4} aria-label="Projections">
-        <Table.Thead>
-          <Table.Tr>
-            <Table.Th>Projection</Table.Th>
-            <Table.Th>Generation</Table.Th>
-            <Table.Th>Stored</Table.Th>
-            <Table.Th>In this API</Table.Th>
-            <Table.Th w="12rem">Rebuild</Table.Th>
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>
-          {NAMES.map((name) => {
-            const stored = status.projections?.find((projection) => projection.name === name);
-            return (
-              <Table.Tr key={name}>
-                <Table.Th scope="row">{name}</Table.Th>
-                <Table.Td>{stored?.generation ?? "–"}</Table.Td>
-                <Table.Td>{stored ? lagText(stored.lag) : "–"}</Table.Td>
-                <Table.Td>{lagText(status[name].lag)}</Table.Td>
-                <Table.Td>
-                  <Rebuild
-                    name={name}
-                    running={running(name)}
-                    isAsked={rebuild.isPending && rebuild.variables === name}
-                    onAsk={() => rebuild.mutate(name)}
-                  />
-                </Table.Td>
-              </Table.Tr>
-            );
-          })}
-        </Table.Tbody>
-      </Table>
+      <Wide label="Projections">
+        <Table withTableBorder fz="sm" verticalSpacing={4} aria-label="Projections">
+          <Table.Thead>
+            <Table.Tr>
+              <Table.Th>Projection</Table.Th>
+              <Table.Th>Generation</Table.Th>
+              <Table.Th>Stored</Table.Th>
+              <Table.Th>In this API</Table.Th>
+              <Table.Th w="12rem">Rebuild</Table.Th>
+            </Table.Tr>
+          </Table.Thead>
+          <Table.Tbody>
+            {NAMES.map((name) => {
+              const stored = status.projections?.find((projection) => projection.name === name);
+              return (
+                <Table.Tr key={name}>
+                  <Table.Th scope="row">{name}</Table.Th>
+                  <Table.Td>{stored?.generation ?? "–"}</Table.Td>
+                  <Table.Td>{stored ? lagText(stored.lag) : "–"}</Table.Td>
+                  <Table.Td>{lagText(status[name].lag)}</Table.Td>
+                  <Table.Td>
+                    <Rebuild
+                      name={name}
+                      running={running(name)}
+                      isAsked={rebuild.isPending && rebuild.variables === name}
+                      onAsk={() => rebuild.mutate(name)}
+                    />
+                  </Table.Td>
+                </Table.Tr>
+              );
+            })}
+          </Table.Tbody>
+        </Table>
+      </Wide>
     </>
   );
 }

@@ -15,6 +15,7 @@ import {
 } from "@tanstack/react-table";
 import { useEffect } from "react";
 import { Pager } from "./pager.tsx";
+import { Wide } from "./wide.tsx";
 
 export const features = tableFeatures({
   rowSortingFeature,
@@ -64,8 +65,7 @@ export function DataTable<T extends object>({ label, rows, columns, rowId, more,
   };
   return (
     <>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be in reach of the keyboard */}
-      <section className="table-scroll" tabIndex={0} aria-label={label}>
+      <Wide label={label}>
         <Table stickyHeader verticalSpacing={5} fz="sm" highlightOnHover aria-label={label}>
           <Table.Thead>
             {table.getHeaderGroups().map((group) => (
@@ -88,7 +88,7 @@ export function DataTable<T extends object>({ label, rows, columns, rowId, more,
             ))}
           </Table.Tbody>
         </Table>
-      </section>
+      </Wide>
       <Pager index={index} size={PAGE_SIZE} nRows={rows.length} hasMore={more !== null} onGoTo={goTo} />
     </>
   );

@@ -99,7 +99,7 @@ function RawEvent({ raw }: { raw: string }) {
         </CopyButton>
       </Group>
       <ScrollArea.Autosize mah="50vh" type="auto" viewportProps={{ tabIndex: 0, "aria-label": "CloudEvent" }}>
-        <Code block fz="xs">
+        <Code block fz="xs" tabIndex={0}>
           {pretty(raw)}
         </Code>
       </ScrollArea.Autosize>

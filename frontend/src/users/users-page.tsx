@@ -166,7 +166,12 @@ function Filters({ search, onChange }: FiltersProps) {
         value={search.group ?? ""}
         onChange={(text) => set("group", text)}
       />
-      <Button size="xs" variant="subtle" disabled={Object.keys(search).length === 0} onClick={() => onChange({})}>
+      <Button
+        size="xs"
+        variant="subtle"
+        disabled={Object.keys(search).length === 0}
+        onClick={() => onChange({})}
+      >
         Show all
       </Button>
     </Group>
