@@ -5,6 +5,9 @@ const N_EVENTS = 5_000;
 /** Longer than this, and a click or a key press is felt as late. */
 const LONGEST_TASK_MS = 200;
 
+// The recorder's snapshots would be measured as well.
+test.use({ trace: "off" });
+
 declare global {
   interface Window {
     longestTask: number;

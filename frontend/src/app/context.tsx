@@ -1,8 +1,6 @@
 import type { QueryClient } from "@tanstack/react-query";
-import { useQuery } from "@tanstack/react-query";
 import { createContext, useContext } from "react";
 import type { Api } from "../api/client.ts";
-import { meQuery } from "../api/queries.ts";
 import type { Session } from "../auth/session.ts";
 import type { Config } from "../config.ts";
 import type { FeedStore } from "../feed/store.ts";
@@ -26,8 +24,10 @@ export function useApp(): App {
   return app;
 }
 
+/** Told once for all: each sentence of the feed asks. */
+export const IsAdminContext = createContext(false);
+
 /** Whether the caller may see everything. False until that is known. */
 export function useIsAdmin(): boolean {
-  const { api } = useApp();
-  return useQuery(meQuery(api)).data?.is_admin ?? false;
+  return useContext(IsAdminContext);
 }

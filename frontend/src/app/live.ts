@@ -29,8 +29,8 @@ export function keepLive(feed: FeedStore, queries: QueryClient, names: NameBook,
     void queries.invalidateQueries({ predicate: ({ queryKey }) => isTouched(queryKey, due) });
   };
   const stop = feed.onArrival((events) => {
+    names.learnFrom(events);
     for (const event of events) {
-      names.learnFrom(event);
       for (const key of touchedBy(event, own)) touched.add(JSON.stringify(key));
     }
     timer ??= setTimeout(refresh, REFRESH_MS);

@@ -19,16 +19,25 @@ export class NameBook {
   }
 
   learn(pk: number, name: string): void {
-    if (!name || this.names.get(pk) === name) return;
-    this.names.set(pk, name);
-    this.version += 1;
-    for (const listener of this.listeners) listener();
+    if (this.note(pk, name)) this.changed();
   }
 
-  learnFrom(event: RecordedEvent): void {
-    const pk = userOf(event);
-    if (pk === null || !event.known || !("user" in event.data) || event.type === "user-erased") return;
-    this.learn(pk, event.data.user.name || event.data.user.username);
+  /** Learns from many at once: every sentence in sight looks again when a name changes. */
+  learnFrom(events: readonly RecordedEvent[]): void {
+    const nNew = events.filter((event) => {
+      const pk = userOf(event);
+      if (pk === null || !event.known || !("user" in event.data) || event.type === "user-erased")
+        return false;
+      return this.note(pk, event.data.user.name || event.data.user.username);
+    }).length;
+    if (nNew > 0) this.changed();
+  }
+
+  /** What one person knew is not for the next. */
+  forget(): void {
+    this.names.clear();
+    this.asked.clear();
+    this.changed();
   }
 
   /** Nobody is asked for twice. */
@@ -36,5 +45,16 @@ export class NameBook {
     if (this.names.has(pk) || this.asked.has(pk)) return false;
     this.asked.add(pk);
     return true;
+  }
+
+  private note(pk: number, name: string): boolean {
+    if (!name || this.names.get(pk) === name) return false;
+    this.names.set(pk, name);
+    return true;
+  }
+
+  private changed(): void {
+    this.version += 1;
+    for (const listener of this.listeners) listener();
   }
 }

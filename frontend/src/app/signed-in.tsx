@@ -7,7 +7,7 @@ import { Welcome } from "../auth/welcome.tsx";
 import { follow } from "../feed/follow.ts";
 import { rememberPlace, worldOf } from "../feed/world.ts";
 import { Loading } from "../ui/messages.tsx";
-import { useApp } from "./context.tsx";
+import { IsAdminContext, useApp } from "./context.tsx";
 import { keepLive } from "./live.ts";
 import { createAppRouter } from "./router.tsx";
 
@@ -22,17 +22,20 @@ export function Root() {
 
 function SignedIn() {
   const [router] = useState(createAppRouter);
-  useFeed();
+  const { api } = useApp();
+  const me = useQuery(meQuery(api)).data;
+  useFeed(me?.pk, me?.is_admin);
   useForget();
-  return <RouterProvider router={router} />;
+  return (
+    <IsAdminContext value={me?.is_admin ?? false}>
+      <RouterProvider router={router} />
+    </IsAdminContext>
+  );
 }
 
 /** Follows the feed as long as somebody is signed in, whatever page they are on. */
-function useFeed() {
+function useFeed(pk: number | undefined, isAdmin: boolean | undefined) {
   const { session, api, feed, queries, names } = useApp();
-  const me = useQuery(meQuery(api)).data;
-  const pk = me?.pk;
-  const isAdmin = me?.is_admin;
   useEffect(() => {
     if (pk === undefined || isAdmin === undefined) return;
     const stopped = new AbortController();
@@ -52,12 +55,13 @@ function useFeed() {
 
 /** What one person was shown is not for the next. */
 function useForget() {
-  const { feed, queries } = useApp();
+  const { feed, queries, names } = useApp();
   useEffect(
     () => () => {
       queries.clear();
       feed.restart(null);
+      names.forget();
     },
-    [feed, queries],
+    [feed, queries, names],
   );
 }

@@ -1,7 +1,7 @@
 import { ActionIcon, Button } from "@mantine/core";
 import { IconCode } from "@tabler/icons-react";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { lazy, type ReactNode, Suspense, type UIEvent, useRef, useState } from "react";
+import { lazy, memo, type ReactNode, Suspense, type UIEvent, useCallback, useRef, useState } from "react";
 import type { RecordedEvent } from "../event/event.ts";
 import { plain, sentence } from "../event/sentence.ts";
 import { EventBadge } from "../ui/event-badge.tsx";
@@ -34,10 +34,10 @@ export function EventList({ shown, label, isPaused, footer, more }: Props) {
   const viewport = useRef<HTMLElement>(null);
   const [opened, setOpened] = useState<RecordedEvent | null>(null);
   const [wasOpened, setWasOpened] = useState(false);
-  const open = (event: RecordedEvent) => {
+  const open = useCallback((event: RecordedEvent) => {
     setOpened(event);
     setWasOpened(true);
-  };
+  }, []);
   const { items, nNew } = shown;
   const at = (index: number): Item | undefined => items[items.length - 1 - index];
   const rows = useVirtualizer({
@@ -103,7 +103,8 @@ interface RowProps {
   onOpen: (event: RecordedEvent) => void;
 }
 
-function EventRow({ event, more, onOpen }: RowProps) {
+/** Made once for each event: many more may come while it is in sight. */
+const EventRow = memo(({ event, more, onOpen }: RowProps) => {
   return (
     <>
       <div className="event-time">
@@ -121,4 +122,4 @@ function EventRow({ event, more, onOpen }: RowProps) {
       </ActionIcon>
     </>
   );
-}
+});

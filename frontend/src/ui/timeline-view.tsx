@@ -1,4 +1,5 @@
 import { Center } from "@mantine/core";
+import type { RecordedEvent } from "../event/event.ts";
 import { EventList } from "../feed/event-list.tsx";
 import { type Shown, useHold } from "../feed/hold.ts";
 import type { Timeline } from "../feed/timeline.ts";
@@ -14,11 +15,13 @@ export function TimelineView({ timeline, label }: { timeline: Timeline; label: s
       shown={shown}
       label={label}
       isPaused={false}
-      more={(event) => <ChangeTable event={event} />}
+      more={changesIn}
       footer={<Footer timeline={timeline} />}
     />
   );
 }
+
+const changesIn = (event: RecordedEvent) => <ChangeTable event={event} />;
 
 function Footer({ timeline: { items, isLoading, isCut } }: { timeline: Timeline }) {
   if (isLoading) return <Loading what="events" />;
