@@ -9,9 +9,10 @@ use api::Config;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    runtime::program::main(
+    runtime::program::service(
         &["NATS_PASSWORD", "API_PROXY_SECRET"],
         |config: &Config| &config.telemetry,
+        |config| &config.listen,
         api::run,
     )
 }

@@ -10,7 +10,7 @@ pub mod feed;
 pub mod nats;
 pub mod nginx;
 pub mod process;
-mod settings;
+pub mod settings;
 pub mod system;
 pub mod webhooks;
 

@@ -22,6 +22,12 @@ impl Nats {
         Self { servers: Servers::One(NatsServer::start().await), namespace: Namespace::default() }
     }
 
+    /// A server of its own with these lines of configuration.
+    pub async fn server_with(settings: &'static str) -> Self {
+        let server = NatsServer::start_with(settings).await;
+        Self { servers: Servers::One(server), namespace: Namespace::default() }
+    }
+
     /// A cluster of its own; streams have three replicas.
     pub async fn cluster() -> Self {
         Self { servers: Servers::Cluster(NatsCluster::start().await), namespace: Namespace::default() }

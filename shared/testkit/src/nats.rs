@@ -41,6 +41,18 @@ impl NatsServer {
         format!("nats://127.0.0.1:{}", self.port)
     }
 
+    /// Where it tells of itself, if its settings have it do so (`http: 127.0.0.1:-1`).
+    pub fn monitoring_url(&self) -> String {
+        let text = std::fs::read_to_string(self.ports_file()).expect("nats-server wrote its ports");
+        let ports: serde_json::Value = serde_json::from_str(&text).expect("the file of ports is JSON");
+        ports["monitoring"][0].as_str().expect("nats-server has a port for monitoring").to_owned()
+    }
+
+    fn ports_file(&self) -> PathBuf {
+        let pid = self.running().id().expect("a running process has an id");
+        self.directory.path().join(format!("nats-server_{pid}.ports"))
+    }
+
     /// Ends it as a power cut would (SIGKILL); the data stay.
     pub async fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
@@ -69,9 +81,8 @@ impl NatsServer {
             .kill_on_drop(true)
             .spawn()
             .expect("starting nats-server");
-        let pid = process.id().expect("a process that was just started has an id");
         self.process = Some(process);
-        let ports_file = self.directory.path().join(format!("nats-server_{pid}.ports"));
+        let ports_file = self.ports_file();
         eventually("nats-server listens", || async { ports_file.exists().then_some(()) }).await;
     }
 
