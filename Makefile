@@ -1,6 +1,6 @@
 # Two commands: `make run` and `make test`. Each gets what it needs.
 
-.PHONY: help run test soak lint deny fuzz clean
+.PHONY: help run test soak bench lint deny fuzz clean
 .DEFAULT_GOAL := help
 
 help: ## What can be made
@@ -15,6 +15,9 @@ test: ## Every test
 soak: ## The long forms of the tests under faults: an hour or two
 	@export NATS_SERVER="$$(scripts/get-nats-server)" && cargo build --workspace --bins && \
 	cargo nextest run --workspace --no-fail-fast --profile soak --run-ignored only
+
+bench: ## What performance rests on, as ratios: a quarter of an hour
+	@export NATS_SERVER="$$(scripts/get-nats-server)" && cargo run --release --package bench -- all
 
 lint: ## Formatting, clippy with warnings as errors, licences and advisories
 	cargo fmt --all --check

@@ -54,8 +54,11 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     health.ok("log");
     loop {
         let recorded = messages.next().await?.decode().context("an event that cannot be read")?;
+        let sequence = recorded.sequence;
         // Nobody may have subscribed.
         let _ = events.send(Arc::new(recorded));
+        #[expect(clippy::cast_precision_loss, reason = "no stream comes near 2^52 events")]
+        metrics::gauge!(crate::server::SEEN).set(sequence as f64);
     }
 }
 

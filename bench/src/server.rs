@@ -9,6 +9,9 @@ use tokio::process::{Child, Command};
 
 use crate::compare::{Plan, Way};
 
+/// The metric by which a server tells up to where it has seen the events.
+pub const SEEN: &str = "api_feed_sequence";
+
 /// Killed on drop.
 pub struct Server {
     process: Child,
@@ -46,6 +49,17 @@ impl Server {
         })
         .await;
         Ok(Self { process, url })
+    }
+
+    /// Waits until it has seen the event of that sequence: who subscribes then gets what comes after it.
+    pub async fn has_seen(&self, sequence: u64) {
+        eventually("the server has seen the newest event", || async {
+            let metrics = reqwest::get(format!("{}/metrics", self.url)).await.ok()?.text().await.ok()?;
+            let seen = metrics.lines().find_map(|line| line.strip_prefix(SEEN)?.trim().parse::<f64>().ok());
+            #[expect(clippy::cast_precision_loss, reason = "no stream comes near 2^52 events")]
+            (seen? >= sequence as f64).then_some(())
+        })
+        .await;
     }
 
     /// Seconds that the processors have spent on it.

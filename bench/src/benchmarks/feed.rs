@@ -103,6 +103,10 @@ impl World {
     /// What the server takes from the moment at which the events are appended until everybody has them.
     async fn measure(&self, way: Way, case: Case) -> anyhow::Result<Done> {
         let server = if way == Way::AsItIs { &self.as_it_is } else { &self.naive };
+        let head = self.log.head().await?;
+        if head > 0 {
+            server.has_seen(head).await;
+        }
         let mut subscribers = Subscribers::connect(&server.url, &self.token, case.n_subscribers).await?;
         let begin = server.cpu_seconds()?;
         let n_received = match case.pace {
