@@ -60,14 +60,14 @@ async fn shown_users(system: &System) -> Option<BTreeSet<String>> {
     }
 }
 
-/// What is compared of a user, as the API gives them.
-fn of_view(user: &Value) -> String {
+/// What is compared of a user, as an event or the API gives them.
+pub fn of_view(user: &Value) -> String {
     let groups = user["group_names"].as_object();
     described(user, groups.into_iter().flat_map(|names| names.values()))
 }
 
 /// The same, as authentik's stand-in gives them.
-fn of_state(user: &Value) -> String {
+pub fn of_state(user: &Value) -> String {
     described(user, user["groups"].as_array().into_iter().flatten())
 }
 

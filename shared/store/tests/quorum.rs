@@ -40,8 +40,8 @@ impl Clients {
     }
 
     /// Tries once more what was not accepted yet, each delivery through another client than the last time, half of
-    /// them in batches. Returns whether nobody answered for the stream.
-    async fn try_all(&self) -> bool {
+    /// them in batches.
+    async fn try_all(&self) {
         let n_tries = self.n_tries.fetch_add(1, Ordering::Relaxed);
         let pending: Vec<_> = {
             let accepted = self.accepted.lock().unwrap();
@@ -49,11 +49,18 @@ impl Clients {
         };
         let (alone, together) = pending.split_at(pending.len() / 2);
         let tries = alone.chunks(1).chain(together.chunks(BATCH)).map(|ids| self.try_batch(n_tries, ids));
-        let results: Vec<_> = stream::iter(tries).buffer_unordered(AT_ONCE).collect().await;
-        results.into_iter().any(|no_leader| no_leader)
+        stream::iter(tries).buffer_unordered(AT_ONCE).collect::<()>().await;
     }
 
-    async fn try_batch(&self, n_tries: usize, ids: &[DeliveryId]) -> bool {
+    /// Whether this node says that nobody leads the stream. It is asked with a delivery of its own: all others can
+    /// have been accepted by then.
+    async fn finds_no_leader(&self, node: usize) -> bool {
+        let nats = &self.connections[node];
+        let probe = publish(nats, message(nats, &clock::new_id().into())).await;
+        matches!(probe, Err(PublishError::Unacknowledged(reason)) if reason.contains("no leader"))
+    }
+
+    async fn try_batch(&self, n_tries: usize, ids: &[DeliveryId]) {
         let nats = &self.connections[(n_tries + ids.len()) % N_NODES];
         let mut messages: Vec<_> = ids.iter().map(|id| message(nats, id)).collect();
         let result = if messages.len() == 1 {
@@ -71,11 +78,9 @@ impl Clients {
                 let each = ids.iter().map(|id| self.try_batch(n_tries, std::slice::from_ref(id)));
                 Box::pin(join_all(each)).await;
             }
-            Err(PublishError::Unacknowledged(reason)) => return reason.contains("no leader"),
-            Err(PublishError::InFlight | PublishError::Busy) => {}
+            Err(PublishError::Unacknowledged(_) | PublishError::InFlight | PublishError::Busy) => {}
             Err(refused @ PublishError::Refused { .. }) => panic!("{refused}"),
         }
-        false
     }
 
     fn accepted(&self) -> BTreeSet<DeliveryId> {
@@ -122,8 +127,11 @@ async fn lose_the_majority(cluster: &mut NatsCluster, survivor: usize) {
     };
     tokio::join!(deaths, clients.try_all());
     let n_committed = clients.accepted().len();
-    eventually("the survivor notices that it is alone", || async { clients.try_all().await.then_some(()) })
-        .await;
+    eventually("the survivor notices that it is alone", || async {
+        clients.try_all().await;
+        clients.finds_no_leader(survivor).await.then_some(())
+    })
+    .await;
     clients.try_all().await;
     let accepted = clients.accepted();
     eprintln!(
