@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
+use runtime::config::{LogFormat, TelemetryConfig};
 use runtime::{CancellationToken, telemetry};
 
 use crate::benchmarks::{self, Benchmark};
@@ -99,6 +100,8 @@ async fn execute(cli: Cli) -> anyhow::Result<()> {
         }
         _ => {}
     }
+    // What goes wrong in the parts that run in this process.
+    telemetry::start(&TelemetryConfig { log_format: LogFormat::Text, filter: "warn".to_owned() })?;
     let executable = std::env::current_exe().context("looking for the own executable")?;
     let plan = Plan { rounds: cli.rounds, is_smallest: cli.smallest, executable };
     let mut comparisons = vec![];

@@ -53,6 +53,7 @@ fn views_are_written_and_events_are_read_each_way() {
         ("10 views in one commit, or 64 puts at once", 10),
         ("rebuild users of 40 events, or read alone", 40),
         ("rebuild activity of 40 events, or read alone", 40),
+        ("verify users of 40 events, or read alone", 40),
     ];
     check("projections", &cases);
 }

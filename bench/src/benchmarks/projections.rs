@@ -21,6 +21,31 @@ use crate::{events, hosts};
 
 const BENCHMARK: &str = "projections";
 
+/// What replays all events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Command {
+    /// Folds them, and writes the views.
+    Rebuild,
+    /// Folds them, and reads the views.
+    Verify,
+}
+
+impl Command {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Rebuild => "rebuild",
+            Self::Verify => "verify",
+        }
+    }
+}
+
+/// Many views, few views, and many that are not written.
+const COMMANDS: [(Command, ProjectionName); 3] = [
+    (Command::Rebuild, ProjectionName::Users),
+    (Command::Rebuild, ProjectionName::Activity),
+    (Command::Verify, ProjectionName::Users),
+];
+
 /// Generations that are rebuilt are far below.
 const FIRST_GENERATION: u64 = 1_000_000;
 
@@ -96,19 +121,20 @@ async fn replay(plan: &Plan, nats: &Nats) -> anyhow::Result<Vec<Comparison>> {
     let n_events = log.head().await?;
     let projections = Projections { nats: nats.clone(), log: log.clone(), replicas: 1 };
     let mut comparisons = vec![];
-    for name in [ProjectionName::Users, ProjectionName::Activity] {
+    for (command, name) in COMMANDS {
         let comparison = Comparison {
             benchmark: BENCHMARK,
-            case: format!("rebuild {} of {n_events} events, or read alone", name.as_str()),
+            case: format!("{} {} of {n_events} events, or read alone", command.name(), name.as_str()),
             unit: Unit::Seconds,
             item: "event",
             rounds: vec![],
         };
         let measure = async |way| {
             let begin = Instant::now();
-            let n_items = match way {
-                Way::AsItIs => rebuild(&projections, name).await?,
-                Way::Naive => read(&log, n_events).await?,
+            let n_items = match (way, command) {
+                (Way::AsItIs, Command::Rebuild) => rebuild(&projections, name).await?,
+                (Way::AsItIs, Command::Verify) => verify(&projections, name).await?,
+                (Way::Naive, _) => read(&log, n_events).await?,
             };
             Ok(Done { n_items, cost: begin.elapsed().as_secs_f64() })
         };
@@ -123,6 +149,13 @@ async fn rebuild(projections: &Projections, name: ProjectionName) -> anyhow::Res
     let rebuilt = rebuilt.context("nothing stops a rebuild")?;
     ensure!(rebuilt.n_views > 0, "a rebuild of {} made no views", rebuilt.projection);
     Ok(rebuilt.sequence)
+}
+
+/// Returns how many events were folded.
+async fn verify(projections: &Projections, name: ProjectionName) -> anyhow::Result<u64> {
+    let verified = projections.verify(name, |_, _| {}).await?;
+    ensure!(verified.holds(), "{} differs from what the events give", verified.projection);
+    Ok(verified.sequence)
 }
 
 async fn read(log: &EventLog, until: u64) -> anyhow::Result<u64> {
