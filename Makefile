@@ -1,10 +1,6 @@
 # Two commands: `make run` and `make test`. Each gets what it needs.
 
-<<<<<<< .merge_file_ZwlbQU
-.PHONY: help run test screenshots soak lint deny fuzz clean frontend
-=======
-.PHONY: help run test soak bench lint deny fuzz clean
->>>>>>> .merge_file_uq4eGc
+.PHONY: help run test screenshots soak bench lint deny fuzz clean frontend
 .DEFAULT_GOAL := help
 
 help: ## What can be made
@@ -39,14 +35,10 @@ soak: ## The long forms of the tests under faults: an hour or two
 	cargo build --workspace --bins && \
 	cargo nextest run --workspace --no-fail-fast --profile soak --run-ignored only
 
-<<<<<<< .merge_file_ZwlbQU
-lint: frontend/node_modules/.package-lock.json ## Formatting, warnings as errors, types, licences and advisories
-=======
 bench: ## What performance rests on, as ratios: a quarter of an hour
 	@export NATS_SERVER="$$(scripts/get-nats-server)" && cargo run --release --package bench -- all
 
-lint: ## Formatting, clippy with warnings as errors, licences and advisories
->>>>>>> .merge_file_uq4eGc
+lint: frontend/node_modules/.package-lock.json ## Formatting, warnings as errors, types, licences and advisories
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
 	cd frontend && npm run --silent check
