@@ -48,6 +48,36 @@ test("two tabs share a session: one signs in for both, renews for both, and sign
   });
 });
 
+test("who signs out while authentik is away is out here, and told so", async ({ page, installation }) => {
+  await signIn(page, installation.url);
+  await page.route(`${installation.authentik}/**`, (route) => route.abort());
+  // What the page knew of authentik is gone with this.
+  await page.reload();
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await expect(page.getByRole("alert")).toContainText("your session there goes on");
+  await page.reload();
+  await expect(page.getByRole("button", { name: "Sign in" })).toBeVisible();
+});
+
+test("nothing that was shown to one person is left for the next, in no tab", async ({
+  page,
+  installation,
+}) => {
+  const { username } = await newPerson(installation, "Next Person");
+  await signIn(page, installation.url);
+  const others = page.getByRole("article").filter({ hasNotText: "Next Person" });
+  await expect(others.first()).toBeVisible();
+  const second = await page.context().newPage();
+  await second.goto(installation.url);
+  await second.getByRole("button", { name: "Sign out" }).click();
+  await signIn(second, installation.url, username);
+  // The first tab was never reloaded: it follows.
+  await expect(page.getByRole("heading", { name: "My events" })).toBeVisible();
+  await expect(event(page, /Next Person registered/)).toBeVisible();
+  await expect(others).toHaveCount(0);
+  await expect(page.getByRole("link", { name: "Next Person" })).toBeVisible();
+});
+
 test("an admin who loses that right goes on with their own events", async ({ page, installation }) => {
   const { pk, username } = await newPerson(installation, "Admin For Now");
   await installation.changeSilently({ op: "add_to_group", pk, group: "authentik Admins" });

@@ -13,6 +13,7 @@ import type { Shown } from "./hold.ts";
 
 const EventDetails = lazy(async () => ({ default: (await import("../ui/event-details.tsx")).EventDetails }));
 
+/** A sentence of one line, by the style of `.event`: where this is right, nothing has to move. */
 const ROW_PX = 35;
 
 /** Who scrolled so far down reads something that must stay where it is. */

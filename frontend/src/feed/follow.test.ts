@@ -102,6 +102,14 @@ describe("follow", () => {
     expect(server.waits).toHaveLength(1);
   });
 
+  it("does not hurry where each stream ends as it began", async () => {
+    const expired = () => new Response("event: token-expired\ndata: {}\n\n");
+    const server = new Server(...Array.from({ length: 6 }, expired));
+    await server.follow();
+    expect(server.waits.length).toBeGreaterThanOrEqual(4);
+    expect(server.waits.at(-1)).toBeGreaterThan(server.waits[0] ?? 0);
+  });
+
   it("ends with the session", async () => {
     const server = new Server(new Response("event: token-expired\ndata: {}\n\n"));
     server.isSessionOver = true;
