@@ -6,8 +6,8 @@ use std::process::Stdio;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-/// What surrounds a site. All of it would spoil a feed that the site itself does not take care of: what the API asks of
-/// nginx is not listened to, everything is compressed, and who is silent for a second is given up.
+/// What surrounds a site. It would spoil a feed that the site itself does not take care of: what the API asks of nginx is
+/// not listened to, and everything is compressed.
 const SURROUNDINGS: &str = "\
 daemon off;
 master_process off;
@@ -25,7 +25,6 @@ http {
     gzip_types *;
     gzip_proxied any;
     gzip_min_length 1;
-    proxy_read_timeout 1s;
     include site.conf;
 }
 ";

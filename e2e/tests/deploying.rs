@@ -18,7 +18,8 @@ fn section() -> &'static str {
 
 /// The lines of the fenced blocks of a language.
 fn fenced(language: &str) -> Vec<String> {
-    let blocks = section().split(&format!("```{language}\n")).skip(1);
+    let fence = format!("```{language}\n");
+    let blocks = section().split(&fence).skip(1);
     blocks.map(|rest| rest.split("\n```").next().unwrap().to_owned()).collect()
 }
 
