@@ -52,10 +52,8 @@ pub fn start(running: &mut Running) {
 
     let mut command = Command::new(nginx::binary());
     command.arg("-c").arg(directory.join("nginx.conf"));
-    // Workers of root's nginx would be another user, who cannot read a test's directory.
-    let is_root =
-        std::fs::metadata("/proc/self").is_ok_and(|about| std::os::unix::fs::MetadataExt::uid(&about) == 0);
-    command.args(["-g", if is_root { "daemon off; user root;" } else { "daemon off;" }]);
+    // One process: its workers would outlive a master that is killed.
+    command.args(["-g", "daemon off; master_process off;"]);
     running.spawn("frontend", command, environment);
 }
 
