@@ -68,7 +68,8 @@ async fn what_somebody_outside_says_of_themselves_is_removed() {
             let request = forged(browser().get(format!("{}{path}", site.url))).bearer_auth("own");
             let mirrored = mirrored(request).await;
             check_nothing_forged(&site, path, &mirrored);
-            let claims = mirrored["headers"].as_object().unwrap().keys().filter(|name| name.contains("authentik"));
+            let claims =
+                mirrored["headers"].as_object().unwrap().keys().filter(|name| name.contains("authentik"));
             assert_eq!(claims.count(), 0, "{kind:?} {path}");
             assert_eq!(mirrored["headers"]["authorization"][0], "Bearer own");
         }
@@ -124,7 +125,8 @@ async fn who_is_not_signed_in_is_sent_to_sign_in_and_programs_are_told() {
             assert_eq!(answer.headers()["location"], expected, "{kind:?}");
             assert_eq!(answer.headers()["set-cookie"], "authentik_proxy=not-yet", "{kind:?}");
             let start = browser().get(expected).send().await.unwrap();
-            let authentik = format!("https://auth.example.com/application/o/authorize/?rd={}{path}", site.url);
+            let authentik =
+                format!("https://auth.example.com/application/o/authorize/?rd={}{path}", site.url);
             assert_eq!(start.headers()["location"], authentik, "{kind:?}");
         }
         for path in ["/api/me", "/api/events/stream?after=now", "/api/openapi.json"] {
@@ -176,9 +178,9 @@ fn a_feed_in_which_nothing_happens_is_held_for_several_heartbeats() {
     for kind in PLAIN.into_iter().chain(FORWARD_AUTH) {
         let said = said_of_the_feed(kind);
         let timeout = said.split("proxy_read_timeout ").nth(1).unwrap().split(';').next().unwrap();
-        let seconds = timeout.strip_suffix('h').map_or(timeout.parse().ok(), |hours| {
-            hours.parse::<u64>().ok().map(|hours| hours * 3600)
-        });
+        let seconds = timeout
+            .strip_suffix('h')
+            .map_or(timeout.parse().ok(), |hours| hours.parse::<u64>().ok().map(|hours| hours * 3600));
         let timeout = Duration::from_secs(seconds.unwrap());
         // nginx gives up after one minute where nobody says otherwise; a heartbeat comes every 15 seconds.
         assert!(timeout >= 4 * Duration::from_mins(1), "{kind:?}: {timeout:?}");

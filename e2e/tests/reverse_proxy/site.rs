@@ -100,7 +100,8 @@ impl Own {
             }
             Kind::Swag => self.swag(SWAG),
             Kind::SwagForwardAuth => {
-                let enabled = put(SWAG, "#include /config/nginx/authentik-", "include /config/nginx/authentik-");
+                let enabled =
+                    put(SWAG, "#include /config/nginx/authentik-", "include /config/nginx/authentik-");
                 self.swag(&enabled)
             }
             Kind::ProxyManager => {
@@ -124,10 +125,18 @@ impl Own {
     /// In a container of SWAG with its includes beside.
     fn swag(&self, text: &str) -> Vec<(&'static str, String)> {
         let map = "map $http_upgrade $connection_upgrade {\n    default upgrade;\n    '' close;\n}\n";
-        let text = put(text, "$upstream_app authentik-events-api;", &format!("$upstream_app {};", self.places.api.ip()));
+        let text = put(
+            text,
+            "$upstream_app authentik-events-api;",
+            &format!("$upstream_app {};", self.places.api.ip()),
+        );
         let text = put(&text, "$upstream_port 8082;", &format!("$upstream_port {};", self.places.api.port()));
         let outpost = include_str!("swag/authentik-server.conf");
-        let outpost = put(outpost, "$upstream_authentik authentik-server;", &format!("$upstream_authentik {};", self.places.outpost.ip()));
+        let outpost = put(
+            outpost,
+            "$upstream_authentik authentik-server;",
+            &format!("$upstream_authentik {};", self.places.outpost.ip()),
+        );
         let outpost = put(&outpost, ":9000", &format!(":{}", self.places.outpost.port()));
         let files = vec![
             ("site.conf", map.to_owned() + &self.without_tls(&text)),

@@ -111,4 +111,3 @@ fn mirrored(request: &Request) -> Response {
     let body = json!({"version": format!("{:?}", request.version()), "headers": headers});
     Response::builder().content_type("application/json").body(body.to_string())
 }
-
