@@ -1,8 +1,9 @@
 //! A projection's bucket: its pointer, loading it, and writing views together with their checkpoint.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use async_nats::HeaderMap;
 use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
@@ -17,6 +18,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::messages::{self, Placed};
 use crate::publish::{self, Expected, Outgoing, PublishError, Stored};
+
+/// How often a bucket is read again whose replica is behind.
+const MAX_READS: u32 = 100;
+
+/// After which time it is.
+const LAG_WAIT: Duration = Duration::from_millis(100);
 
 /// Which generation of a projection readers are to use. Stands in the meta bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -184,47 +191,48 @@ pub struct Contents {
 /// What is written meanwhile may be in it or not: a view can be ahead of the checkpoint, never behind it,
 /// and folding skips what a view took in already.
 pub async fn load<P: Projection>(nats: &Nats, bucket: &str) -> anyhow::Result<Loaded<P>> {
-    let mut views = BTreeMap::new();
-    let checkpoint = scan(nats, bucket, |key, value| {
+    let Contents { values, checkpoint } = load_bytes(nats, bucket).await?;
+    let read = |(key, value): (String, Bytes)| {
         let view = serde_json::from_slice(&value)
             .with_context(|| format!("view {key} in {bucket} is not of this version: rebuild {}", P::NAME))?;
-        views.insert(key.to_owned(), view);
-        Ok(())
-    })
-    .await?;
+        Ok((key, view))
+    };
+    let views = values.into_iter().map(read).collect::<anyhow::Result<_>>()?;
     Ok(Loaded { views, checkpoint })
 }
 
 /// Reads a whole bucket without looking into the values; see [`load`] for what is written meanwhile.
 pub async fn load_bytes(nats: &Nats, bucket: &str) -> anyhow::Result<Contents> {
-    let mut values = BTreeMap::new();
-    let checkpoint = scan(nats, bucket, |key, value| {
-        values.insert(key.to_owned(), value);
-        Ok(())
-    })
-    .await?;
-    Ok(Contents { values, checkpoint })
+    for _ in 0..MAX_READS {
+        if let Some(contents) = scan(nats, bucket).await? {
+            return Ok(contents);
+        }
+        tokio::time::sleep(LAG_WAIT).await;
+    }
+    bail!("a replica of {bucket} has not heard of its newest checkpoint for long: is each node of NATS well?")
 }
 
-/// Gives each view's key and value to `take`. Returns the checkpoint as it was before.
-async fn scan(
-    nats: &Nats,
-    bucket: &str,
-    mut take: impl FnMut(&str, Bytes) -> anyhow::Result<()>,
-) -> anyhow::Result<Option<Entry<Checkpoint>>> {
+/// Reads everything; nothing where the replica that was read is behind the checkpoint.
+async fn scan(nats: &Nats, bucket: &str) -> anyhow::Result<Option<Contents>> {
+    // The leader's word.
     let checkpoint = read(nats, bucket, CHECKPOINT_KEY).await?;
     let config = OrderedConfig {
         deliver_policy: DeliverPolicy::LastPerSubject,
         filter_subject: format!("$KV.{bucket}.>"),
         ..OrderedConfig::default()
     };
+    // Any replica's: a consumer is wherever the server puts it.
     let mut messages = Box::pin(messages::all(nats, &format!("KV_{bucket}"), config)).await?;
     let prefix = format!("$KV.{bucket}.");
-    while let Some(Placed { message, .. }) = messages.try_next().await? {
+    let (mut values, mut newest) = (BTreeMap::new(), 0);
+    while let Some(Placed { message, sequence }) = messages.try_next().await? {
+        newest = newest.max(sequence);
         let key = message.subject.strip_prefix(prefix.as_str()).context("a key of another bucket")?;
         if key != CHECKPOINT_KEY && !message.headers.as_ref().is_some_and(is_deletion) {
-            take(key, message.payload.clone())?;
+            values.insert(key.to_owned(), message.payload.clone());
         }
     }
-    Ok(checkpoint)
+    // The newest message is never replaced, so whoever has it gives it.
+    let is_behind = checkpoint.as_ref().is_some_and(|checkpoint| newest < checkpoint.revision);
+    Ok((!is_behind).then_some(Contents { values, checkpoint }))
 }

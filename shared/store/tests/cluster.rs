@@ -1,20 +1,27 @@
 //! Following the log on three nodes, of which one dies.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_nats::HeaderMap;
 use domain::event::EventType;
 use domain::key::Entity;
+use domain::view::Checkpoint;
 use runtime::nats::Nats;
+use runtime::{CancellationToken, provision};
 use store::follow::Follow;
 use store::log::EventLog;
 use store::publish::{Expected, Outgoing, PublishError, publish};
+use store::views;
 use testkit::cluster::N_NODES;
 use testkit::{NatsCluster, eventually};
 
 /// By its heartbeats alone a consumer notices only after 30 s that its node is gone.
 const SOON: Duration = Duration::from_secs(20);
+
+/// So often is a bucket read, while somebody writes it.
+const N_READS: u32 = 200;
 
 /// Appends something about a user of whom there is nothing yet; returns its sequence.
 async fn append(nats: &Nats, log: &EventLog, pk: i64) -> u64 {
@@ -59,4 +66,38 @@ async fn whichever_node_dies_the_next_event_comes_soon_and_once() {
         cluster.restart(node).await;
         cluster.current(node).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whichever_replica_is_read_no_view_is_behind_its_checkpoint() {
+    let cluster = NatsCluster::start().await;
+    let nats = cluster.provisioned().await;
+    let bucket = nats.namespace.projection_bucket("activity", 1);
+    provision::ensure_projection_bucket(&nats, &bucket, 3).await.unwrap();
+    let written = AtomicU64::new(0);
+    let write = async |revision: u64, sequence: u64| {
+        let checkpoint = Checkpoint { epoch: "e".into(), version: 1, sequence };
+        let entries = [("a".to_owned(), Some(&sequence)), ("b".to_owned(), Some(&sequence))];
+        let stored = views::write_views(&nats, &bucket, &entries, &checkpoint, revision).await;
+        written.store(sequence, Ordering::Relaxed);
+        stored.unwrap().sequence
+    };
+    let mut revision = write(0, 1).await;
+    let ended = CancellationToken::new();
+    let writing = async {
+        while !ended.is_cancelled() {
+            revision = write(revision, written.load(Ordering::Relaxed) + 1).await;
+        }
+    };
+    let reading = async {
+        for _ in 0..N_READS {
+            let contents = views::load_bytes(&nats, &bucket).await.unwrap();
+            let checkpoint = contents.checkpoint.unwrap().value.sequence;
+            let views = contents.values.values().map(|view| serde_json::from_slice::<u64>(view).unwrap());
+            let oldest = views.min().unwrap();
+            assert!(contents.values.len() == 2 && oldest >= checkpoint, "{oldest} at {checkpoint}");
+        }
+        ended.cancel();
+    };
+    tokio::join!(writing, reading);
 }
