@@ -1,29 +1,23 @@
 //! A projection's bucket: its pointer, loading it, and writing views together with their checkpoint.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use anyhow::{Context, bail};
 use async_nats::HeaderMap;
-use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::OrderedConfig;
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use bytes::Bytes;
 use domain::view::{CHECKPOINT_KEY, Checkpoint, Projection};
-use futures_util::TryStreamExt;
 use runtime::nats::Nats;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::messages::{self, Placed};
+use crate::messages::Reader;
 use crate::publish::{self, Expected, Outgoing, PublishError, Stored};
 
-/// How often a bucket is read again whose replica is behind.
-const MAX_READS: u32 = 100;
-
-/// After which time it is.
-const LAG_WAIT: Duration = Duration::from_millis(100);
+/// How often the end of a bucket is run after that moves on. It stands still between any two commits.
+const MAX_CHASES: u32 = 1_000;
 
 /// Which generation of a projection readers are to use. Stands in the meta bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,36 +197,41 @@ pub async fn load<P: Projection>(nats: &Nats, bucket: &str) -> anyhow::Result<Lo
 
 /// Reads a whole bucket without looking into the values; see [`load`] for what is written meanwhile.
 pub async fn load_bytes(nats: &Nats, bucket: &str) -> anyhow::Result<Contents> {
-    for _ in 0..MAX_READS {
-        if let Some(contents) = scan(nats, bucket).await? {
-            return Ok(contents);
-        }
-        tokio::time::sleep(LAG_WAIT).await;
-    }
-    bail!("a replica of {bucket} has not heard of its newest checkpoint for long: is each node of NATS well?")
-}
-
-/// Reads everything; nothing where the replica that was read is behind the checkpoint.
-async fn scan(nats: &Nats, bucket: &str) -> anyhow::Result<Option<Contents>> {
     // The leader's word.
     let checkpoint = read(nats, bucket, CHECKPOINT_KEY).await?;
-    let config = OrderedConfig {
-        deliver_policy: DeliverPolicy::LastPerSubject,
-        filter_subject: format!("$KV.{bucket}.>"),
-        ..OrderedConfig::default()
+    let values = current(nats, bucket).await.with_context(|| format!("loading bucket {bucket}"))?;
+    Ok(Contents { values, checkpoint })
+}
+
+/// Every value of a bucket, as they were together at one moment.
+///
+/// A value that is replaced before its turn comes at the end of the stream, so only who has reached the end has all. And the
+/// consumer is wherever the server puts it: the end that counts is the leader's, of which that node may not have heard.
+async fn current(nats: &Nats, bucket: &str) -> anyhow::Result<BTreeMap<String, Bytes>> {
+    let mut values = BTreeMap::new();
+    let Some(mut end) = newest(nats, bucket, ">").await?.map(|message| message.sequence) else {
+        return Ok(values);
     };
-    // Any replica's: a consumer is wherever the server puts it.
-    let mut messages = Box::pin(messages::all(nats, &format!("KV_{bucket}"), config)).await?;
     let prefix = format!("$KV.{bucket}.");
-    let (mut values, mut newest) = (BTreeMap::new(), 0);
-    while let Some(Placed { message, sequence }) = messages.try_next().await? {
-        newest = newest.max(sequence);
-        let key = message.subject.strip_prefix(prefix.as_str()).context("a key of another bucket")?;
-        if key != CHECKPOINT_KEY && !message.headers.as_ref().is_some_and(is_deletion) {
-            values.insert(key.to_owned(), message.payload.clone());
+    let config = OrderedConfig { filter_subject: format!("{prefix}>"), ..OrderedConfig::default() };
+    let mut messages = Reader::open(nats, &format!("KV_{bucket}"), config).await?;
+    let mut sequence = 0;
+    for _ in 0..MAX_CHASES {
+        while sequence < end {
+            let (placed, _) = messages.next().await?;
+            sequence = placed.sequence;
+            let message = placed.message;
+            let key = message.subject.strip_prefix(prefix.as_str()).context("a key of another bucket")?;
+            if message.headers.as_ref().is_some_and(is_deletion) {
+                values.remove(key);
+            } else if key != CHECKPOINT_KEY {
+                values.insert(key.to_owned(), message.payload.clone());
+            }
+        }
+        end = newest(nats, bucket, ">").await?.map_or(0, |message| message.sequence);
+        if end == sequence {
+            return Ok(values);
         }
     }
-    // The newest message is never replaced, so whoever has it gives it.
-    let is_behind = checkpoint.as_ref().is_some_and(|checkpoint| newest < checkpoint.revision);
-    Ok((!is_behind).then_some(Contents { values, checkpoint }))
+    bail!("it is written faster than it can be read: try again when less is recorded")
 }
