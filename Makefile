@@ -22,7 +22,7 @@ frontend/dist/index.html: frontend/node_modules/.package-lock.json $(sources)
 frontend: frontend/dist/index.html
 
 test: frontend ## Every test
-	@NATS_SERVER="$$(scripts/get-nats-server)" && NGINX="$$(scripts/get-nginx)" && export NATS_SERVER NGINX && \
+	@NATS_SERVER="$$(scripts/get-nats-server)" && NGINX_SERVER="$$(scripts/get-nginx)" && export NATS_SERVER NGINX_SERVER && \
 	cargo build --workspace --bins && scripts/run-tests
 
 screenshots: frontend ## Every page in both themes, into frontend/screenshots; three of them into docs/screenshots
@@ -31,7 +31,7 @@ screenshots: frontend ## Every page in both themes, into frontend/screenshots; t
 	@mkdir -p docs/screenshots && cd frontend/screenshots && cp feed-light.png user-dark.png operations-light.png ../../docs/screenshots/
 
 soak: ## The long forms of the tests under faults: an hour or two
-	@NATS_SERVER="$$(scripts/get-nats-server)" && NGINX="$$(scripts/get-nginx)" && export NATS_SERVER NGINX && \
+	@NATS_SERVER="$$(scripts/get-nats-server)" && NGINX_SERVER="$$(scripts/get-nginx)" && export NATS_SERVER NGINX_SERVER && \
 	cargo build --workspace --bins && \
 	cargo nextest run --workspace --no-fail-fast --profile soak --run-ignored only
 

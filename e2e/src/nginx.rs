@@ -77,9 +77,11 @@ impl Nginx {
     }
 }
 
-/// `NGINX`, else what `make` put into `.tools`, else the one on the PATH.
+/// `NGINX_SERVER`, else what `make` put into `.tools`, else the one on the PATH.
+///
+/// Not `NGINX`: nginx itself reads that, for the sockets of the process that it takes over from.
 pub fn binary() -> PathBuf {
-    if let Some(path) = std::env::var_os("NGINX") {
+    if let Some(path) = std::env::var_os("NGINX_SERVER") {
         return path.into();
     }
     let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/nginx/usr/sbin/nginx");
