@@ -38,10 +38,11 @@ soak: ## The long forms of the tests under faults: an hour or two
 bench: ## What performance rests on, as ratios: a quarter of an hour
 	@export NATS_SERVER="$$(scripts/get-nats-server)" && cargo run --release --package bench -- all
 
-lint: frontend/node_modules/.package-lock.json ## Formatting, warnings as errors, types, licences and advisories
+lint: frontend/node_modules/.package-lock.json ## Formatting, warnings as errors, types, Compose files and Dockerfile, licences and advisories
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
 	cd frontend && npm run --silent check
+	scripts/lint-deploy
 	@$(MAKE) --no-print-directory deny
 
 deny: ## Licences, advisories and doubled dependencies, where cargo-deny can be had
