@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up must fail, and say why")]
 
 pub mod authentik;
+pub mod backup;
 pub mod chaos;
 pub mod checks;
 mod clock;
@@ -9,6 +10,7 @@ pub mod dead_letters;
 pub mod feed;
 pub mod nats;
 pub mod process;
+pub mod security;
 mod settings;
 pub mod system;
 pub mod webhooks;

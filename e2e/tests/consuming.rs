@@ -22,7 +22,7 @@ impl Service {
     fn start(system: &System) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let table = directory.path().join("users.json");
-        let process = Process::start("user-table", directory.path(), system.nats.environment());
+        let process = Process::start("user-table", directory.path(), system.nats.environment("consumer"));
         Self { process, table, _directory: directory }
     }
 
