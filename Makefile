@@ -10,7 +10,7 @@ run: ## Everything in one process, at http://localhost:3000
 	@export NATS_SERVER="$$(scripts/get-nats-server)" && cargo run --package standalone
 
 test: ## Every test
-	@export NATS_SERVER="$$(scripts/get-nats-server)" && cargo build --workspace --bins && scripts/run-tests
+	@NATS_SERVER="$$(scripts/get-nats-server)" && PROMTOOL="$$(scripts/get-promtool)" && export NATS_SERVER PROMTOOL && cargo build --workspace --bins && scripts/run-tests
 
 soak: ## The long forms of the tests under faults: an hour or two
 	@export NATS_SERVER="$$(scripts/get-nats-server)" && cargo build --workspace --bins && \
