@@ -1,5 +1,6 @@
 //! Who makes a request.
 
+use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
@@ -34,7 +35,8 @@ impl Caller {
     async fn of(request: &Request) -> Answer<Self> {
         let gate: &Arc<Gate> =
             request.data().ok_or_else(|| Refusal::unavailable("the service is not set up"))?;
-        let claims = gate.tokens.verify(request.headers(), clock::now().unix_seconds()).await?;
+        let peer = request.remote_addr().as_socket_addr().map(SocketAddr::ip);
+        let claims = gate.tokens.verify(request.headers(), peer, clock::now().unix_seconds()).await?;
         let live = gate.live.get().ok_or_else(|| Refusal::unavailable("the projections are being loaded"))?;
         let rights = rights(live, &claims)?;
         Ok(Self { live: Arc::clone(live), claims, rights })

@@ -1,8 +1,12 @@
+mod proxy;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
 use runtime::config::{NatsConfig, TelemetryConfig};
+
+pub use proxy::ProxyConfig;
 
 /// Serves the projections and the live feed of events.
 #[derive(Clone, Debug, Parser)]
@@ -47,6 +51,9 @@ pub struct Config {
     /// Where the front end sends people who have no account yet.
     #[arg(long = "api-enrollment-url", env = "API_ENROLLMENT_URL", value_parser = http_url)]
     pub enrollment_url: Option<String>,
+    /// Callers who come by a reverse proxy.
+    #[command(flatten)]
+    pub proxy: ProxyConfig,
 }
 
 impl Config {

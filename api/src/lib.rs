@@ -11,6 +11,7 @@ mod feed;
 mod hints;
 mod limits;
 mod live;
+mod network;
 mod people;
 mod projectors;
 mod refused;

@@ -9,5 +9,10 @@ use api::Config;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    runtime::program::main(&["NATS_PASSWORD"], |config: &Config| &config.telemetry, api::run)
+    runtime::program::service(
+        &["NATS_PASSWORD", "API_PROXY_SECRET"],
+        |config: &Config| &config.telemetry,
+        |config| &config.listen,
+        api::run,
+    )
 }

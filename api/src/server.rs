@@ -14,7 +14,7 @@ use crate::config::Config;
 use crate::live::Live;
 use crate::start::{self, CONDITION};
 use crate::tail;
-use crate::token::{COOLDOWN, Expected, HttpKeys, KeyStore, Tokens};
+use crate::token::{Accepted, COOLDOWN, Expected, HttpKeys, KeyStore, ProxyVerifier, Tokens};
 use crate::web;
 
 /// What a request needs before it is let in.
@@ -53,10 +53,7 @@ impl Api {
         tracing::info!("serving the API on http://{}", self.address());
         let health = Health::waiting_for(&["nats", "streams", CONDITION]);
         let Self { bound, config } = self;
-        let source = HttpKeys::new(config.jwks_url()).context("AUTHENTIK_JWKS_URL")?;
-        let keys = Arc::new(KeyStore::new(source, COOLDOWN));
-        let expected = Expected { issuer: config.issuer.clone(), client_id: config.client_id.clone() };
-        let gate = Arc::new(Gate { tokens: Tokens::new(keys, expected), live: OnceLock::new() });
+        let gate = Arc::new(Gate { tokens: tokens(&config)?, live: OnceLock::new() });
         let mut tasks = JoinSet::new();
         tasks.spawn(bound.serve(web::app(&config, &gate, &health), shutdown.clone()));
         let keys = Arc::clone(gate.tokens.keys()).keep_fresh(shutdown.clone());
@@ -68,6 +65,14 @@ impl Api {
         let started = shutdown.run_until_cancelled(started).await;
         program::all_started(started, tasks, &shutdown).await
     }
+}
+
+fn tokens(config: &Config) -> anyhow::Result<Tokens> {
+    let source = HttpKeys::new(config.jwks_url()).context("AUTHENTIK_JWKS_URL")?;
+    let keys = Arc::new(KeyStore::new(source, COOLDOWN));
+    let (issuer, client_id) = (config.issuer.clone(), config.client_id.clone());
+    let expected = Expected { issuer, client_id, accepted: Accepted::AccessToken };
+    Ok(Tokens::new(keys, expected, config.proxy.provider().map(ProxyVerifier::new)))
 }
 
 async fn start(

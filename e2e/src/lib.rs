@@ -9,9 +9,10 @@ mod clock;
 pub mod dead_letters;
 pub mod feed;
 pub mod nats;
+pub mod nginx;
 pub mod process;
 pub mod security;
-mod settings;
+pub mod settings;
 pub mod system;
 pub mod webhooks;
 

@@ -58,6 +58,11 @@ impl Nats {
         Self::with(server, Namespace::default(), Access::Credentials(credentials))
     }
 
+    /// A server of its own with these lines of configuration.
+    pub async fn server_with(settings: &str) -> Self {
+        Self::on(NatsServer::start_with(settings).await)
+    }
+
     /// A cluster of its own; streams have three replicas.
     pub async fn cluster() -> Self {
         let cluster = Servers::Cluster(NatsCluster::start().await);

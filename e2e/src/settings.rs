@@ -4,11 +4,13 @@ use std::path::Path;
 
 use crate::nats::Nats;
 
-const WEBHOOK_SECRET: &str = "whsec_ZTJlLXdlYmhvb2stc2VjcmV0LTAxMjM0NTY3ODlhYmM=";
+/// What webhooks are signed with.
+pub const WEBHOOK_SECRET: &str = "whsec_ZTJlLXdlYmhvb2stc2VjcmV0LTAxMjM0NTY3ODlhYmM=";
 const SLUG: &str = "authentik-events";
-const READER_TOKEN: &str = "reader-token";
+/// What the projector shows to authentik's REST API.
+pub const READER_TOKEN: &str = "reader-5d1c2f";
 /// What authentik's administrator shows to its REST API.
-pub const ADMIN_TOKEN: &str = "admin-token";
+pub const ADMIN_TOKEN: &str = "admin-8e07b4";
 
 /// Variables of a process.
 pub type Environment = Vec<(&'static str, String)>;

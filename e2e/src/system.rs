@@ -31,6 +31,8 @@ pub struct Setup {
     pub sweep_interval: u32,
     /// Which log lines are written.
     pub log_filter: &'static str,
+    /// Settings of the API besides those that it needs.
+    pub api_settings: Environment,
 }
 
 impl Default for Setup {
@@ -44,6 +46,7 @@ impl Default for Setup {
             authentik_ahead: 0,
             sweep_interval: 2,
             log_filter: "info,poem=warn",
+            api_settings: vec![],
         }
     }
 }
@@ -106,7 +109,7 @@ impl System {
                 .iter()
                 .map(|port| start("projector", projector(*port, &nats, &authentik_url, setup.sweep_interval)))
                 .collect(),
-            api: start("api", api(api_port, &nats, &authentik_url)),
+            api: start("api", [api(api_port, &nats, &authentik_url), setup.api_settings].concat()),
             webhooks,
             ingress_urls: ingress_ports.into_iter().map(local).collect(),
             projector_urls: projector_ports.into_iter().map(local).collect(),

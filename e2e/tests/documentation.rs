@@ -8,9 +8,11 @@ use clap::Parser;
 const README: &str = include_str!("../../README.md");
 const OPERATIONS: &str = include_str!("../../docs/operations.md");
 
-fn variables_of(binary: &str) -> BTreeSet<String> {
-    let output =
-        std::process::Command::new(e2e::process::binary(binary)).arg("--help").env_clear().output().unwrap();
+/// What a program, or one of its commands, takes.
+fn variables_of(command: &str) -> BTreeSet<String> {
+    let mut words = command.split(' ');
+    let binary = e2e::process::binary(words.next().unwrap());
+    let output = std::process::Command::new(binary).args(words).arg("--help").env_clear().output().unwrap();
     let help = String::from_utf8(output.stdout).unwrap();
     let variables = help.split("[env: ").skip(1).filter_map(|rest| rest.split(['=', ']']).next());
     variables.map(str::to_owned).collect()
@@ -18,8 +20,8 @@ fn variables_of(binary: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_readme_names_every_variable_and_no_other() {
-    let binaries = ["ingress", "projector", "api"];
-    let taken: BTreeSet<String> = binaries.into_iter().flat_map(variables_of).collect();
+    let commands = ["ingress", "projector", "projector doctor", "api"];
+    let taken: BTreeSet<String> = commands.into_iter().flat_map(variables_of).collect();
     let table = README.split("## Configuration").nth(1).unwrap().split("\n## ").next().unwrap();
     let rows = table.lines().filter(|line| line.starts_with("| `"));
     let named: BTreeSet<String> = rows

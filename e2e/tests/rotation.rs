@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 
 use e2e::System;
 use e2e::checks::{converged, everything_holds};
+use e2e::settings::{ADMIN_TOKEN, WEBHOOK_SECRET as OLD};
 use e2e::system::Setup;
 use e2e::webhooks::Spread;
 use testkit::eventually;
 use testkit::wait::DEADLINE;
 
-const OLD: &str = "whsec_ZTJlLXdlYmhvb2stc2VjcmV0LTAxMjM0NTY3ODlhYmM=";
 const NEW: &str = "whsec_bmV3LXdlYmhvb2stc2VjcmV0LTk4NzY1NDMyMTBhYmM=";
 
 /// Two of each behind a load balancer, so that one can be restarted at a time.
@@ -65,7 +65,7 @@ async fn authentiks_token_is_replaced_and_the_circuit_stays_closed() {
     told(&system, "before").await;
     // authentik takes both while they are exchanged: here the administrator's is the new one.
     for projector in 0..2 {
-        system.restart_projector_with(projector, &[("AUTHENTIK_TOKEN", "admin-token")]).await;
+        system.restart_projector_with(projector, &[("AUTHENTIK_TOKEN", ADMIN_TOKEN)]).await;
         told(&system, &format!("meanwhile-{projector}")).await;
     }
     system.restart_authentik_with(&[("SIMULATOR_API_TOKEN", "another-token")]).await;

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use ingress::Config;
 
 fn main() -> ExitCode {
-    runtime::program::main(
+    runtime::program::service(
         &["NATS_PASSWORD", "WEBHOOK_SECRETS"],
         |config: &Config| &config.telemetry,
+        |config| &config.ingress_listen,
         ingress::run,
     )
 }

@@ -161,14 +161,18 @@ impl Held {
     }
 
     async fn release(&mut self) -> anyhow::Result<()> {
-        // A renewal that was cut off may be stored all the same.
         let bucket = self.nats.namespace.meta_bucket();
-        let entry = views::read::<Lease>(&self.nats, &bucket, &self.key).await?;
-        if let Some(entry) = entry.filter(|entry| entry.value.holder.as_ref() == Some(&self.holder)) {
+        loop {
+            let entry = views::read::<Lease>(&self.nats, &bucket, &self.key).await?;
+            let ours = entry.filter(|entry| entry.value.holder.as_ref() == Some(&self.holder));
+            let Some(entry) = ours else { return Ok(()) };
             self.revision = entry.revision;
-            self.write(None).await?;
+            match self.write(None).await {
+                // A renewal that was cut off was stored all the same, after we read.
+                Err(PublishError::Conflict) => {}
+                written => return Ok(written?),
+            }
         }
-        Ok(())
     }
 
     async fn write(&mut self, holder: Option<String>) -> Result<(), PublishError> {

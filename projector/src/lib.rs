@@ -5,6 +5,7 @@ mod commands;
 mod config;
 pub mod dead_letters;
 pub mod directory;
+pub mod doctor;
 pub mod erasure;
 mod guard;
 mod handle;

@@ -8,5 +8,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let secrets = ["NATS_PASSWORD", "AUTHENTIK_TOKEN"];
-    runtime::program::main(&secrets, |cli: &Cli| &cli.config.telemetry, projector::cli)
+    runtime::program::service(
+        &secrets,
+        |cli: &Cli| &cli.config.telemetry,
+        |cli| &cli.config.listen,
+        projector::cli,
+    )
 }

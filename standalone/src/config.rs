@@ -16,8 +16,8 @@ pub struct Config {
     /// The nats-server to start; `scripts/get-nats-server` gets one.
     #[arg(long, env = "NATS_SERVER", default_value = "nats-server")]
     pub nats_server: PathBuf,
-    /// Directory of the front end.
-    #[arg(long, env = "API_STATIC_DIR", default_value = "frontend/plain")]
+    /// Directory of the front end, as `make run` builds it.
+    #[arg(long, env = "API_STATIC_DIR", default_value = "frontend/dist")]
     pub static_dir: PathBuf,
     /// Port of front end and API.
     #[arg(long, env = "STANDALONE_PORT", default_value_t = 3000)]
@@ -37,4 +37,7 @@ pub struct Config {
     /// Token of the stand-in's REST API that may do everything, for `curl`.
     #[arg(long, env = "SIMULATOR_ADMIN_TOKEN", default_value = "admin-token")]
     pub admin_token: String,
+    /// Life of the stand-in's access tokens in seconds; the front end renews them.
+    #[arg(long, env = "SIMULATOR_ACCESS_TOKEN_SECONDS", default_value_t = 600)]
+    pub access_token_seconds: u32,
 }

@@ -96,6 +96,7 @@ fn simulator(config: &Config, addresses: &Addresses, secret: &str, token: &str) 
         app_slug: SLUG.to_owned(),
         redirect_uris: vec![format!("{}/auth/callback", addresses.front_end)],
         state_dir: Some(config.data_dir.join("authentik")),
+        access_token_seconds: config.access_token_seconds,
         ..simulator::Config::default()
     }
 }

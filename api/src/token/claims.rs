@@ -1,15 +1,17 @@
 //! What a token claims, and whether it may.
 
 use jsonwebtoken::errors::ErrorKind;
-use jsonwebtoken::{Validation, decode, decode_header};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde::Deserialize;
 use uuid::Uuid;
 
 use super::TokenError;
-use super::keys::VerifyingKey;
 
 /// How far the clocks of authentik and ours may differ, in seconds.
 const LEEWAY: i64 = 5;
+
+/// Why a token is refused that is signed neither as authentik's are, nor as its proxy providers' are.
+pub const UNACCEPTED_ALGORITHM: &str = "signed in a way that is not accepted";
 
 /// What every token must claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +20,17 @@ pub struct Expected {
     pub issuer: String,
     /// `aud` and `azp`.
     pub client_id: String,
+    /// Which of the provider's tokens are meant.
+    pub accepted: Accepted,
+}
+
+/// Kinds of tokens. All have the same audience and key; only an access token says for whom and for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// Access tokens alone.
+    AccessToken,
+    /// ID tokens as well.
+    AnyToken,
 }
 
 /// The claims that matter here.
@@ -43,20 +56,27 @@ pub struct Claims {
 
 impl Claims {
     /// Reads a token that must be signed with `key`. Whether it is its time, [`Claims::check_time`] says.
-    pub fn decode(token: &str, expected: &Expected, key: &VerifyingKey) -> Result<Self, TokenError> {
+    pub fn decode(
+        token: &str,
+        expected: &Expected,
+        key: &DecodingKey,
+        algorithm: Algorithm,
+    ) -> Result<Self, TokenError> {
         // One algorithm: several of different families make jsonwebtoken refuse every token.
-        let mut validation = Validation::new(key.algorithm);
+        let mut validation = Validation::new(algorithm);
         validation.set_issuer(&[&expected.issuer]);
         validation.set_audience(&[&expected.client_id]);
         validation.set_required_spec_claims(&["iss", "aud", "exp", "sub"]);
         // Time is an argument here: `check_time`.
         validation.validate_exp = false;
-        let claims = decode::<Self>(token, &key.key, &validation).map_err(|error| reason(error.kind()))?;
-        // An ID token has the same audience and key; only an access token says for whom and for what.
-        if claims.claims.azp.as_ref() != Some(&expected.client_id) || claims.claims.scope.is_none() {
-            return Err(TokenError::Invalid("not an access token of this client"));
-        }
-        Ok(claims.claims)
+        let claims = decode::<Self>(token, key, &validation).map_err(|error| reason(error.kind()))?.claims;
+        let is_accepted = match (&claims.azp, expected.accepted) {
+            (Some(azp), Accepted::AccessToken) => *azp == expected.client_id && claims.scope.is_some(),
+            (Some(azp), Accepted::AnyToken) => *azp == expected.client_id,
+            (None, Accepted::AccessToken) => false,
+            (None, Accepted::AnyToken) => true,
+        };
+        if is_accepted { Ok(claims) } else { Err(TokenError::Invalid("not an access token of this client")) }
     }
 
     /// Whether the token may be used at `now`, in seconds since 1970.
@@ -76,14 +96,22 @@ impl Claims {
     }
 }
 
-/// Which key a token says that it is signed with.
-pub fn kid(token: &str) -> Result<String, TokenError> {
+/// How a token says that it is signed.
+pub struct Header {
+    /// With which algorithm.
+    pub algorithm: Algorithm,
+    /// With which key, by its name.
+    pub kid: Option<String>,
+}
+
+/// What a token says of itself, before anything of it is verified.
+pub fn header(token: &str) -> Result<Header, TokenError> {
     let header = decode_header(token).map_err(|error| reason(error.kind()))?;
     // Whatever it is that must be understood: it is not.
     if header.crit.is_some() || header.extras.inner().contains_key("crit") {
         return Err(TokenError::Invalid("has critical headers"));
     }
-    header.kid.ok_or(TokenError::Invalid("names no key"))
+    Ok(Header { algorithm: header.alg, kid: header.kid })
 }
 
 fn reason(error: &ErrorKind) -> TokenError {
@@ -92,9 +120,7 @@ fn reason(error: &ErrorKind) -> TokenError {
         ErrorKind::InvalidIssuer => "of another issuer",
         ErrorKind::InvalidAudience => "for another audience",
         ErrorKind::MissingRequiredClaim(_) => "lacks a required claim",
-        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => {
-            "signed in a way that is not accepted"
-        }
+        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => UNACCEPTED_ALGORITHM,
         // jsonwebtoken's own list, which it may extend: all of it means that this is no token.
         _ => "not a token",
     })

@@ -3,22 +3,24 @@
 mod cache;
 mod claims;
 mod keys;
+mod presented;
+mod proxy;
 #[cfg(test)]
 #[path = "../../tests/api/support/keys.rs"]
 mod test_keys;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use poem::http::{HeaderMap, header};
+use jsonwebtoken::Algorithm;
+use poem::http::HeaderMap;
 
-pub use claims::{Claims, Expected};
+pub use claims::{Accepted, Claims, Expected};
 pub use keys::{COOLDOWN, HttpKeys, KeyStore};
+pub use proxy::{ProxyProvider, ProxyVerifier};
 
 use cache::Cache;
 use keys::KeyStoreError;
-
-/// A longer token is refused unread.
-const MAX_TOKEN_BYTES: usize = 16 * 1024;
 
 /// Why there is no caller.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,12 +41,14 @@ pub struct Tokens {
     keys: Arc<KeyStore>,
     expected: Expected,
     cache: Cache,
+    proxy: Option<ProxyVerifier>,
 }
 
 impl Tokens {
-    /// Accepts the tokens that are as expected and signed with one of the keys.
-    pub fn new(keys: Arc<KeyStore>, expected: Expected) -> Self {
-        Self { keys, expected, cache: Cache::default() }
+    /// Accepts the tokens that are as expected and signed with one of the keys; and by a trusted reverse proxy those
+    /// of a proxy provider, where there is one.
+    pub fn new(keys: Arc<KeyStore>, expected: Expected, proxy: Option<ProxyVerifier>) -> Self {
+        Self { keys, expected, cache: Cache::default(), proxy }
     }
 
     /// The keys, for keeping them fresh.
@@ -52,9 +56,20 @@ impl Tokens {
         &self.keys
     }
 
-    /// What the token in the `Authorization` header claims, at the time `now` in seconds.
-    pub async fn verify(&self, headers: &HeaderMap, now: i64) -> Result<Arc<Claims>, TokenError> {
-        let token = bearer(headers)?;
+    /// What the token of a request from this address claims, at the time `now` in seconds.
+    pub async fn verify(
+        &self,
+        headers: &HeaderMap,
+        peer: Option<IpAddr>,
+        now: i64,
+    ) -> Result<Arc<Claims>, TokenError> {
+        let token = if let Some(token) = presented::bearer(headers)? {
+            token
+        } else {
+            let token = presented::passed_on(headers)?.ok_or(TokenError::Missing)?;
+            self.proxy_trusting(peer)?;
+            token
+        };
         let hash = cache::hash(token);
         if let Some(verified) = self.cache.get(&hash)
             && self.keys.has(&verified.key)
@@ -62,35 +77,45 @@ impl Tokens {
             verified.claims.check_time(now)?;
             return Ok(verified.claims);
         }
-        let kid = claims::kid(token)?;
-        let key = self.keys.key(&kid).await.map_err(|error| match error {
+        let header = claims::header(token)?;
+        // The algorithm alone decides, so that no key is ever used for another kind of signature than its own.
+        match header.algorithm {
+            Algorithm::HS256 => self.proxy_trusting(peer)?.verify(token, now),
+            Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA => {
+                let kid = header.kid.ok_or(TokenError::Invalid("names no key"))?;
+                self.verify_by_key(token, hash, &kid, now).await
+            }
+            _ => Err(TokenError::Invalid(claims::UNACCEPTED_ALGORITHM)),
+        }
+    }
+
+    async fn verify_by_key(
+        &self,
+        token: &str,
+        hash: cache::Hash,
+        kid: &str,
+        now: i64,
+    ) -> Result<Arc<Claims>, TokenError> {
+        let key = self.keys.key(kid).await.map_err(|error| match error {
             KeyStoreError::Unknown => TokenError::Invalid("signed with an unknown key"),
             KeyStoreError::Unavailable => TokenError::Unavailable,
         })?;
-        let claims = Arc::new(Claims::decode(token, &self.expected, &key)?);
+        let claims = Arc::new(Claims::decode(token, &self.expected, &key.key, key.algorithm)?);
         claims.check_time(now)?;
         self.cache.insert(hash, cache::Verified { claims: Arc::clone(&claims), key });
         Ok(claims)
     }
-}
 
-/// The token of the request. Other schemes are no token at all.
-fn bearer(headers: &HeaderMap) -> Result<&str, TokenError> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let value = values.next().ok_or(TokenError::Missing)?;
-    if values.next().is_some() {
-        return Err(TokenError::Invalid("more than one Authorization header"));
+    /// The verifier of what comes by reverse proxies, if this is one of them.
+    fn proxy_trusting(&self, peer: Option<IpAddr>) -> Result<&ProxyVerifier, TokenError> {
+        let proxy = self.proxy.as_ref().ok_or(TokenError::Invalid(
+            "X-authentik-jwt and HS256 are for proxy providers, and API_PROXY_SECRET is not set",
+        ))?;
+        let is_trusted = proxy.trusts(peer);
+        is_trusted.then_some(proxy).ok_or(TokenError::Invalid(
+            "X-authentik-jwt and HS256 are taken from API_TRUSTED_PROXIES alone, and this address is none of them",
+        ))
     }
-    let value = value.to_str().map_err(|_| TokenError::Invalid("not a token"))?;
-    let (scheme, token) = value.split_once(' ').ok_or(TokenError::Missing)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(TokenError::Missing);
-    }
-    let token = token.trim();
-    if token.len() > MAX_TOKEN_BYTES {
-        return Err(TokenError::Invalid("larger than 16 KiB"));
-    }
-    Ok(token)
 }
 
 #[cfg(test)]

@@ -1,3 +1,5 @@
+mod proxy;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -47,8 +49,12 @@ impl World {
         let key = SigningKey::generate("first");
         let source = Arc::new(Fake { answer: Mutex::new(Some(jwks(&[&key]))), ..Fake::default() });
         let keys = Arc::new(KeyStore::new(Arc::clone(&source), cooldown));
-        let expected = Expected { issuer: ISSUER.to_owned(), client_id: CLIENT_ID.to_owned() };
-        Self { source, tokens: Tokens::new(keys, expected), key }
+        let expected = Expected {
+            issuer: ISSUER.to_owned(),
+            client_id: CLIENT_ID.to_owned(),
+            accepted: Accepted::AccessToken,
+        };
+        Self { source, tokens: Tokens::new(keys, expected, None), key }
     }
 
     fn new() -> Self {
@@ -66,7 +72,7 @@ impl World {
     async fn verify(&self, token: &str) -> Result<Arc<Claims>, TokenError> {
         let mut headers = HeaderMap::new();
         headers.insert("authorization", HeaderValue::from_str(&format!("Bearer {token}")).unwrap());
-        self.tokens.verify(&headers, NOW).await
+        self.tokens.verify(&headers, None, NOW).await
     }
 
     async fn verify_claims(&self, change: impl FnOnce(&mut Value)) -> Result<Arc<Claims>, TokenError> {
@@ -122,7 +128,7 @@ async fn a_verified_token_ends_with_its_time_and_with_its_key() {
     world.verify(&token).await.unwrap();
     let mut headers = HeaderMap::new();
     headers.insert("authorization", format!("Bearer {token}").parse().unwrap());
-    check_refused(world.tokens.verify(&headers, NOW + 605).await, "expired");
+    check_refused(world.tokens.verify(&headers, None, NOW + 605).await, "expired");
 
     let second = SigningKey::generate("second");
     world.publish(Some(jwks(&[&second])));
@@ -151,7 +157,8 @@ async fn a_token_that_is_signed_with_nothing_or_with_the_public_key_is_refused()
     let public = EncodingKey::from_secret(jwks(&[&world.key]).as_bytes());
     let header = Header { kid: Some("first".into()), ..Header::new(Algorithm::HS256) };
     let token = encode(&header, &good(), &public).unwrap();
-    check_refused(world.verify(&token).await, "signed in a way that is not accepted");
+    let not_set = "X-authentik-jwt and HS256 are for proxy providers, and API_PROXY_SECRET is not set";
+    check_refused(world.verify(&token).await, not_set);
 }
 
 #[tokio::test]
@@ -183,11 +190,11 @@ async fn what_is_no_token_is_refused() {
 async fn a_token_comes_in_one_header_and_nowhere_else() {
     let world = World::new();
     let mut headers = HeaderMap::new();
-    assert_eq!(world.tokens.verify(&headers, NOW).await, Err(TokenError::Missing));
+    assert_eq!(world.tokens.verify(&headers, None, NOW).await, Err(TokenError::Missing));
     headers.insert("authorization", HeaderValue::from_static("Basic YTpi"));
-    assert_eq!(world.tokens.verify(&headers, NOW).await, Err(TokenError::Missing));
+    assert_eq!(world.tokens.verify(&headers, None, NOW).await, Err(TokenError::Missing));
     headers.append("authorization", HeaderValue::from_static("Bearer x"));
-    assert!(matches!(world.tokens.verify(&headers, NOW).await, Err(TokenError::Invalid(_))));
+    assert!(matches!(world.tokens.verify(&headers, None, NOW).await, Err(TokenError::Invalid(_))));
 }
 
 #[tokio::test]
@@ -287,13 +294,14 @@ async fn a_recorded_token_of_authentik_is_good_in_its_time() {
     let expected = Expected {
         issuer: payload["iss"].as_str().unwrap().to_owned(),
         client_id: payload["azp"].as_str().unwrap().to_owned(),
+        accepted: Accepted::AccessToken,
     };
-    let tokens = Tokens::new(Arc::new(KeyStore::new(source, Duration::ZERO)), expected);
+    let tokens = Tokens::new(Arc::new(KeyStore::new(source, Duration::ZERO)), expected, None);
     let verify = async |name: &str| {
         let token = recording["token_response"][name].as_str().unwrap();
         let mut headers = HeaderMap::new();
         headers.insert("authorization", format!("bearer {token}").parse().unwrap());
-        tokens.verify(&headers, payload["iat"].as_i64().unwrap()).await
+        tokens.verify(&headers, None, payload["iat"].as_i64().unwrap()).await
     };
     assert_eq!(verify("access_token").await.unwrap().sub, payload["sub"].as_str().unwrap());
     check_refused(verify("id_token").await, "not an access token of this client");

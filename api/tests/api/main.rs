@@ -7,6 +7,7 @@ mod history;
 mod me;
 mod operator;
 mod outage;
+mod proxy;
 mod reads;
 mod revocation;
 mod slow;

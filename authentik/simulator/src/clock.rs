@@ -46,6 +46,14 @@ impl Timestamp {
         format!("{}+00:00", self.without_zone())
     }
 
+    /// As the `Date` header has it: `Sun, 22 Nov 2026 08:49:37 GMT`.
+    pub fn http_date(self) -> String {
+        let (weekday, month) = (self.0.weekday().to_string(), self.0.month().to_string());
+        let (hour, minute, second) = self.0.to_hms();
+        let (day, year) = (self.0.day(), self.0.year());
+        format!("{weekday:.3}, {day:02} {month:.3} {year} {hour:02}:{minute:02}:{second:02} GMT")
+    }
+
     /// Python leaves the fraction away when it is zero and else writes all six digits.
     fn without_zone(self) -> String {
         let (date, micros) = (self.0, self.0.microsecond());
@@ -127,6 +135,12 @@ mod tests {
         let moment: Timestamp = "2026-11-22T08:49:37.639040+00:00".parse().unwrap();
         assert_eq!(moment.python_isoformat(), "2026-11-22T08:49:37.639040+00:00");
         assert_eq!(moment.to_string(), "2026-11-22T08:49:37.639040Z");
+    }
+
+    #[test]
+    fn a_header_names_a_moment_in_english() {
+        let moment: Timestamp = "2026-11-02T08:09:37.639040Z".parse().unwrap();
+        assert_eq!(moment.http_date(), "Mon, 02 Nov 2026 08:09:37 GMT");
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! state by rows, which are also the lines of the journal; events among them become deliveries, which
 //! the sender takes in random order.
 
+mod blueprint;
 mod call;
 mod clock;
 mod config;

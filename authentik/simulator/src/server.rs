@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::{self, Call};
+use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::oidc::keys;
 use crate::webhook::sender::Sender;
@@ -93,11 +94,15 @@ impl Endpoint for App {
                 if call.path.starts_with("/api/v3/") && faults.rest_delay_ms > 0 {
                     tokio::time::sleep(Duration::from_millis(faults.rest_delay_ms)).await;
                 }
-                route(&self.world, &call)
+                match rest::answer_later(&self.world, &call).await {
+                    Some(answer) => answer,
+                    None => route(&self.world, &call),
+                }
             }
             Err(status) => call::empty(status),
         };
-        Ok(with_common_headers(answer, &request_id))
+        let date = clock::now().plus_seconds(self.world.faults().clock_ahead.into());
+        Ok(with_common_headers(answer, &request_id, date))
     }
 }
 
@@ -135,7 +140,7 @@ fn route(world: &World, call: &Call) -> Response {
 }
 
 /// What authentik's middlewares add to every answer.
-fn with_common_headers(mut answer: Response, request_id: &str) -> Response {
+fn with_common_headers(mut answer: Response, request_id: &str, date: Timestamp) -> Response {
     let headers = answer.headers_mut();
     for (name, value) in [
         ("server", "uvicorn"),
@@ -147,8 +152,10 @@ fn with_common_headers(mut answer: Response, request_id: &str) -> Response {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    if let Ok(id) = HeaderValue::from_str(request_id) {
-        headers.insert("x-authentik-id", id);
+    for (name, value) in [("x-authentik-id", request_id), ("date", &date.http_date())] {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
     }
     answer
 }

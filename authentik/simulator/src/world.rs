@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
+use crate::blueprint::Mistake;
 use crate::clock::Timestamp;
 use crate::config::Config;
 use crate::journal::Journal;
@@ -141,4 +142,14 @@ pub struct Faults {
     pub oidc_status: Option<u16>,
     /// The JWKS answers 503.
     pub jwks_down: bool,
+    /// The provider has no signing key: tokens are HS256, and the JWKS is `{}`.
+    pub no_signing_key: bool,
+    /// What the reader's token may not view: `user`, `group`, `event`.
+    pub not_viewable: BTreeSet<String>,
+    /// How many seconds the clock is ahead by which answers are dated.
+    pub clock_ahead: i32,
+    /// What is wrong with transport, rule, mappings and matchers.
+    pub mistakes: BTreeSet<Mistake>,
+    /// Where the transport leads instead.
+    pub transport_url: Option<String>,
 }

@@ -11,6 +11,7 @@ use runtime::program;
 use store::log::EventLog;
 
 use super::catch_up::catch_up;
+use super::doctor::doctor;
 use super::forget::{self, Forget};
 use super::output::Output;
 use super::progress::Progress;
@@ -27,6 +28,10 @@ pub(super) async fn execute(
     command: Command,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
+    // NATS may be what is wrong.
+    if let Command::Doctor(request) = command {
+        return Box::pin(doctor(config, request, shutdown)).await;
+    }
     let nats = connect(config).await?;
     // These have something to put away when they are told to stop; the others are just left.
     if let Command::Rebuild { projection, format } = command {
@@ -51,7 +56,11 @@ pub(super) async fn execute(
 
 async fn execute_until_told(config: &Config, command: Command, nats: Nats) -> anyhow::Result<()> {
     match command {
-        Command::Run | Command::Rebuild { .. } | Command::Forget { .. } | Command::CatchUp(_) => Ok(()),
+        Command::Run
+        | Command::Rebuild { .. }
+        | Command::Forget { .. }
+        | Command::CatchUp(_)
+        | Command::Doctor(_) => Ok(()),
         Command::Verify { projection, format } => {
             verify(&open(config, nats).await?, projection, Output { json: format.json }).await
         }
@@ -63,11 +72,13 @@ async fn execute_until_told(config: &Config, command: Command, nats: Nats) -> an
     }
 }
 
-async fn connect(config: &Config) -> anyhow::Result<Nats> {
+/// Waits no longer than a command may: an operator wants to know.
+pub(crate) async fn connect(config: &Config) -> anyhow::Result<Nats> {
     let nats = Nats::connect(&config.nats, "projector-command", &Health::default()).await?;
     let mut connects = nats.connects();
     let connected = tokio::time::timeout(CONNECT, connects.wait_for(|n_connects| *n_connects > 0)).await;
-    connected.with_context(|| format!("NATS_URL: no NATS server answers at {}", config.nats.nats_url))??;
+    // The URL itself can have a password in it.
+    connected.context("no NATS server answers at NATS_URL")??;
     Ok(nats)
 }
 

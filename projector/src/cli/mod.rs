@@ -2,6 +2,7 @@
 
 mod catch_up;
 mod commands;
+mod doctor;
 mod forget;
 mod output;
 mod progress;
@@ -16,6 +17,8 @@ use runtime::CancellationToken;
 use crate::Config;
 use crate::erasure::Named;
 use crate::projections::ProjectionName;
+
+pub(crate) use commands::connect;
 
 /// The projector with its commands.
 #[derive(Clone, Debug, Parser)]
@@ -81,6 +84,11 @@ pub enum Command {
     /// Whether projectors run does not matter: what a projector records meanwhile is recorded once. They work off what is
     /// put into the inbox. Ctrl-C leaves what was recorded by then. Needs `AUTHENTIK_URL` and `AUTHENTIK_TOKEN`.
     CatchUp(catch_up::CatchUp),
+    /// Look at the whole installation, and name what is wrong with it and how to mend it.
+    ///
+    /// Fails where anything is found. A check that cannot be made says why, and the next one is made. Changes nothing;
+    /// with an administrator's token it has authentik send one test webhook.
+    Doctor(doctor::Doctor),
     /// Streams, backlog of the inbox, projections and their lag, number of dead letters.
     Status {
         #[command(flatten)]

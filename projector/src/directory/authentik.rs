@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::wire::{Detail, EventAnswer, GroupAnswer, PageAnswer, UserAnswer};
 use super::{Directory, DirectoryError, GroupAndMembers, LoggedEvent, Page};
 use crate::Config;
+use runtime::config::Secret;
 
 /// How long one question may take. authentik answers in tens of milliseconds, but a huge group can take half a minute.
 const TIMEOUT: Duration = Duration::from_secs(45);
@@ -31,23 +32,7 @@ impl AuthentikDirectory {
     /// For the authentik and the token of the configuration. Asks nothing yet.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
         let (url, token) = config.authentik()?;
-        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
-            .context("AUTHENTIK_TOKEN has characters that no token has")?;
-        bearer.set_sensitive(true);
-        let headers = HeaderMap::from_iter([
-            (AUTHORIZATION, bearer),
-            (ACCEPT, HeaderValue::from_static("application/json")),
-            // "No User matches the given query." is the sign that somebody is gone: ask for it in English.
-            (ACCEPT_LANGUAGE, HeaderValue::from_static("en")),
-        ]);
-        let client = Client::builder()
-            .default_headers(headers)
-            .timeout(TIMEOUT)
-            .connect_timeout(Duration::from_secs(5))
-            // authentik does not redirect its API: whoever does is not authentik, and must not get the token.
-            .redirect(redirect::Policy::none())
-            .build()
-            .context("making an HTTP client")?;
+        let client = client(token).context("AUTHENTIK_TOKEN")?;
         Ok(Self { client, base: format!("{url}/api/v3"), attributes: config.user_attributes() })
     }
 
@@ -97,6 +82,27 @@ impl AuthentikDirectory {
             status => Err(DirectoryError::NotUnderstood(format!("{path} was answered with {status}"))),
         }
     }
+}
+
+/// For authentik's REST API, with this token.
+pub(crate) fn client(token: &Secret) -> anyhow::Result<Client> {
+    let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
+        .context("it has characters that no token has")?;
+    bearer.set_sensitive(true);
+    let headers = HeaderMap::from_iter([
+        (AUTHORIZATION, bearer),
+        (ACCEPT, HeaderValue::from_static("application/json")),
+        // "No User matches the given query." is the sign that somebody is gone: ask for it in English.
+        (ACCEPT_LANGUAGE, HeaderValue::from_static("en")),
+    ]);
+    Client::builder()
+        .default_headers(headers)
+        .timeout(TIMEOUT)
+        .connect_timeout(Duration::from_secs(5))
+        // authentik does not redirect its API: whoever does is not authentik, and must not get the token.
+        .redirect(redirect::Policy::none())
+        .build()
+        .context("making an HTTP client")
 }
 
 impl Directory for AuthentikDirectory {
@@ -150,14 +156,19 @@ fn detail(body: &[u8]) -> String {
     answer.map_or_else(|_| "without a reason that is JSON".to_owned(), |answer| answer.detail)
 }
 
-/// The error's own text would repeat the URL, and with it keys of users.
 fn away(error: &reqwest::Error) -> DirectoryError {
-    let problem = if error.is_timeout() {
+    DirectoryError::Away(http_problem(error).to_owned())
+}
+
+/// Why there is no answer. The error's own text would repeat the URL, and with it keys of users.
+pub(crate) fn http_problem(error: &reqwest::Error) -> &'static str {
+    if error.is_timeout() {
         "no answer in time"
     } else if error.is_connect() {
         "cannot connect"
+    } else if error.is_builder() {
+        "not a URL"
     } else {
         "the connection broke"
-    };
-    DirectoryError::Away(problem.to_owned())
+    }
 }

@@ -14,6 +14,7 @@ use domain::timestamp::Timestamp;
 use uuid::Uuid;
 
 pub use authentik::AuthentikDirectory;
+pub(crate) use authentik::{client, http_problem};
 pub(crate) use breaker::{Breaker, Signal};
 
 /// Where the truth about users and groups is. `None` means that it is certain that there is no such one.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, Parser, ValueEnum};
+use clap::{Arg, ArgMatches, Args, Command, Parser, ValueEnum};
 use domain::key::Namespace;
 
 /// A value that is never shown.
@@ -144,14 +144,15 @@ impl fmt::Display for ClapError {
     }
 }
 
-/// Reads the configuration from arguments and environment.
+/// Reads the configuration from arguments and environment, and which of `flags` are set besides.
 ///
 /// Each of `secrets` is the name of a variable that `<NAME>_FILE` may stand for.
 pub fn parse<C: Parser>(
     arguments: impl IntoIterator<Item = OsString>,
     secrets: &[&str],
+    flags: &[Arg],
     variable: impl Fn(&str) -> Option<String>,
-) -> Result<C, ConfigError> {
+) -> Result<(C, ArgMatches), ConfigError> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
     for name in secrets {
         let file_variable = format!("{name}_FILE");
@@ -168,7 +169,13 @@ pub fn parse<C: Parser>(
         // Options of the program come before a subcommand.
         arguments.insert(1.min(arguments.len()), format!("--{flag}={}", value.trim()).into());
     }
-    C::try_parse_from(arguments).map_err(|error| ConfigError::Clap(ClapError(error)))
+    read(C::command().args(flags), arguments).map_err(|error| ConfigError::Clap(ClapError(error)))
+}
+
+fn read<C: Parser>(mut command: Command, arguments: Vec<OsString>) -> Result<(C, ArgMatches), clap::Error> {
+    let mut matches = command.try_get_matches_from_mut(arguments)?;
+    let config = C::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))?;
+    Ok((config, matches))
 }
 
 #[cfg(test)]
@@ -185,9 +192,10 @@ mod tests {
 
     fn read(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
         let arguments = std::iter::once("program").chain(arguments.iter().copied()).map(OsString::from);
-        parse(arguments, &["TEST_ONLY_TOKEN"], |name| {
+        let parsed = parse(arguments, &["TEST_ONLY_TOKEN"], &[], |name| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
-        })
+        });
+        parsed.map(|(config, _)| config)
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub struct Bound {
 
 /// Listens on `address` (`host:port`, or a port alone for all interfaces).
 pub async fn bind(address: &str) -> anyhow::Result<Bound> {
-    let address = if address.contains(':') { address.to_owned() } else { format!("0.0.0.0:{address}") };
+    let address = host_and_port(address);
     let resolved = lookup_host(&address).await.with_context(|| format!("looking up {address}"))?.next();
     let resolved = resolved.with_context(|| format!("{address} names no address to listen on"))?;
     let socket = if resolved.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
@@ -48,6 +48,11 @@ pub async fn bind(address: &str) -> anyhow::Result<Bound> {
     let listener = socket.listen(4096).with_context(|| format!("listening on {resolved}"))?;
     let address = listener.local_addr().context("reading the address listened on")?;
     Ok(Bound { acceptor: TcpAcceptor::from_tokio(listener).context("accepting connections")?, address })
+}
+
+/// A port alone means all interfaces.
+pub(crate) fn host_and_port(address: &str) -> String {
+    if address.contains(':') { address.to_owned() } else { format!("0.0.0.0:{address}") }
 }
 
 impl Bound {

@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod config;
 pub mod health;
+pub mod healthcheck;
 pub mod http;
 pub mod nats;
 pub mod problem;

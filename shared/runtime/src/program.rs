@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::{Arg, ArgMatches, Parser};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, ConfigError, TelemetryConfig};
-use crate::telemetry;
+use crate::{healthcheck, telemetry};
 
 /// Exit status after a second signal: 128 + SIGTERM.
 const KILLED: i32 = 143;
@@ -31,19 +31,50 @@ where
     C: Parser,
     F: Future<Output = anyhow::Result<()>>,
 {
+    started(secrets, &[], |config, _| {
+        telemetry::start(telemetry(&config))?;
+        run_until_signalled(config, run)
+    })
+}
+
+/// [`main`] of a service: with `--healthcheck` it asks the one that runs, which listens on `listen`, and ends.
+pub fn service<C, F>(
+    secrets: &[&str],
+    telemetry: fn(&C) -> &TelemetryConfig,
+    listen: fn(&C) -> &str,
+    run: fn(C, CancellationToken) -> F,
+) -> ExitCode
+where
+    C: Parser,
+    F: Future<Output = anyhow::Result<()>>,
+{
+    started(secrets, &[healthcheck::flag()], |config, flags| {
+        if flags.get_flag(healthcheck::FLAG) {
+            return healthcheck::check(listen(&config));
+        }
+        telemetry::start(telemetry(&config))?;
+        run_until_signalled(config, run)
+    })
+}
+
+fn started<C: Parser>(
+    secrets: &[&str],
+    flags: &[Arg],
+    go_on: impl FnOnce(C, ArgMatches) -> anyhow::Result<()>,
+) -> ExitCode {
     // A missing `.env` is usual; a broken one is not.
     if let Err(error) = dotenvy::dotenv()
         && !error.not_found()
     {
         return failed(&format!(".env: {error}"));
     }
-    let config: C = match config::parse(std::env::args_os(), secrets, |name| std::env::var(name).ok()) {
-        Ok(config) => config,
+    let variable = |name: &str| std::env::var(name).ok();
+    let (config, flags) = match config::parse(std::env::args_os(), secrets, flags, variable) {
+        Ok(parsed) => parsed,
         Err(ConfigError::Clap(error)) if !error.0.use_stderr() => error.0.exit(),
         Err(error) => return failed(&error.to_string()),
     };
-    let result = telemetry::start(telemetry(&config)).and_then(|()| run_until_signalled(config, run));
-    match result {
+    match go_on(config, flags) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&format!("{error:#}")),
     }

@@ -12,6 +12,9 @@ const DEAD_LETTERS: &str = include_str!("../../../nats/dead-letters.json");
 const META: &str = include_str!("../../../nats/meta.json");
 const PROJECTION: &str = include_str!("../../../nats/projection.json");
 
+/// What is made at a start.
+const TEMPLATES: [&str; 4] = [INBOX, EVENTS, DEAD_LETTERS, META];
+
 /// JetStream's error code for a stream that is not there.
 const STREAM_NOT_FOUND: u64 = 10059;
 
@@ -24,15 +27,39 @@ const STREAM_NAME_IN_USE: u64 = 10058;
 /// operator can judge.
 pub async fn provision(nats: &Nats, replicas: u8) -> anyhow::Result<Vec<String>> {
     let mut drift = vec![];
-    for template in [INBOX, EVENTS, DEAD_LETTERS, META] {
-        let mut config = named_for(template, nats)?;
-        config["num_replicas"] = json!(replicas);
+    for template in TEMPLATES {
+        let mut config = wanted(template, nats, replicas)?;
         if template == EVENTS {
             config["metadata"] = json!({"epoch": clock::new_id().simple().to_string()});
         }
         drift.extend(ensure(nats, &config).await?);
     }
     Ok(drift)
+}
+
+/// A stream, or the stream of a bucket, as it stands.
+#[derive(Clone, Debug)]
+pub struct Inspected {
+    /// Its name.
+    pub name: String,
+    /// What JetStream says of it (`config`, `state`, `cluster`, `ts`); nothing where it is missing.
+    pub info: Option<Value>,
+    /// One line for each setting that differs from `nats/`.
+    pub differences: Vec<String>,
+}
+
+/// What [`provision`] would find; nothing is made.
+pub async fn inspect(nats: &Nats, replicas: u8) -> anyhow::Result<Vec<Inspected>> {
+    let mut inspected = vec![];
+    for template in TEMPLATES {
+        let wanted = wanted(template, nats, replicas)?;
+        let name = wanted["name"].as_str().context("a stream has a name")?.to_owned();
+        let info = info(nats, &name).await?;
+        let differences =
+            info.as_ref().map_or_else(Vec::new, |info| differences(&name, &wanted, &info["config"]));
+        inspected.push(Inspected { name, info, differences });
+    }
+    Ok(inspected)
 }
 
 /// Makes the bucket of one generation of a projection, where it is missing. Returns what differs, as [`provision`].
@@ -56,20 +83,21 @@ pub fn warn_of(drift: Vec<String>) {
 }
 
 /// The template with its names in the namespace of this installation.
-fn named_for(template: &str, nats: &Nats) -> anyhow::Result<Value> {
+fn wanted(template: &str, nats: &Nats, replicas: u8) -> anyhow::Result<Value> {
     let upper = format!("{}_", nats.namespace.to_string().to_uppercase());
     let named = template
         .replace("\"AUTHENTIK_", &format!("\"{upper}"))
         .replace("\"authentik.", &format!("\"{}.", nats.namespace))
         .replace("KV_authentik_", &format!("KV_{}_", nats.namespace))
         .replace("$KV.authentik_", &format!("$KV.{}_", nats.namespace));
-    serde_json::from_str(&named).context("a template in nats/ is not JSON")
+    let mut config: Value = serde_json::from_str(&named).context("a template in nats/ is not JSON")?;
+    config["num_replicas"] = json!(replicas);
+    Ok(config)
 }
 
 async fn ensure(nats: &Nats, wanted: &Value) -> anyhow::Result<Vec<String>> {
     let name = wanted["name"].as_str().context("a stream has a name")?;
-    let info = api(nats, &format!("STREAM.INFO.{name}"), &Value::Null).await?;
-    if error_code(&info) == Some(STREAM_NOT_FOUND) {
+    let Some(info) = info(nats, name).await? else {
         let created = api(nats, &format!("STREAM.CREATE.{name}"), wanted).await?;
         // Another process was faster: what it made is as good.
         if error_code(&created).is_some_and(|code| code != STREAM_NAME_IN_USE) {
@@ -77,11 +105,18 @@ async fn ensure(nats: &Nats, wanted: &Value) -> anyhow::Result<Vec<String>> {
         }
         tracing::info!("made stream {name}");
         return Ok(vec![]);
-    }
-    if error_code(&info).is_some() {
-        anyhow::bail!("reading stream {name}: {}", info["error"]["description"]);
-    }
+    };
     Ok(differences(name, wanted, &info["config"]))
+}
+
+/// What JetStream says of a stream; nothing where there is none.
+async fn info(nats: &Nats, name: &str) -> anyhow::Result<Option<Value>> {
+    let info = api(nats, &format!("STREAM.INFO.{name}"), &Value::Null).await?;
+    match error_code(&info) {
+        None => Ok(Some(info)),
+        Some(STREAM_NOT_FOUND) => Ok(None),
+        Some(_) => anyhow::bail!("reading stream {name}: {}", info["error"]["description"]),
+    }
 }
 
 fn differences(name: &str, wanted: &Value, actual: &Value) -> Vec<String> {

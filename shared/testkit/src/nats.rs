@@ -34,7 +34,8 @@ impl NatsServer {
 
     /// Starts a server with the configuration that is shipped for one node.
     pub async fn shipped() -> Self {
-        Self::start_with(&shipped("nats-server.conf")).await
+        // The shipped port can be another test's.
+        Self::start_with(&shipped("nats-server.conf").replace("127.0.0.1:8222", "127.0.0.1:-1")).await
     }
 
     /// Starts a server with these lines of configuration, which may include `users.conf`.
@@ -77,6 +78,18 @@ impl NatsServer {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 
+    /// Where it tells of itself, if its settings have it do so (`http: 127.0.0.1:-1`).
+    pub fn monitoring_url(&self) -> String {
+        let text = std::fs::read_to_string(self.ports_file()).expect("nats-server wrote its ports");
+        let ports: serde_json::Value = serde_json::from_str(&text).expect("the file of ports is JSON");
+        ports["monitoring"][0].as_str().expect("nats-server has a port for monitoring").to_owned()
+    }
+
+    fn ports_file(&self) -> PathBuf {
+        let pid = self.running().id().expect("a running process has an id");
+        self.directory.path().join(format!("nats-server_{pid}.ports"))
+    }
+
     /// Ends it as a power cut would (SIGKILL); the data stay.
     pub async fn kill(&mut self) {
         if let Some(mut process) = self.process.take() {
@@ -94,8 +107,6 @@ impl NatsServer {
             .arg(self.directory.path().join("nats-server.conf"))
             .envs(passwords())
             .env("NATS_STORE_DIR", self.store_dir())
-            // The shipped port can be another test's. Without a configuration of it there is none.
-            .args(["--http_port", "-1"])
             .args(["--addr", "127.0.0.1", "--port", &port, "--jetstream"])
             .arg("--store_dir")
             .arg(self.store_dir())
@@ -107,9 +118,8 @@ impl NatsServer {
             .kill_on_drop(true)
             .spawn()
             .expect("starting nats-server");
-        let pid = process.id().expect("a process that was just started has an id");
         self.process = Some(process);
-        let ports_file = self.directory.path().join(format!("nats-server_{pid}.ports"));
+        let ports_file = self.ports_file();
         eventually("nats-server listens", || async { ports_file.exists().then_some(()) }).await;
     }
 

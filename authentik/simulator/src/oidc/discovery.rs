@@ -13,6 +13,7 @@ pub fn configuration(world: &World, call: &Call) -> Response {
     let base = &call.base_url;
     let issuer = issuer(world, base);
     let common = |path: &str| Json::from(format!("{base}/application/o/{path}/"));
+    let algorithm = if world.faults().no_signing_key { "HS256" } else { "RS256" };
     let body = object([
         ("issuer", issuer.as_str().into()),
         ("authorization_endpoint", common("authorize")),
@@ -28,7 +29,7 @@ pub fn configuration(world: &World, call: &Call) -> Response {
         ("response_modes_supported", list(&["query", "fragment", "form_post"])),
         ("jwks_uri", format!("{issuer}jwks/").into()),
         ("grant_types_supported", list(&GRANT_TYPES)),
-        ("id_token_signing_alg_values_supported", list(&["RS256"])),
+        ("id_token_signing_alg_values_supported", list(&[algorithm])),
         ("subject_types_supported", list(&["public"])),
         ("token_endpoint_auth_methods_supported", list(&["client_secret_post", "client_secret_basic"])),
         ("acr_values_supported", list(&["goauthentik.io/providers/oauth2/default"])),
@@ -79,10 +80,15 @@ fn list(items: &[&str]) -> Json {
 
 /// `/application/o/{slug}/jwks/`: the current key, for every origin.
 pub fn key_set(world: &World) -> Response {
-    let Ok(key) = keys::current(world) else {
-        return call::empty(StatusCode::INTERNAL_SERVER_ERROR);
+    let keys = if world.faults().no_signing_key {
+        object([])
+    } else {
+        let Ok(key) = keys::current(world) else {
+            return call::empty(StatusCode::INTERNAL_SERVER_ERROR);
+        };
+        object([("keys", Json::Array(vec![key.jwk()]))])
     };
-    let mut answer = call::json(StatusCode::OK, &object([("keys", Json::Array(vec![key.jwk()]))]));
+    let mut answer = call::json(StatusCode::OK, &keys);
     answer.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     answer
 }

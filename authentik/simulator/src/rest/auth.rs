@@ -29,8 +29,16 @@ pub fn reader(world: &World, call: &Call) -> Result<(), Refusal> {
     caller(world, call).map(drop)
 }
 
-/// [`reader`] of users. Says which ones: a role can have rights on single users.
+/// [`reader`] of one kind: a role can have rights on some kinds alone.
+pub fn viewer(world: &World, call: &Call, kind: &str) -> Result<(), Refusal> {
+    let is_reader = caller(world, call)?.username == seed::READER;
+    let is_denied = is_reader && world.faults().not_viewable.contains(kind);
+    if is_denied { Err(Refusal::NoPermission) } else { Ok(()) }
+}
+
+/// [`viewer`] of users. Says which ones: a role can have rights on single users.
 pub fn reader_of_users(world: &World, call: &Call) -> Result<impl Fn(&User) -> bool + use<>, Refusal> {
+    viewer(world, call, "user")?;
     let is_reader = caller(world, call)?.username == seed::READER;
     let visible = world.faults().visible_users.filter(|_| is_reader);
     Ok(move |user: &User| visible.as_ref().is_none_or(|visible| visible.contains(&user.pk)))

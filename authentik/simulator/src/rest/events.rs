@@ -44,7 +44,7 @@ impl<'a> From<&'a Event> for Shown<'a> {
 
 /// `GET /events/events/`. The newest come first unless asked otherwise; there is no filter by time.
 pub fn list(world: &World, call: &Call) -> Answer {
-    auth::reader(world, call)?;
+    auth::viewer(world, call, "event")?;
     world.read(|store| {
         let filter = Filter::of(call);
         let mut events: Vec<&Event> = store.events.values().filter(|event| filter.takes(event)).collect();
@@ -60,7 +60,7 @@ pub fn list(world: &World, call: &Call) -> Answer {
 
 /// `GET /events/events/{pk}/`.
 pub fn one(world: &World, call: &Call, pk: &str) -> Answer {
-    auth::reader(world, call)?;
+    auth::viewer(world, call, "event")?;
     let pk: Uuid = pk.parse().map_err(|_| Refusal::NotFound)?;
     world.read(|store| {
         let event = store.event(pk).ok_or(Refusal::Unknown("Event"))?;

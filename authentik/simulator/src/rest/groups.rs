@@ -62,7 +62,7 @@ impl<'a> From<&'a User> for ShownMember<'a> {
 
 /// `GET /core/groups/`.
 pub fn list(world: &World, call: &Call) -> Answer {
-    auth::reader(world, call)?;
+    auth::viewer(world, call, "group")?;
     let name = filters::text(call, "name");
     let is_superuser = filters::boolean(call, "is_superuser");
     let search = filters::text(call, "search");
@@ -91,7 +91,7 @@ pub fn list(world: &World, call: &Call) -> Answer {
 
 /// `GET /core/groups/{pk}/`.
 pub fn one(world: &World, call: &Call, pk: &str) -> Answer {
-    auth::reader(world, call)?;
+    auth::viewer(world, call, "group")?;
     let with_users = filters::boolean(call, "include_users").unwrap_or(true);
     world.read(|store| Ok(call::json(StatusCode::OK, &show(store, find(store, pk)?, with_users))))
 }

@@ -9,6 +9,7 @@ mod filters;
 mod groups;
 mod groups_write;
 mod misc;
+mod notifications;
 mod paging;
 mod users;
 mod users_write;
@@ -17,6 +18,7 @@ use poem::Response;
 use poem::http::{Method, StatusCode};
 
 use self::answer::Refusal;
+use crate::blueprint;
 use crate::call::{self, Call};
 use crate::store::Store;
 use crate::store::group::Group;
@@ -64,9 +66,41 @@ pub fn answer(world: &World, call: &Call, segments: &[&str]) -> Response {
         ["events", "events"] => (LIST, get(&method, || events::list(world, call))),
         ["events", "events", pk] => (DETAIL, get(&method, || events::one(world, call, pk))),
         ["admin", "version"] => (READ, get(&method, || misc::version(world, call))),
-        _ => return answer::page_not_found(),
+        _ => match administration(world, call, &method, segments) {
+            Some(answer) => (LIST, answer),
+            None => return answer::page_not_found(),
+        },
     };
     answer::with_allow(answer.unwrap_or_else(|refusal| refusal.answer(&call.method)), allow)
+}
+
+/// What only an administrator reads.
+fn administration(world: &World, call: &Call, method: &Method, segments: &[&str]) -> Option<Answer> {
+    let (model, objects) = match segments {
+        ["events", "transports"] => ("authentik_events.notificationtransport", blueprint::transports(world)),
+        ["events", "rules"] => ("authentik_events.notificationrule", blueprint::rules(world)),
+        ["propertymappings", "notification"] => {
+            ("authentik_events.notificationwebhookmapping", blueprint::mappings(world))
+        }
+        ["policies", "bindings"] => ("authentik_policies.policybinding", blueprint::bindings(world)),
+        ["policies", "event_matcher"] => {
+            ("authentik_policies_event_matcher.eventmatcherpolicy", blueprint::matchers())
+        }
+        ["policies", "expression"] => ("authentik_policies_expression.expressionpolicy", vec![]),
+        _ => return None,
+    };
+    Some(get(method, || notifications::list(world, call, model, &objects)))
+}
+
+/// Answers what somebody else must be asked for first; nothing where [`answer`] is to be asked.
+pub async fn answer_later(world: &World, call: &Call) -> Option<Response> {
+    if !notifications::is_test(call) {
+        return None;
+    }
+    match world.faults().rest_status {
+        Some(status) => Some(answer::fault(status)),
+        None => Some(notifications::test(world, call).await),
+    }
 }
 
 /// What a GET asks for, as it is counted.

@@ -16,6 +16,7 @@ use crate::clock;
 use crate::config::Config;
 use crate::store::Row;
 use crate::store::delivery::{Delivery, MAX_ATTEMPTS, Status};
+use crate::store::event::Event;
 use crate::world::World;
 
 /// `AUTHENTIK_HTTP_TIMEOUT`.
@@ -30,6 +31,14 @@ pub struct Sender {
     url: String,
     client: reqwest::Client,
     webhook: Option<Webhook>,
+}
+
+/// What a target answered.
+pub struct Sent {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its body.
+    pub text: String,
 }
 
 impl Sender {
@@ -94,8 +103,24 @@ impl Sender {
         }
     }
 
+    /// One attempt, at once, whatever the answer.
+    pub async fn send_now(&self, event: &Event) -> anyhow::Result<Sent> {
+        let answer = self.post(event.pk, Body::from(event).into_bytes()).await?;
+        Ok(Sent { status: answer.status(), text: answer.text().await.unwrap_or_default() })
+    }
+
     /// One attempt. Any status below 400 is a success, also a redirect that leads nowhere.
     async fn send(&self, id: Uuid, body: Vec<u8>) -> anyhow::Result<()> {
+        let answer = self.post(id, body).await?;
+        anyhow::ensure!(
+            answer.status().as_u16() < StatusCode::BAD_REQUEST.as_u16(),
+            "the target answered {}",
+            answer.status()
+        );
+        Ok(())
+    }
+
+    async fn post(&self, id: Uuid, body: Vec<u8>) -> anyhow::Result<reqwest::Response> {
         let timestamp = clock::now().unix();
         let mut request = self
             .client
@@ -110,13 +135,7 @@ impl Sender {
             let signature = webhook.sign(&id.to_string(), timestamp, &body).context("signing")?;
             request = request.header("webhook-signature", signature);
         }
-        let answer = request.body(body).send().await.context("posting")?;
-        anyhow::ensure!(
-            answer.status().as_u16() < StatusCode::BAD_REQUEST.as_u16(),
-            "the target answered {}",
-            answer.status()
-        );
-        Ok(())
+        request.body(body).send().await.context("posting")
     }
 }
 

@@ -5,6 +5,7 @@
 mod control;
 mod delivery;
 mod events;
+mod notifications;
 mod oidc;
 mod oidc_errors;
 mod persistence;

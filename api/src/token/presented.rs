@@ -1,0 +1,49 @@
+//! Where in a request its token stands.
+
+use poem::http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use super::TokenError;
+
+/// A longer token is refused unread.
+const MAX_BYTES: usize = 16 * 1024;
+
+/// In which a reverse proxy passes on what an outpost of authentik gave it.
+const PASSED_ON: HeaderName = HeaderName::from_static("x-authentik-jwt");
+
+/// The token in the `Authorization` header. Other schemes are no token at all.
+pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>, TokenError> {
+    let Some(value) = only(headers, &header::AUTHORIZATION, "more than one Authorization header")? else {
+        return Ok(None);
+    };
+    match text(value)?.split_once(' ') {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => limited(token.trim()).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// The token in the `X-authentik-jwt` header. An empty one is what a proxy writes over somebody else's.
+pub fn passed_on(headers: &HeaderMap) -> Result<Option<&str>, TokenError> {
+    let Some(value) = only(headers, &PASSED_ON, "more than one X-authentik-jwt header")? else {
+        return Ok(None);
+    };
+    let token = limited(text(value)?.trim())?;
+    Ok(Some(token).filter(|token| !token.is_empty()))
+}
+
+fn only<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+    why_not: &'static str,
+) -> Result<Option<&'a HeaderValue>, TokenError> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next();
+    if values.next().is_some() { Err(TokenError::Invalid(why_not)) } else { Ok(value) }
+}
+
+fn text(value: &HeaderValue) -> Result<&str, TokenError> {
+    value.to_str().map_err(|_| TokenError::Invalid("not a token"))
+}
+
+fn limited(token: &str) -> Result<&str, TokenError> {
+    if token.len() > MAX_BYTES { Err(TokenError::Invalid("larger than 16 KiB")) } else { Ok(token) }
+}

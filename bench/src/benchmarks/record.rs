@@ -1,0 +1,109 @@
+//! 32 hints are worked on at once, against one at a time, while authentik takes 20 ms to answer.
+
+use std::time::Instant;
+
+use anyhow::{Context, ensure};
+use async_nats::HeaderMap;
+use clap::Parser;
+use domain::event::Channel;
+use domain::hint::OwnHint;
+use domain::key::{Entity, UserPk};
+use projector::Config;
+use runtime::nats::Nats;
+use runtime::{CancellationToken, clock};
+use store::log::EventLog;
+use store::publish::{Outgoing, publish_batch};
+use testkit::{eventually, free_port};
+
+use crate::compare::{Comparison, Done, Plan, Unit, Way};
+use crate::hosts::{self, Authentik};
+
+/// What authentik takes for each answer, in milliseconds.
+const DELAY: u64 = 20;
+
+/// As many as by default.
+const CONCURRENCY: u16 = 32;
+
+pub async fn run(plan: &Plan) -> anyhow::Result<Vec<Comparison>> {
+    let (server, nats) = hosts::nats().await;
+    let authentik = Authentik::start().await?;
+    let n_users = plan.size(128, 4);
+    let comparison = Comparison {
+        benchmark: "record",
+        case: format!("{n_users} users, {CONCURRENCY} or 1 at once"),
+        unit: Unit::Seconds,
+        item: "user",
+        rounds: vec![],
+    };
+    let measure = async |way| {
+        let concurrency = if way == Way::AsItIs { CONCURRENCY } else { 1 };
+        let users = create_users(&authentik, n_users).await;
+        authentik.delay(DELAY).await;
+        let shutdown = CancellationToken::new();
+        let projector = projector(&server.url(), &authentik, concurrency, &shutdown).await?;
+        let done = record(&nats, &users).await?;
+        testkit::nats::inbox_is_worked_off(&nats).await;
+        shutdown.cancel();
+        projector.await.context("the projector panicked")??;
+        authentik.delay(0).await;
+        Ok(done)
+    };
+    Ok(vec![comparison.measure(plan, measure).await?])
+}
+
+async fn create_users(authentik: &Authentik, n_users: usize) -> Vec<UserPk> {
+    let mut users = vec![];
+    for _ in 0..n_users {
+        users.push(authentik.admin.create_user(&clock::new_id().simple().to_string()).await);
+    }
+    users
+}
+
+async fn projector(
+    nats_url: &str,
+    authentik: &Authentik,
+    concurrency: u16,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<tokio::task::JoinHandle<anyhow::Result<()>>> {
+    let address = format!("127.0.0.1:{}", free_port());
+    let flags = [
+        "projector".to_owned(),
+        format!("--nats-url={nats_url}"),
+        format!("--projector-listen={address}"),
+        format!("--projector-concurrency={concurrency}"),
+        "--sweep-interval=0".to_owned(),
+    ];
+    let config = Config::try_parse_from(flags.into_iter().chain(authentik.reader_flags()));
+    let running =
+        tokio::spawn(projector::run(config.context("settings of the projector")?, shutdown.clone()));
+    eventually("the projector is ready", || async {
+        let answer = reqwest::get(format!("http://{address}/readyz")).await.ok()?;
+        answer.status().is_success().then_some(())
+    })
+    .await;
+    Ok(running)
+}
+
+/// Puts a hint about each into the inbox, all with one commit, and waits until each is recorded.
+async fn record(nats: &Nats, users: &[UserPk]) -> anyhow::Result<Done> {
+    let log = EventLog::open(nats).await?;
+    let mut events = log.follow(log.head().await? + 1);
+    let hints = users.iter().map(|user| {
+        let mut headers = HeaderMap::new();
+        headers.insert(store::inbox::CHANNEL, Channel::Api.as_str());
+        let subject = nats.namespace.inbox_subject(&clock::new_id().into());
+        let payload = serde_json::to_vec(&OwnHint::about_user(*user, "resync", None))?.into();
+        anyhow::Ok(Outgoing { subject, headers, payload, expected: None })
+    });
+    let hints = hints.collect::<anyhow::Result<Vec<_>>>()?;
+    let batch = clock::new_id().simple().to_string();
+    let begin = Instant::now();
+    publish_batch(nats, &batch, hints).await.context("putting hints into the inbox")?;
+    let mut n_recorded = 0;
+    while n_recorded < users.len() {
+        let event = events.next().await?.decode().context("an event that cannot be read")?.event;
+        ensure!(users.iter().any(|user| event.subject == Entity::User(*user)), "somebody else was recorded");
+        n_recorded += 1;
+    }
+    Ok(Done { n_items: u64::try_from(n_recorded)?, cost: begin.elapsed().as_secs_f64() })
+}

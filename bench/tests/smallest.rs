@@ -1,0 +1,77 @@
+//! Each benchmark does its work, in its smallest form. Nothing is said of how fast.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+use std::process::Command;
+
+use serde_json::Value;
+
+fn bench(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_bench")).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Checks what was compared, and how many items each way was found to have done.
+fn check(benchmark: &str, expected: &[(&str, u64)]) {
+    let rows: Vec<Value> = serde_json::from_str(&bench(&[benchmark, "--smallest", "--json"])).unwrap();
+    for row in &rows {
+        assert_eq!(row["benchmark"], benchmark);
+        let rounds = row["rounds"].as_array().unwrap();
+        assert_eq!(rounds.len(), 1, "{row}");
+        assert_eq!(rounds[0]["as_it_is"]["n_items"], rounds[0]["naive"]["n_items"], "{row}");
+    }
+    let done: Vec<_> = rows
+        .iter()
+        .map(|row| (row["case"].as_str().unwrap(), row["rounds"][0]["naive"]["n_items"].as_u64().unwrap()))
+        .collect();
+    assert_eq!(done, expected);
+}
+
+#[test]
+fn webhooks_are_stored_each_way() {
+    check(
+        "ingress",
+        &[("2 webhooks at once", 4), ("32 webhooks at once", 64), ("256 webhooks at once", 512)],
+    );
+}
+
+#[test]
+fn every_subscriber_gets_every_event_each_way() {
+    let cases = [("2 events one by one, subscribers: 3", 6), ("20 events together, subscribers: 3", 60)];
+    check("feed", &cases);
+}
+
+#[test]
+fn callers_are_answered_each_way() {
+    check("tokens", &[("5 requests, one token or as many", 5)]);
+}
+
+#[test]
+fn views_are_written_and_events_are_read_each_way() {
+    let cases = [
+        ("10 views in one commit, or 1 puts at once", 10),
+        ("10 views in one commit, or 64 puts at once", 10),
+        ("rebuild users of 40 events, or read alone", 40),
+        ("rebuild activity of 40 events, or read alone", 40),
+        ("verify users of 40 events, or read alone", 40),
+    ];
+    check("projections", &cases);
+}
+
+#[test]
+fn users_are_recorded_each_way() {
+    check("record", &[("4 users, 32 or 1 at once", 4)]);
+}
+
+#[test]
+fn streams_are_open_each_way() {
+    check("memory", &[("100 streams that wait", 100)]);
+}
+
+#[test]
+fn the_help_lists_the_benchmarks_and_nothing_else() {
+    let help = bench(&["--help"]);
+    let commands = help.split("Commands:").nth(1).unwrap().split("Options:").next().unwrap();
+    let names: Vec<_> = commands.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(names, ["ingress", "feed", "tokens", "projections", "record", "memory", "all", "help"]);
+}

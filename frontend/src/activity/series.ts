@@ -1,0 +1,42 @@
+import type { Schemas } from "../api/client.ts";
+import type { EventType } from "../event/event.ts";
+
+type Report = Schemas["ActivityReport"];
+
+export interface Series {
+  label: string;
+  type: EventType;
+  /** Of Mantine's colours, in a shade that both themes can show. */
+  color: string;
+}
+
+export const SERIES: readonly Series[] = [
+  { label: "Registrations", type: "user-registered", color: "--mantine-color-green-6" },
+  { label: "Logins", type: "user-logged-in", color: "--mantine-color-blue-5" },
+  { label: "Failed logins", type: "user-login-failed", color: "--mantine-color-orange-6" },
+  { label: "Deletions", type: "user-deleted", color: "--mantine-color-red-6" },
+];
+
+export interface Row {
+  /** `YYYY-MM-DD` in UTC. */
+  day: string;
+  /** One for each of the series. */
+  counts: number[];
+  total: number;
+}
+
+const DAY_MS = 86_400_000;
+
+/** One row for each day up to today, also for days on which nothing was recorded. */
+export function rowsOf(report: Report, nDays: number, now: Date): Row[] {
+  const byDay = new Map(report.days.map((day) => [day.day, day.counts]));
+  return Array.from({ length: nDays }, (_, index) => {
+    const day = new Date(now.getTime() - (nDays - 1 - index) * DAY_MS).toISOString().slice(0, 10);
+    const counts = byDay.get(day) ?? {};
+    return {
+      day,
+      counts: SERIES.map(({ type }) => counts[type] ?? 0),
+      total: Object.values(counts).reduce((sum, n) => sum + n, 0),
+    };
+  });
+}

@@ -1,0 +1,33 @@
+import { useCallback, useMemo, useState } from "react";
+import type { Item } from "./buffer.ts";
+
+interface Held {
+  /** The newest event that is shown. */
+  until: string | null;
+}
+
+/** What is shown of a list that grows, and how much waits. */
+export interface Shown {
+  items: readonly Item[];
+  nNew: number;
+  isHeld: boolean;
+  hold: () => void;
+  release: () => void;
+}
+
+/** A list that can be held, so that nothing moves under the eyes of who reads further down. */
+export function useHold(items: readonly Item[]): Shown {
+  const [held, setHeld] = useState<Held | null>(null);
+  const shown = useMemo(() => (held ? upTo(items, held.until) : items), [items, held]);
+  const newest = items.at(-1)?.id ?? null;
+  const hold = useCallback(() => setHeld((before) => before ?? { until: newest }), [newest]);
+  const release = useCallback(() => setHeld(null), []);
+  return { items: shown, nNew: items.length - shown.length, isHeld: held !== null, hold, release };
+}
+
+/** The items up to that one; all where it made room for newer ones already. */
+export function upTo(items: readonly Item[], id: string | null): readonly Item[] {
+  if (id === null) return [];
+  const index = items.findLastIndex((item) => item.id === id);
+  return index < 0 ? items : items.slice(0, index + 1);
+}

@@ -1,0 +1,20 @@
+import { type Api, answer } from "../api/client.ts";
+import { parseEvent } from "../event/event.ts";
+import { formatCursor } from "./buffer.ts";
+import type { FeedStore } from "./store.ts";
+
+/** How much of the log one request goes back. */
+const STEP = 500;
+
+/** Puts what came before the first event into the list. */
+export async function loadOlder(api: Api, feed: FeedStore): Promise<void> {
+  const { from, items } = feed.get().buffer;
+  if (!from) return;
+  const start = { ...from, sequence: Math.max(from.sequence - STEP, 0) };
+  const after = start.sequence === 0 ? "earliest" : formatCursor(start);
+  const page = await answer(api.GET("/api/events", { params: { query: { after, limit: STEP } } }));
+  const events = page.events.flatMap((value) => parseEvent(value) ?? []);
+  // The page goes on into what is in the list, where something was erased between.
+  const end = events.findIndex((event) => event.id === items[0]?.id);
+  feed.addOlder(end < 0 ? events : events.slice(0, end), start);
+}

@@ -1,0 +1,103 @@
+import type { RecordedEvent } from "../event/event.ts";
+import { advance, append, type Buffer, type Cursor, EMPTY, prepend } from "./buffer.ts";
+import type { Message } from "./stream.ts";
+
+/** How the feed stands with the server. */
+export type Connection =
+  | { state: "connecting" }
+  | { state: "catching-up" }
+  | { state: "live" }
+  | { state: "reconnecting"; reason: string }
+  | { state: "ended"; reason: string }
+  | { state: "revoked"; reason: string };
+
+export interface FeedState {
+  connection: Connection;
+  buffer: Buffer;
+  /** That the list could not go on where it was, where so. */
+  notice: string | null;
+}
+
+/** Several pieces of the network become one change of the page. */
+const BATCH_MS = 100;
+
+type Listener = () => void;
+
+/** What the page shows of the feed; outside of React, as it lives longer than any page. */
+export class FeedStore {
+  private state: FeedState = { connection: { state: "connecting" }, buffer: EMPTY, notice: null };
+  private readonly listeners = new Set<Listener>();
+  private readonly arrivals = new Set<(events: readonly RecordedEvent[]) => void>();
+  private waiting: Message[] = [];
+  private lastTaken: Cursor | null = null;
+  private timer: ReturnType<typeof setTimeout> | undefined;
+
+  readonly get = (): FeedState => this.state;
+
+  readonly subscribe = (listener: Listener): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+
+  /** Calls with what arrives from now on, a batch at a time. */
+  onArrival(take: (events: readonly RecordedEvent[]) => void): () => void {
+    this.arrivals.add(take);
+    return () => this.arrivals.delete(take);
+  }
+
+  take(messages: readonly Message[]): void {
+    for (const message of messages) {
+      this.waiting.push(message);
+      if (message.kind === "event") this.lastTaken = message.received.cursor;
+      if (message.kind === "progress") this.lastTaken = message.cursor;
+    }
+    this.timer ??= setTimeout(() => this.flush(), BATCH_MS);
+  }
+
+  /** The last place that was received, also what the page does not show yet. */
+  get last(): Cursor | null {
+    return this.lastTaken;
+  }
+
+  connected(connection: Connection): void {
+    this.set({ connection });
+  }
+
+  addOlder(events: readonly RecordedEvent[], from: Cursor): void {
+    this.set({ buffer: prepend(this.state.buffer, events, from) });
+  }
+
+  /** Begins an empty list. */
+  restart(notice: string | null): void {
+    this.waiting = [];
+    this.lastTaken = null;
+    this.set({ buffer: EMPTY, notice });
+  }
+
+  dismissNotice(): void {
+    this.set({ notice: null });
+  }
+
+  private flush(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    const messages = this.waiting;
+    if (messages.length === 0) return;
+    this.waiting = [];
+    const received = messages.flatMap((message) => (message.kind === "event" ? [message.received] : []));
+    const before = this.state.buffer;
+    const buffer = messages.reduce(
+      (moved, message) => (message.kind === "progress" ? advance(moved, message.cursor) : moved),
+      append(before, received),
+    );
+    this.set({ buffer });
+    if (buffer.items === before.items) return;
+    const events = received.map(({ event }) => event);
+    for (const take of this.arrivals) take(events);
+  }
+
+  private set(change: Partial<FeedState>): void {
+    this.state = { ...this.state, ...change };
+    for (const listener of this.listeners) listener();
+  }
+}

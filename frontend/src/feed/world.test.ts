@@ -1,0 +1,29 @@
+import { expect, it } from "vitest";
+import { CAPACITY } from "./buffer.ts";
+import { placeToBegin, WINDOW } from "./world.ts";
+
+const at = (sequence: number, epoch = "e") => ({ epoch, sequence });
+
+it("shows a short log whole", () => {
+  expect(placeToBegin(at(WINDOW), null, true)).toBe("earliest");
+});
+
+it("begins a while before now in a long one", () => {
+  expect(placeToBegin(at(WINDOW + 5), null, true)).toBe("e-5");
+});
+
+it("shows one's own events from the beginning, as they are few", () => {
+  expect(placeToBegin(at(1_000_000), null, false)).toBe("earliest");
+});
+
+it("begins where the list began before a reload", () => {
+  expect(placeToBegin(at(5_000), at(120), true)).toBe("e-120");
+});
+
+it("does not reach back further than a page can keep", () => {
+  expect(placeToBegin(at(CAPACITY + 200), at(120), true)).toBe(`e-${CAPACITY + 200 - WINDOW}`);
+});
+
+it("asks for a place in another log, so that the answer tells that it is gone", () => {
+  expect(placeToBegin(at(5_000), at(120, "before"), true)).toBe("before-120");
+});

@@ -1,0 +1,73 @@
+// @vitest-environment happy-dom
+
+import type { ColumnDef } from "@tanstack/react-table";
+import { screen, within } from "@testing-library/react";
+import { userEvent } from "@testing-library/user-event";
+import { expect, it, vi } from "vitest";
+import { show } from "../test/page.tsx";
+import { DataTable, type features } from "./data-table.tsx";
+
+interface Ship {
+  name: string;
+  guns: number;
+}
+
+const COLUMNS: ColumnDef<typeof features, Ship>[] = [
+  { id: "name", header: "Name", accessorFn: ({ name }) => name, sortFn: "text" },
+  { id: "guns", header: "Guns", accessorFn: ({ guns }) => guns, sortFn: "basic" },
+];
+
+const fleet = (n: number): Ship[] =>
+  Array.from({ length: n }, (_, index) => ({ name: `Ship ${index}`, guns: (index * 7) % 100 }));
+
+function table(rows: Ship[], onSort = vi.fn(), more: (() => void) | null = null) {
+  return (
+    <DataTable
+      label="Ships"
+      rows={rows}
+      columns={COLUMNS}
+      rowId={({ name }) => name}
+      more={more}
+      onSort={onSort}
+    />
+  );
+}
+
+const firstNames = (n: number) =>
+  within(screen.getByRole("table", { name: "Ships" }))
+    .getAllByRole("row")
+    .slice(1, n + 1)
+    .map((row) => within(row).getAllByRole("cell")[0]?.textContent);
+
+it("asks for all rows before it sorts, and says how it is sorted", async () => {
+  const onSort = vi.fn();
+  show(table(fleet(3), onSort));
+  expect(onSort).not.toHaveBeenCalled();
+  await userEvent.click(screen.getByRole("button", { name: "Guns" }));
+  expect(onSort).toHaveBeenCalled();
+  const header = screen.getByRole("columnheader", { name: "Guns" });
+  expect(header.getAttribute("aria-sort")).toMatch(/ascending|descending/);
+  const once = firstNames(3);
+  await userEvent.click(screen.getByRole("button", { name: "Guns" }));
+  expect(firstNames(3)).toEqual(once.toReversed());
+});
+
+it("shows a page at a time, and gets more when the last of them is reached", async () => {
+  const more = vi.fn();
+  show(table(fleet(60), vi.fn(), more));
+  expect(screen.getByRole("status").textContent).toBe("1 to 50 of more than 60");
+  expect(more).not.toHaveBeenCalled();
+  await userEvent.click(screen.getByRole("button", { name: "Next" }));
+  expect(screen.getByRole("status").textContent).toBe("51 to 60 of more than 60");
+  expect(more).toHaveBeenCalledOnce();
+});
+
+it("keeps the page of who reads when rows change, as long as there is one", async () => {
+  const { showNow } = show(table(fleet(120)));
+  await userEvent.click(screen.getByRole("button", { name: "Next" }));
+  await userEvent.click(screen.getByRole("button", { name: "Next" }));
+  showNow(table(fleet(121)));
+  expect(screen.getByRole("status").textContent).toBe("101 to 121 of 121");
+  showNow(table(fleet(60)));
+  expect(screen.getByRole("status").textContent).toBe("51 to 60 of 60");
+});

@@ -1,0 +1,47 @@
+import { Badge, type MantineColor } from "@mantine/core";
+import { type EventType, isEventType } from "../event/event.ts";
+
+/** The type of an event, coloured by how much it asks for attention. */
+export function EventBadge({ type }: { type: string }) {
+  return (
+    <Badge variant="light" color={isEventType(type) ? colorOf(type) : "gray"} size="sm" radius="sm" tt="none">
+      {type}
+    </Badge>
+  );
+}
+
+function colorOf(type: EventType): MantineColor {
+  switch (type) {
+    case "user-registered":
+    case "user-reactivated":
+    case "group-created":
+      return "green";
+    case "user-deactivated":
+    case "user-deleted":
+    case "user-erased":
+    case "group-deleted":
+    case "user-suspicious-request":
+      return "red";
+    case "user-login-failed":
+    case "user-impersonation-started":
+    case "user-impersonation-ended":
+    case "user-password-changed":
+      return "orange";
+    case "user-updated":
+    case "group-updated":
+    case "user-joined-group":
+    case "user-left-group":
+      return "blue";
+    case "user-logged-in":
+    case "user-logged-out":
+    case "user-authorized-application":
+    case "user-linked-source":
+      return "gray";
+    default:
+      return unreachable(type);
+  }
+}
+
+function unreachable(type: never): never {
+  throw new Error(`a type without a colour: ${JSON.stringify(type)}`);
+}

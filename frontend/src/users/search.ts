@@ -1,0 +1,28 @@
+import { isFields } from "../event/event.ts";
+
+/** What a table of users is narrowed down to, as it stands in the address of the page. */
+export interface UsersSearch {
+  search?: string;
+  status?: string;
+  type?: string;
+  group?: string;
+}
+
+const STATUSES = ["active", "inactive", "deleted", "erased"];
+
+export function parseUsersSearch(value: unknown): UsersSearch {
+  if (!isFields(value)) return {};
+  const text = (name: string) => (typeof value[name] === "string" && value[name] ? value[name] : undefined);
+  const { search, status, type, group } = {
+    search: text("search"),
+    status: STATUSES.find((known) => known === value.status),
+    type: text("type"),
+    group: text("group"),
+  };
+  return {
+    ...(search ? { search } : {}),
+    ...(status ? { status } : {}),
+    ...(type ? { type } : {}),
+    ...(group ? { group } : {}),
+  };
+}

@@ -1,0 +1,36 @@
+import { event, expect, newPerson, signIn, test } from "./fixtures.ts";
+
+test("somebody signs up, and sees their own registration without a reload", async ({
+  page,
+  installation,
+}) => {
+  const username = `mary-${process.pid}`;
+  await page.goto(installation.url);
+  await page.getByRole("button", { name: "Sign up" }).click();
+  await page.getByLabel("Username").fill(username);
+  await page.getByLabel("Name", { exact: true }).fill("Mary Jackson");
+  await page.getByLabel("Email").fill("mary@lab.invalid");
+  await page.getByLabel("Password").fill("a-password");
+  await page.getByRole("button", { name: "Sign up" }).click();
+  await expect(page.getByRole("heading", { name: "My events" })).toBeVisible();
+  await expect(event(page, "Mary Jackson registered")).toBeVisible();
+  // Nothing is offered that the API would refuse.
+  await expect(page.getByRole("link", { name: "Users" })).toHaveCount(0);
+});
+
+test("an admin sees a registration as it happens", async ({ page, installation }) => {
+  await signIn(page, installation.url);
+  await expect(page.getByRole("heading", { name: "Live feed" })).toBeVisible();
+  await newPerson(installation, "Dorothy Vaughan");
+  await expect(event(page, /Dorothy Vaughan registered/)).toBeVisible();
+});
+
+test("a session lasts over a reload, and ends with signing out", async ({ page, installation }) => {
+  await signIn(page, installation.url);
+  await page.reload();
+  await expect(page.getByRole("status", { name: "Feed: live" })).toBeVisible();
+  await page.getByRole("button", { name: "Sign out" }).click();
+  await expect(page.getByRole("button", { name: "Sign in" })).toBeVisible();
+  await page.reload();
+  await expect(page.getByRole("button", { name: "Sign in" })).toBeVisible();
+});

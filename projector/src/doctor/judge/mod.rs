@@ -1,0 +1,9 @@
+//! From what was observed to what is wrong. Asks nobody.
+
+pub(super) mod clock;
+pub(super) mod delivery;
+pub(super) mod matchers;
+pub(super) mod nats;
+pub(super) mod oidc;
+pub(super) mod token;
+pub(super) mod webhook;
