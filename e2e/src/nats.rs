@@ -97,7 +97,8 @@ impl Nats {
     /// What the process of this user is told of it.
     pub fn environment(&self, user: &str) -> Vec<(&'static str, String)> {
         let common = vec![("NATS_URL", self.url()), ("NATS_NAMESPACE", self.namespace.to_string())];
-        let password = || vec![("NATS_USER", user.to_owned()), ("NATS_PASSWORD", testkit::nats::password(user))];
+        let password =
+            || vec![("NATS_USER", user.to_owned()), ("NATS_PASSWORD", testkit::nats::password(user))];
         let own = match &self.access {
             Access::Passwords => password(),
             Access::Certificates(certificates) => {

@@ -241,11 +241,6 @@ impl System {
         self.simulator.restart_with(variables).await;
     }
 
-    /// What one ingress logged.
-    pub fn ingress_log(&self, which: usize) -> String {
-        self.ingresses[which].log()
-    }
-
     /// Puts an authentik that was just installed in the place of the one that was there.
     pub async fn swap_authentik(&mut self) {
         self.simulator.kill().await;

@@ -56,17 +56,23 @@ async fn reaches(system: &System, metric: &str, holds: impl Fn(f64) -> bool) {
 async fn the_table_of_metrics_is_what_the_processes_tell() {
     let system = System::start().await;
     let pk = system.authentik.create_user("mary").await;
-    system.feed().await.read_until("they are registered", |received| {
-        received.iter().any(|received| received.data["subject"] == format!("user/{pk}").as_str())
-    })
-    .await;
-    for (process, url) in
-        [("ingress", &system.ingress_urls[0]), ("projector", &system.projector_urls[0]), ("api", &system.api_url)]
-    {
+    system
+        .feed()
+        .await
+        .read_until("they are registered", |received| {
+            received.iter().any(|received| received.data["subject"] == format!("user/{pk}").as_str())
+        })
+        .await;
+    for (process, url) in [
+        ("ingress", &system.ingress_urls[0]),
+        ("projector", &system.projector_urls[0]),
+        ("api", &system.api_url),
+    ] {
         let documented = documented(process);
         eventually(&format!("the metrics of {process} are {documented:?}"), || async {
             let exported = exported(url).await;
-            let undocumented: Vec<_> = exported.keys().filter(|name| !documented.contains_key(*name)).collect();
+            let undocumented: Vec<_> =
+                exported.keys().filter(|name| !documented.contains_key(*name)).collect();
             assert_eq!(undocumented, Vec::<&String>::new(), "{process}");
             (exported == documented).then_some(())
         })
@@ -151,7 +157,8 @@ fn promtool(arguments: &[&str]) {
         if tools.exists() { tools } else { "promtool".into() }
     });
     let output = Command::new(&tool).current_dir("../deploy/prometheus").args(arguments).output();
-    let output = output.unwrap_or_else(|error| panic!("{}: {error}: run scripts/get-promtool", tool.display()));
+    let output =
+        output.unwrap_or_else(|error| panic!("{}: {error}: run scripts/get-promtool", tool.display()));
     let said = [output.stdout, output.stderr].concat();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
 }

@@ -103,8 +103,10 @@ async fn what_is_moved_while_everything_is_stopped_goes_on_as_if_nothing_had_bee
     assert_eq!(EventLog::open(&system.nats.connect().await).await.unwrap().epoch(), epoch);
     assert_eq!(resumes(&system, &cursor).await, 200);
     let next = system.authentik.create_user("after").await;
-    feed.read_until("what comes next", |received| received.last().unwrap().data["subject"] == format!("user/{next}").as_str())
-        .await;
+    feed.read_until("what comes next", |received| {
+        received.last().unwrap().data["subject"] == format!("user/{next}").as_str()
+    })
+    .await;
     let ids: BTreeSet<_> = feed.received.iter().map(|received| &received.id).collect();
     assert_eq!(ids.len(), feed.received.len(), "nothing comes twice");
     assert_eq!(system.operate(&["dead-letters", "list"]).await[0]["id"], "letter");
@@ -184,7 +186,8 @@ async fn goes_on(system: &mut System, erased: i64, lost: String) {
 
     // An erasure since the backup is to be repeated.
     system.operate(&["forget", &erased.to_string()]).await;
-    let about = recorded(system).await.into_iter().filter(|event| event.event.subject == Entity::User(erased));
+    let about =
+        recorded(system).await.into_iter().filter(|event| event.event.subject == Entity::User(erased));
     let types: Vec<_> = about.map(|event| event.event.body.event_type()).collect();
     assert_eq!(types, [EventType::UserErased]);
     all_is_well(system).await;

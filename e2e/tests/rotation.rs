@@ -22,10 +22,8 @@ async fn two_of_each() -> System {
 /// Something happens in authentik, and is told.
 async fn told(system: &System, username: &str) {
     system.authentik.create_user(username).await;
-    eventually("every webhook is told", || async {
-        (system.authentik.n_pending().await == 0).then_some(())
-    })
-    .await;
+    eventually("every webhook is told", || async { (system.authentik.n_pending().await == 0).then_some(()) })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,7 +51,10 @@ async fn the_webhook_secret_is_replaced_and_no_webhook_is_refused() {
     // The old one is of no more use.
     system.restart_authentik_with(&[("SIMULATOR_WEBHOOK_SECRET", OLD)]).await;
     eventually("webhooks of the old secret are refused", || async {
-        system.authentik.insist(reqwest::Method::POST, "/api/v3/core/users/", &serde_json::json!({"username": "late"})).await;
+        system
+            .authentik
+            .insist(reqwest::Method::POST, "/api/v3/core/users/", &serde_json::json!({"username": "late"}))
+            .await;
         system.webhooks.refused_with().contains(&401).then_some(())
     })
     .await;
@@ -69,7 +70,14 @@ async fn authentiks_token_is_replaced_and_the_circuit_stays_closed() {
         told(&system, &format!("meanwhile-{projector}")).await;
     }
     system.restart_authentik_with(&[("SIMULATOR_API_TOKEN", "another-token")]).await;
-    system.authentik.insist(reqwest::Method::POST, "/api/v3/core/users/", &serde_json::json!({"username": "after", "name": "after"})).await;
+    system
+        .authentik
+        .insist(
+            reqwest::Method::POST,
+            "/api/v3/core/users/",
+            &serde_json::json!({"username": "after", "name": "after"}),
+        )
+        .await;
     converged(&system, DEADLINE).await;
     let told = system.tells().await;
     assert!(!told.contains("refuses the token"), "{told}");
@@ -81,7 +89,9 @@ async fn a_password_of_nats_is_replaced_by_that_of_a_second_user_and_no_webhook_
     told(&system, "before").await;
     let users = testkit::nats::shipped("users.conf");
     let line = "{ user: ingress, password: $NATS_INGRESS_PASSWORD, permissions: $INGRESS_RIGHTS }";
-    let second = line.replace("user: ingress", "user: ingress-2").replace("$NATS_INGRESS_PASSWORD", "\"new-nats-password\"");
+    let second = line
+        .replace("user: ingress", "user: ingress-2")
+        .replace("$NATS_INGRESS_PASSWORD", "\"new-nats-password\"");
     let nats = system.nats.as_server();
     nats.configure("users.conf", &users.replace(line, &format!("{line}\n    {second}")));
     nats.reload().await;

@@ -81,8 +81,7 @@ fn tell(measured: &Measured, now: Timestamp) {
     metrics::gauge!("projector_inbox_oldest_seconds").set(age(*oldest_delivery, now));
     metrics::gauge!("projector_dead_letters").set(number(status.dead_letters));
     for stream in &status.streams {
-        metrics::gauge!("projector_stream_bytes", "stream" => stream.name.clone())
-            .set(number(stream.bytes));
+        metrics::gauge!("projector_stream_bytes", "stream" => stream.name.clone()).set(number(stream.bytes));
     }
     for projection in &status.projections {
         metrics::gauge!("projector_projection_lag", "projection" => projection.name.clone())
