@@ -14,6 +14,7 @@ pub mod process;
 pub mod security;
 pub mod settings;
 pub mod system;
+pub mod user_table;
 pub mod webhooks;
 
 pub use authentik::Authentik;

@@ -10,6 +10,7 @@ use e2e::System;
 use e2e::backup::Backup;
 use e2e::checks::{converged, nothing_is_there_twice, recorded, replay_equals_live};
 use e2e::dead_letters::set_aside;
+use e2e::user_table::UserTable;
 use futures_util::TryStreamExt;
 use reqwest::Method;
 use runtime::nats::Nats;
@@ -17,6 +18,9 @@ use serde_json::json;
 use store::log::EventLog;
 use testkit::eventually;
 use testkit::wait::DEADLINE;
+
+/// What `openssl rand` could give.
+const NEW_EPOCH: &str = "5e7e5a";
 
 /// The order in which streams are copied while they are written: first what may be older than the rest.
 ///
@@ -59,10 +63,10 @@ async fn live(system: &System, name: &str) -> i64 {
 }
 
 /// A new epoch, as `nats stream edit AUTHENTIK_EVENTS --metadata epoch:…` gives it.
-async fn begin_a_new_epoch(nats: &Nats, epoch: &str) {
+async fn begin_a_new_epoch(nats: &Nats) {
     let mut events = nats.jetstream.get_stream("AUTHENTIK_EVENTS").await.unwrap();
     let mut config = events.info().await.unwrap().config.clone();
-    config.metadata.insert("epoch".to_owned(), epoch.to_owned());
+    config.metadata.insert("epoch".to_owned(), NEW_EPOCH.to_owned());
     nats.jetstream.update_stream(config).await.unwrap();
 }
 
@@ -116,26 +120,33 @@ async fn what_is_moved_while_everything_is_stopped_goes_on_as_if_nothing_had_bee
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_of_the_disk_that_is_older_than_the_loss_is_caught_up_with() {
     let mut system = System::start().await;
+    let mut table = UserTable::start(&system);
     let erased = live(&system, "before").await;
     // All files at one moment, while services run: to nats-server it is a power cut.
     system.nats.kill().await;
     let snapshot = tempfile::tempdir().unwrap();
     copy(&system.nats.as_server().store_dir(), snapshot.path());
     system.nats.restart().await;
-    let after = what_the_backup_lacks(&system, erased).await;
+    let lost = what_the_backup_lacks(&system, erased).await;
 
+    table.agrees_with(&system).await;
+    table.process.kill().await;
     system.terminate().await;
     system.nats.kill().await;
     let store = system.nats.as_server().store_dir();
     std::fs::remove_dir_all(&store).unwrap();
     copy(snapshot.path(), &store);
     system.nats.restart().await;
-    goes_on(&mut system, erased, after).await;
+    goes_on(&mut system, erased, &lost).await;
+    table.process.restart().await;
+    table.agrees_with(&system).await;
+    assert_eq!(table.content().unwrap()["epoch"], NEW_EPOCH);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn backups_of_the_streams_made_while_they_are_written_are_caught_up_with() {
     let mut system = System::start().await;
+    let mut table = UserTable::start(&system);
     let erased = live(&system, "before").await;
     let nats = system.nats.connect().await;
     let mut backups = vec![];
@@ -146,8 +157,10 @@ async fn backups_of_the_streams_made_while_they_are_written_are_caught_up_with()
         backups.push(Backup::of(&nats.client, &stream).await);
     }
     drop(nats);
-    let after = what_the_backup_lacks(&system, erased).await;
+    let lost = what_the_backup_lacks(&system, erased).await;
 
+    table.agrees_with(&system).await;
+    table.process.kill().await;
     system.terminate().await;
     system.nats.kill().await;
     std::fs::remove_dir_all(system.nats.as_server().store_dir()).unwrap();
@@ -157,7 +170,10 @@ async fn backups_of_the_streams_made_while_they_are_written_are_caught_up_with()
         backup.restore(&nats.client).await;
     }
     drop(nats);
-    goes_on(&mut system, erased, after).await;
+    goes_on(&mut system, erased, &lost).await;
+    table.process.restart().await;
+    table.agrees_with(&system).await;
+    assert_eq!(table.content().unwrap()["epoch"], NEW_EPOCH);
 }
 
 /// What is recorded after the backup and is lost with it: an erasure among it. Returns the feed's last cursor.
@@ -171,18 +187,18 @@ async fn what_the_backup_lacks(system: &System, erased: i64) -> String {
 }
 
 /// From the restored server to an installation that is right again.
-async fn goes_on(system: &mut System, erased: i64, lost: String) {
+async fn goes_on(system: &mut System, erased: i64, lost: &str) {
     let nats = system.nats.connect().await;
     eventually("the streams are there", || async { EventLog::open(&nats).await.ok().map(drop) }).await;
-    begin_a_new_epoch(&nats, "5e7e5a").await;
+    begin_a_new_epoch(&nats).await;
     drop(nats);
     system.restart_everything().await;
     all_is_well(system).await;
     // Their place may be taken by other events: clients are told, and begin anew.
-    assert_eq!(resumes(system, &lost).await, 410);
-    let (epoch, sequence) = lost.rsplit_once('-').unwrap();
+    assert_eq!(resumes(system, lost).await, 410);
+    let (epoch, _) = lost.rsplit_once('-').unwrap();
     assert_eq!(resumes(system, &format!("{epoch}-1")).await, 410);
-    assert_eq!(resumes(system, "5e7e5a-1").await, 200, "{epoch} {sequence}");
+    assert_eq!(resumes(system, &format!("{NEW_EPOCH}-1")).await, 200);
 
     // An erasure since the backup is to be repeated.
     system.operate(&["forget", &erased.to_string()]).await;
