@@ -22,7 +22,8 @@ frontend/dist/index.html: frontend/node_modules/.package-lock.json $(sources)
 frontend: frontend/dist/index.html
 
 test: frontend ## Every test
-	@NATS_SERVER="$$(scripts/get-nats-server)" && NGINX_SERVER="$$(scripts/get-nginx)" && export NATS_SERVER NGINX_SERVER && \
+	@NATS_SERVER="$$(scripts/get-nats-server)" && NGINX_SERVER="$$(scripts/get-nginx)" && PROMTOOL="$$(scripts/get-promtool)" && \
+	export NATS_SERVER NGINX_SERVER PROMTOOL && \
 	cargo build --workspace --bins && scripts/run-tests
 
 screenshots: frontend ## Every page in both themes, into frontend/screenshots; three of them into docs/screenshots

@@ -119,6 +119,7 @@ impl Live {
         shutdown: CancellationToken,
     ) -> Self {
         people.rebuild(&loaded.users);
+        metrics::counter!("api_unreadable_events_total").increment(0);
         Self {
             nats,
             log,
@@ -205,6 +206,7 @@ impl Live {
 
     /// Notes whether the log can be read.
     pub fn set_stale(&self, stale: bool) {
+        metrics::gauge!("api_stale").set(if stale { 1.0 } else { 0.0 });
         if self.stale.swap(stale, Ordering::AcqRel) != stale {
             self.people.changed();
         }

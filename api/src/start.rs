@@ -36,7 +36,9 @@ pub async fn load(
     health: &Health,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Arc<Live>> {
-    nats.wait_for_streams(health, shutdown).await?;
+    let namespace = &nats.namespace;
+    let streams = [namespace.inbox_stream(), namespace.events_stream(), namespace.dead_letters_stream()];
+    nats.wait_for_streams(&streams, health, shutdown).await?;
     for n_tries in 0.. {
         match try_load(config, nats, shutdown).await {
             Ok(live) => return Ok(Arc::new(live)),

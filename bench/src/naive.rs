@@ -48,7 +48,7 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
         })),
     );
     tokio::spawn(http::bind(&config.listen).await?.serve(app, shutdown.clone()));
-    nats.wait_for_streams(&health, &shutdown).await?;
+    nats.wait_for_streams(&[nats.namespace.events_stream()], &health, &shutdown).await?;
     let log = EventLog::open(&nats).await?;
     let mut messages = log.follow(log.head().await? + 1);
     health.ok("log");

@@ -2,6 +2,7 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up must fail, and say why")]
 
 pub mod authentik;
+pub mod backup;
 pub mod chaos;
 pub mod checks;
 mod clock;
@@ -10,8 +11,10 @@ pub mod feed;
 pub mod nats;
 pub mod nginx;
 pub mod process;
+pub mod security;
 pub mod settings;
 pub mod system;
+pub mod user_table;
 pub mod webhooks;
 
 pub use authentik::Authentik;

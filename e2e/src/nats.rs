@@ -1,12 +1,23 @@
 //! Where a system's streams are: on one server, in a cluster, or beside another system's.
 
 use domain::key::Namespace;
+use runtime::config::NatsConfig;
 use testkit::{NatsCluster, NatsServer};
+
+use crate::security::{Certificates, Credentials};
 
 /// NATS as one system has it.
 pub struct Nats {
     servers: Servers,
     namespace: Namespace,
+    access: Access,
+}
+
+/// How clients show who they are.
+enum Access {
+    Passwords,
+    Certificates(Certificates),
+    Credentials(Credentials),
 }
 
 enum Servers {
@@ -17,26 +28,55 @@ enum Servers {
 }
 
 impl Nats {
-    /// A server of its own.
+    /// A server of its own, on which each process has the rights of its user.
     pub async fn server() -> Self {
-        Self { servers: Servers::One(NatsServer::start().await), namespace: Namespace::default() }
+        Self::on(NatsServer::guarded().await)
+    }
+
+    /// A server of its own on which everybody may do everything: the users' rights are for one namespace alone.
+    pub async fn open_server() -> Self {
+        Self::on(NatsServer::start().await)
+    }
+
+    /// This server.
+    pub fn on(server: NatsServer) -> Self {
+        Self::with(Servers::One(server), Namespace::default(), Access::Passwords)
+    }
+
+    /// A server of its own that talks TLS alone, with certificates on both sides.
+    pub async fn with_certificates() -> Self {
+        let certificates = Certificates::new();
+        let settings = format!("include users.conf\n{}\n", certificates.server_settings());
+        let server = Servers::One(NatsServer::start_with(&settings).await);
+        Self::with(server, Namespace::default(), Access::Certificates(certificates))
+    }
+
+    /// A server of its own with users in JWTs.
+    pub async fn with_credentials() -> Self {
+        let credentials = Credentials::new();
+        let server = Servers::One(NatsServer::start_with(credentials.server_settings()).await);
+        Self::with(server, Namespace::default(), Access::Credentials(credentials))
     }
 
     /// A server of its own with these lines of configuration.
-    pub async fn server_with(settings: &'static str) -> Self {
-        let server = NatsServer::start_with(settings).await;
-        Self { servers: Servers::One(server), namespace: Namespace::default() }
+    pub async fn server_with(settings: &str) -> Self {
+        Self::on(NatsServer::start_with(settings).await)
     }
 
     /// A cluster of its own; streams have three replicas.
     pub async fn cluster() -> Self {
-        Self { servers: Servers::Cluster(NatsCluster::start().await), namespace: Namespace::default() }
+        let cluster = Servers::Cluster(NatsCluster::start().await);
+        Self::with(cluster, Namespace::default(), Access::Passwords)
+    }
+
+    fn with(servers: Servers, namespace: Namespace, access: Access) -> Self {
+        Self { servers, namespace, access }
     }
 
     /// The same server under another namespace.
     #[must_use]
     pub fn beside(&self, namespace: Namespace) -> Self {
-        Self { servers: Servers::Shared(self.url()), namespace }
+        Self::with(Servers::Shared(self.url()), namespace, Access::Passwords)
     }
 
     /// The same server under this namespace.
@@ -54,9 +94,28 @@ impl Nats {
         }
     }
 
-    /// What each of our processes is told of it.
-    pub fn environment(&self) -> Vec<(&'static str, String)> {
-        vec![("NATS_URL", self.url()), ("NATS_NAMESPACE", self.namespace.to_string())]
+    /// What the process of this user is told of it.
+    pub fn environment(&self, user: &str) -> Vec<(&'static str, String)> {
+        let common = vec![("NATS_URL", self.url()), ("NATS_NAMESPACE", self.namespace.to_string())];
+        let password =
+            || vec![("NATS_USER", user.to_owned()), ("NATS_PASSWORD", testkit::nats::password(user))];
+        let own = match &self.access {
+            Access::Passwords => password(),
+            Access::Certificates(certificates) => {
+                let file = |name| certificates.file(name).display().to_string();
+                let files = [
+                    ("NATS_URL", self.url().replace("nats://", "tls://")),
+                    ("NATS_CA_FILE", file("ca")),
+                    ("NATS_CERTIFICATE_FILE", file("client")),
+                    ("NATS_KEY_FILE", file("client-key")),
+                ];
+                [password(), files.into()].concat()
+            }
+            Access::Credentials(credentials) => {
+                vec![("NATS_CREDENTIALS_FILE", credentials.file(user).display().to_string())]
+            }
+        };
+        [common, own].concat()
     }
 
     /// Replicas that streams have.
@@ -67,9 +126,22 @@ impl Nats {
         }
     }
 
-    /// Connects in the system's namespace.
+    /// Connects in the system's namespace, as who may do everything.
     pub async fn connect(&self) -> runtime::nats::Nats {
-        testkit::nats::connect(self.url(), self.namespace.clone()).await
+        let mut config = testkit::nats::config(self.url(), self.namespace.clone());
+        match &self.access {
+            Access::Passwords => {}
+            Access::Certificates(certificates) => {
+                config.nats_ca_file = Some(certificates.file("ca"));
+                config.nats_certificate_file = Some(certificates.file("client"));
+                config.nats_key_file = Some(certificates.file("client-key"));
+            }
+            Access::Credentials(credentials) => {
+                config = NatsConfig::plain(self.url(), self.namespace.clone());
+                config.nats_credentials_file = Some(credentials.file("admin"));
+            }
+        }
+        testkit::nats::connect_with(&config).await
     }
 
     /// Ends every server (SIGKILL).

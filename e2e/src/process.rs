@@ -104,6 +104,14 @@ impl Process {
         self.restart_killed();
     }
 
+    /// Kills it, and starts it again with these variables.
+    pub async fn restart_with(&mut self, variables: &[(&'static str, &str)]) {
+        for (name, value) in variables {
+            self.set(name, value);
+        }
+        self.restart().await;
+    }
+
     fn restart_killed(&mut self) {
         let log = File::options().create(true).append(true).open(&self.log).expect("opening a log file");
         let child = self.command().stdout(Stdio::null()).stderr(log).spawn();

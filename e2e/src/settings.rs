@@ -39,7 +39,7 @@ pub fn simulator(port: u16, webhook_url: String, directory: &Path) -> Environmen
 pub fn ingress(port: u16, nats: &Nats) -> Environment {
     let own =
         vec![("INGRESS_LISTEN", format!("127.0.0.1:{port}")), ("WEBHOOK_SECRETS", WEBHOOK_SECRET.to_owned())];
-    [nats.environment(), own].concat()
+    [nats.environment("ingress"), own].concat()
 }
 
 /// A projector.
@@ -52,7 +52,7 @@ pub fn projector(port: u16, nats: &Nats, authentik_url: &str, sweep_interval: u3
         ("NATS_REPLICAS", nats.n_replicas().to_string()),
         ("PROJECTOR_USER_ATTRIBUTES", "badge".to_owned()),
     ];
-    [nats.environment(), own].concat()
+    [nats.environment("projector"), own].concat()
 }
 
 /// The API.
@@ -62,5 +62,5 @@ pub fn api(port: u16, nats: &Nats, authentik_url: &str) -> Environment {
         ("AUTHENTIK_ISSUER", format!("{authentik_url}/application/o/{SLUG}/")),
         ("AUTHENTIK_CLIENT_ID", SLUG.to_owned()),
     ];
-    [nats.environment(), own].concat()
+    [nats.environment("api"), own].concat()
 }

@@ -220,6 +220,27 @@ impl System {
         }
     }
 
+    /// Starts one ingress again, with these variables from now on.
+    pub async fn restart_ingress_with(&mut self, which: usize, variables: &[(&'static str, &str)]) {
+        let (ingress, url) = (&mut self.ingresses[which], &self.ingress_urls[which]);
+        ingress.terminate().await;
+        ingress.restart_with(variables).await;
+        ingress.ready(url).await;
+    }
+
+    /// Starts one projector again, with these variables from now on.
+    pub async fn restart_projector_with(&mut self, which: usize, variables: &[(&'static str, &str)]) {
+        let (projector, url) = (&mut self.projectors[which], &self.projector_urls[which]);
+        projector.terminate().await;
+        projector.restart_with(variables).await;
+        projector.ready(url).await;
+    }
+
+    /// Starts authentik again, with these variables from now on.
+    pub async fn restart_authentik_with(&mut self, variables: &[(&'static str, &str)]) {
+        self.simulator.restart_with(variables).await;
+    }
+
     /// Puts an authentik that was just installed in the place of the one that was there.
     pub async fn swap_authentik(&mut self) {
         self.simulator.kill().await;

@@ -16,6 +16,8 @@ const HEADERS: [&str; 4] = ["content-type", "webhook-id", "webhook-timestamp", "
 pub enum Spread {
     /// One each, in turn.
     InTurn,
+    /// One each, in turn; where nobody listens, the next one, as a load balancer does.
+    Failover,
     /// All of them at once; it is accepted when all accept it.
     ToAll,
 }
@@ -36,6 +38,7 @@ pub struct Webhooks {
 struct Seen {
     accepted: BTreeSet<String>,
     refusals: BTreeSet<String>,
+    statuses: BTreeSet<u16>,
     last_accepted: Option<Webhook>,
 }
 
@@ -83,6 +86,11 @@ impl Webhooks {
         self.seen().refusals.clone()
     }
 
+    /// What authentik was answered where a webhook was not accepted.
+    pub fn refused_with(&self) -> BTreeSet<u16> {
+        self.seen().statuses.clone()
+    }
+
     /// The last webhook that was answered 2xx.
     pub fn last_accepted(&self) -> Option<Webhook> {
         self.seen().last_accepted.clone()
@@ -100,19 +108,24 @@ impl Webhooks {
     async fn hand_on(&self, webhook: Webhook) -> StatusCode {
         let targets = match self.spread {
             Spread::ToAll => self.targets.as_slice(),
-            Spread::InTurn => {
+            Spread::InTurn | Spread::Failover => {
                 let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.targets.len();
                 &self.targets[turn..=turn]
             }
         };
         let posts = targets.iter().map(|target| self.post(target, &webhook));
-        let answers = futures_util::future::join_all(posts).await;
+        let mut answers = futures_util::future::join_all(posts).await;
+        if self.spread == Spread::Failover && answers == [None] {
+            let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.targets.len();
+            answers = vec![self.post(&self.targets[turn], &webhook).await];
+        }
         let mut seen = self.seen();
         let refused =
             answers.iter().find(|answer| !answer.as_ref().is_some_and(|(status, _)| status.is_success()));
         if let Some(answer) = refused {
             let (status, said) = answer.clone().unwrap_or((StatusCode::BAD_GATEWAY, String::new()));
             seen.refusals.insert(said);
+            seen.statuses.insert(status.as_u16());
             return status;
         }
         seen.accepted.insert(webhook.id());

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeSet;
 
+use clap::Parser;
+
 const README: &str = include_str!("../../README.md");
+const OPERATIONS: &str = include_str!("../../docs/operations.md");
 
 /// What a program, or one of its commands, takes.
 fn variables_of(command: &str) -> BTreeSet<String> {
@@ -26,4 +29,22 @@ fn the_readme_names_every_variable_and_no_other() {
         .map(|name| name.trim().trim_matches('`').to_owned())
         .collect();
     assert_eq!(named, taken);
+}
+
+/// What stands between backticks and calls the projector, with an id in the place of each `<id>`.
+fn commands(text: &str) -> Vec<String> {
+    let text = text.replace('\n', " ").replace("   ", " ");
+    let spans = text.split('`').skip(1).step_by(2).map(str::trim);
+    let commands = spans.filter(|span| span.starts_with("projector ")).map(|span| span.replace("<id>", "x"));
+    commands.collect()
+}
+
+#[test]
+fn every_command_of_the_projector_in_the_documentation_is_one() {
+    let named: BTreeSet<String> = [README, OPERATIONS].into_iter().flat_map(commands).collect();
+    assert!(named.len() > 10, "{named:?}");
+    for command in named {
+        let parsed = projector::Cli::try_parse_from(command.split_whitespace());
+        assert!(parsed.is_ok(), "{command}: {:?}", parsed.err());
+    }
 }

@@ -63,7 +63,7 @@ async fn break_a_delivery(system: &System) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_installations_on_one_server_do_not_see_each_other() {
-    let nats = Nats::server().await.named("blue".parse().unwrap());
+    let nats = Nats::open_server().await.named("blue".parse().unwrap());
     let beside = nats.beside("blue-2".parse().unwrap());
     let blue = System::start_on(nats, Setup::default()).await;
     let other = System::start_on(beside, Setup::default()).await;

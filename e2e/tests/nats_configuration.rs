@@ -19,6 +19,7 @@ fn check(file: &str) {
         .arg("--config")
         .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../nats").join(file))
         .env("NATS_STORE_DIR", directory.path())
+        .envs(testkit::nats::passwords())
         .env("NATS_NODE", "nats-1")
         .env("NATS_ROUTES", "[nats://nats-1:6222, nats://nats-2:6222, nats://nats-3:6222]")
         .output()

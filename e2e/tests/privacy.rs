@@ -96,7 +96,8 @@ async fn neither_logs_nor_metrics_tell_who_anybody_is_or_what_opens_a_door() {
 
     let told = system.tells().await;
     assert!(told.contains("GET /api/users/{id}") && told.contains("projector_deliveries_total"), "{told}");
-    let secrets = ["e2e-webhook-secret", "ZTJlLXdlYmhvb2s", READER_TOKEN, "c2VjcmV0LXByaXZhdGU"];
+    let secrets =
+        ["nats-password", "e2e-webhook-secret", "ZTJlLXdlYmhvb2s", READER_TOKEN, "c2VjcmV0LXByaXZhdGU"];
     let personal = ["private", "Zoë", "Quimby", ADDRESS];
     let tokens = tokens.iter().flat_map(|token| token.split('.'));
     for text in secrets.into_iter().chain(personal).chain(tokens) {

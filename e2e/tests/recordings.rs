@@ -74,7 +74,7 @@ impl Pipeline {
         tasks.spawn(ingress.serve(shutdown.clone()));
         let health = runtime::health::Health::default();
         let nats = Nats::connect(&config, "test", &health).await.unwrap();
-        nats.wait_for_streams(&health, &shutdown).await.unwrap();
+        nats.wait_for_streams(&[nats.namespace.dead_letters_stream()], &health, &shutdown).await.unwrap();
         let log = EventLog::open(&nats).await.unwrap();
         Self { nats, log, answers, ingress: ingress_url, now, shutdown, tasks }
     }

@@ -94,7 +94,9 @@ impl Ingress {
         tasks.spawn({
             let shutdown = shutdown.clone();
             // Its only failure is the shutdown.
-            async move { drop(nats.wait_for_streams(&health, &shutdown).await) }
+            async move {
+                drop(nats.wait_for_streams(&[nats.namespace.inbox_stream()], &health, &shutdown).await);
+            }
         });
         let result = self.bound.serve(app, shutdown.clone()).await;
         shutdown.cancel();

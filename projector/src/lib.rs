@@ -13,6 +13,7 @@ mod inbox;
 mod lanes;
 mod lease;
 mod members;
+mod meter;
 pub mod projections;
 mod record;
 pub mod status;
@@ -92,6 +93,7 @@ async fn start(
     tasks.spawn(inbox.work(Arc::new(handler), shutdown.clone()));
     let projections = Projections { nats, log, replicas: config.nats_replicas };
     tasks.spawn(commands::serve(projections.clone(), shutdown.clone()));
+    tasks.spawn(meter::measure_until(projections.clone(), shutdown.clone()));
     let projections = Runner { projections, grace: config.grace, health: health.clone() };
     tasks.spawn(projections.clone().run::<Users>(shutdown.clone()));
     tasks.spawn(projections.clone().run::<Groups>(shutdown.clone()));

@@ -119,8 +119,9 @@ async fn each_wrong_setting_is_one_named_finding() {
     let patient = Patient::on(ALWAYS_SYNCED).await;
     let issuer = &patient.options["--authentik-issuer"];
     let elsewhere = format!("{}other/", issuer.trim_end_matches("authentik-events/"));
-    let account = "no_auth_user: guest\naccounts { OTHER { users: [{ user: guest, password: guest }] } }";
-    let without_jetstream = NatsServer::start_with(account).await;
+    let password = testkit::nats::password("projector");
+    let account = format!("accounts {{ OTHER {{ users: [{{ user: projector, password: {password} }}] }} }}");
+    let without_jetstream = NatsServer::start_with(&account).await;
     for (told, severity, check, what) in [
         (projector("--nats-url", &without_jetstream.url()), "fault", "streams", "JetStream not enabled"),
         (projector("--authentik-url", "http://127.0.0.1:1"), "fault", "reader-token", "does not answer"),

@@ -31,7 +31,7 @@ pub fn doctor(option: &'static str, value: &str) -> Told {
 
 impl Patient {
     pub async fn on(settings: &'static str) -> Self {
-        let nats = Nats::server_with(settings).await;
+        let nats = Nats::server_with(&format!("include users.conf\n{settings}")).await;
         // A comparison with authentik would ask it while it is made to refuse.
         let system = System::start_on(nats, Setup { sweep_interval: 0, ..Setup::default() }).await;
         let issuer = format!("{}/application/o/authentik-events/", system.authentik.url());

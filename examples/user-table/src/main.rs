@@ -129,6 +129,8 @@ async fn consumer(table: &mut Table) -> anyhow::Result<Consumer<pull::Config>> {
     let variable = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
     let (user, password) = (variable("NATS_USER", ""), variable("NATS_PASSWORD", ""));
     let options = ConnectOptions::with_user_and_password(user, password).name(CONSUMER);
+    // Where the rights of its user let it read answers.
+    let options = options.custom_inbox_prefix(format!("_INBOX.{CONSUMER}"));
     let url = variable("NATS_URL", "nats://127.0.0.1:4222");
     let client = options.connect(url).await.context("connecting to NATS")?;
     let namespace = variable("NATS_NAMESPACE", "authentik");

@@ -74,11 +74,15 @@ async fn execute_until_told(config: &Config, command: Command, nats: Nats) -> an
 
 /// Waits no longer than a command may: an operator wants to know.
 pub(crate) async fn connect(config: &Config) -> anyhow::Result<Nats> {
-    let nats = Nats::connect(&config.nats, "projector-command", &Health::default()).await?;
+    let health = Health::default();
+    let nats = Nats::connect(&config.nats, "projector-command", &health).await?;
     let mut connects = nats.connects();
     let connected = tokio::time::timeout(CONNECT, connects.wait_for(|n_connects| *n_connects > 0)).await;
     // The URL itself can have a password in it.
-    connected.context("no NATS server answers at NATS_URL")??;
+    connected.with_context(|| match health.failures().get("nats") {
+        Some(reason) => format!("no NATS server answers at NATS_URL: {reason}"),
+        None => "no NATS server answers at NATS_URL".to_owned(),
+    })??;
     Ok(nats)
 }
 

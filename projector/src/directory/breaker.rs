@@ -62,6 +62,7 @@ impl<D: Directory> Breaker<D> {
         let circuit = Circuit::new();
         let phase = watch::Sender::new(circuit.phase());
         metrics::gauge!("projector_authentik_circuit_open").set(0.0);
+        metrics::counter!("projector_authentik_circuit_openings_total").increment(0);
         Self { directory, circuit: Arc::new(Mutex::new(circuit)), phase, health }
     }
 

@@ -37,7 +37,7 @@ pub(super) async fn examine(
         }
         Err(problem) => {
             if nats.is_some() {
-                let fix = "switch JetStream on, for the account of NATS_USER too, and let that user ask `$JS.API.>`";
+                let fix = "switch JetStream on, for the account of NATS_USER too, and give that user the rights of nats/users.conf";
                 examination.note("streams", Verdict::fault(problem, fix));
             } else {
                 examination.skip(&["streams"], problem);

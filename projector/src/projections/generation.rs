@@ -39,6 +39,7 @@ impl<P: Projection> Generation<P> {
         let (sequence, revision) =
             loaded.checkpoint.map_or((0, 0), |entry| (entry.value.sequence, entry.revision));
         let views = Views::loaded(loaded.views, sequence);
+        n_unreadable::<P>(0);
         Ok(Self { projections: projections.clone(), bucket, views, committed: sequence, revision })
     }
 
@@ -111,12 +112,6 @@ impl<P: Projection> Generation<P> {
         let written = views::write_views(nats, &self.bucket, &entries, &checkpoint, self.revision).await;
         self.revision = written.context("writing views")?.sequence;
         self.committed = checkpoint.sequence;
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "metrics are floats; a sequence beyond 2^52 is far away"
-        )]
-        metrics::gauge!("projector_projection_sequence", "projection" => P::NAME)
-            .set(checkpoint.sequence as f64);
         Ok(())
     }
 
@@ -135,8 +130,13 @@ pub(super) fn take<P: Projection>(views: &mut Views<P>, message: &StoredMessage)
                 event.sequence = message.sequence,
                 "left out an event that cannot be read: {error}"
             );
-            metrics::counter!("projector_unreadable_events_total", "projection" => P::NAME).increment(1);
+            n_unreadable::<P>(1);
             views.advance(message.sequence);
         }
     }
+}
+
+/// Counts events that are left out. An alert can tell none from nothing once the counter is there.
+fn n_unreadable<P: Projection>(more: u64) {
+    metrics::counter!("projector_unreadable_events_total", "projection" => P::NAME).increment(more);
 }

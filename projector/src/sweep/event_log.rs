@@ -65,9 +65,9 @@ impl<D: Directory> Sweep<D> {
         if mode == Mode::DryRun {
             return Ok(n_lacking);
         }
+        metrics::counter!("projector_event_log_found_total").increment(n_lacking.unwrap_or_default());
         if let Some(n_put) = n_lacking.filter(|n_put| *n_put > 0) {
             tracing::info!("found {n_put} events in authentik's log that its webhooks had not brought");
-            metrics::counter!("projector_event_log_found_total").increment(n_put);
         }
         // A walk from another time says nothing about what lies between the last one and it.
         if since.is_none() {

@@ -101,8 +101,6 @@ impl<D: Directory> Sweep<D> {
             Ok(_) | Err(store::publish::PublishError::Conflict) => {}
             Err(error) => return Err(error).context("noting the sweep"),
         }
-        #[expect(clippy::cast_precision_loss, reason = "metrics are floats; seconds since 1970 fit")]
-        metrics::gauge!("projector_last_sweep_timestamp_seconds").set(completed.unix_seconds() as f64);
         Ok(())
     }
 }

@@ -70,6 +70,15 @@ pub struct NatsConfig {
     /// Credentials file (JWT and seed) instead of user and password.
     #[arg(long, env = "NATS_CREDENTIALS_FILE", conflicts_with = "nats_user")]
     pub nats_credentials_file: Option<PathBuf>,
+    /// Certificates (PEM) to check the servers with, instead of the system's; with them TLS is a must.
+    #[arg(long, env = "NATS_CA_FILE")]
+    pub nats_ca_file: Option<PathBuf>,
+    /// Certificate (PEM) to show to servers that ask for one.
+    #[arg(long, env = "NATS_CERTIFICATE_FILE", requires = "nats_key_file")]
+    pub nats_certificate_file: Option<PathBuf>,
+    /// Private key (PEM) of that certificate.
+    #[arg(long, env = "NATS_KEY_FILE", requires = "nats_certificate_file")]
+    pub nats_key_file: Option<PathBuf>,
     /// Prefix of every stream, subject and bucket.
     #[arg(long, env = "NATS_NAMESPACE", default_value = "authentik")]
     pub nats_namespace: Namespace,
@@ -83,6 +92,9 @@ impl NatsConfig {
             nats_user: None,
             nats_password: None,
             nats_credentials_file: None,
+            nats_ca_file: None,
+            nats_certificate_file: None,
+            nats_key_file: None,
             nats_namespace: namespace,
         }
     }

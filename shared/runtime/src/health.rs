@@ -30,6 +30,7 @@ impl Health {
     }
 
     fn set(&self, condition: &'static str, state: Result<(), String>) {
+        metrics::gauge!("ready", "condition" => condition).set(if state.is_ok() { 1.0 } else { 0.0 });
         self.conditions.lock().unwrap_or_else(PoisonError::into_inner).insert(condition, state);
     }
 

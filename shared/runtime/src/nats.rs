@@ -1,11 +1,12 @@
 //! The connection to NATS.
 
+mod options;
+
 use std::time::Duration;
 
 use anyhow::Context;
 use async_nats::connection::State;
 use async_nats::jetstream::{self, context::ContextBuilder};
-use async_nats::{ConnectOptions, Event};
 use domain::key::Namespace;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -15,9 +16,6 @@ use crate::health::Health;
 
 /// An acknowledgement that takes longer never comes: a request must not wait for it.
 pub const ACK_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// A server that hangs keeps its connections: after three of these without an answer the connection counts as lost.
-const PING: Duration = Duration::from_secs(3);
 
 /// A connection that mends itself. Clones share it.
 #[derive(Clone, Debug)]
@@ -39,12 +37,12 @@ struct Counters {
 }
 
 impl Nats {
-    /// Connects; waits for the server, and says so, until it is there or the shutdown comes.
+    /// Connects; answers are read under `_INBOX.<name>`. Waits for the server, and says so, until it is there or the shutdown comes.
     pub async fn connect(config: &NatsConfig, name: &str, health: &Health) -> anyhow::Result<Self> {
         let (connects_sender, connects) = watch::channel(0);
         let (losses_sender, losses) = watch::channel(0);
         let counters = Counters { connects: connects_sender, losses: losses_sender };
-        let options = options(config, name, health, counters).await?;
+        let options = options::options(config, name, health, counters).await?;
         let servers: Vec<_> = config.nats_url.split(',').map(str::trim).collect();
         let client = options.connect(servers).await.context("NATS_URL: connecting to NATS")?;
         let jetstream =
@@ -77,23 +75,19 @@ impl Nats {
         connects
     }
 
-    /// Waits until `NATS_NAMESPACE`'s streams are there. Only the projector makes them.
+    /// Waits until these streams are there. Only the projector makes them.
     pub async fn wait_for_streams(
         &self,
+        names: &[String],
         health: &Health,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<()> {
-        let names = [
-            self.namespace.inbox_stream(),
-            self.namespace.events_stream(),
-            self.namespace.dead_letters_stream(),
-        ];
         let mut waits = tokio::time::interval(Duration::from_millis(250));
         let mut n_tries = 0_u32;
         loop {
             let look = async {
                 waits.tick().await;
-                self.missing_stream(&names).await
+                self.missing_stream(names).await
             };
             match shutdown.run_until_cancelled(look).await {
                 None => anyhow::bail!("stopped while waiting for the streams"),
@@ -128,58 +122,5 @@ impl Nats {
             }
         }
         None
-    }
-}
-
-async fn options(
-    config: &NatsConfig,
-    name: &str,
-    health: &Health,
-    counters: Counters,
-) -> anyhow::Result<ConnectOptions> {
-    let mut options = ConnectOptions::new()
-        .name(name)
-        .retry_on_initial_connect()
-        .request_timeout(Some(ACK_TIMEOUT))
-        .ping_interval(PING)
-        // Reconnects soon after a restart of the server, without a storm.
-        .reconnect_delay_callback(|attempts| Duration::from_millis(50 * (attempts as u64).clamp(1, 20)))
-        .subscription_capacity(64 * 1024);
-    if let (Some(user), Some(password)) = (&config.nats_user, &config.nats_password) {
-        options = options.user_and_password(user.clone(), password.expose().to_owned());
-    }
-    if let Some(path) = &config.nats_credentials_file {
-        let credentials = tokio::fs::read_to_string(path)
-            .await
-            .with_context(|| format!("NATS_CREDENTIALS_FILE: reading {}", path.display()))?;
-        options =
-            options.credentials(&credentials).context("NATS_CREDENTIALS_FILE: not a credentials file")?;
-    }
-    let health = health.clone();
-    Ok(options.event_callback(move |event| {
-        match event {
-            Event::Connected => counters.connects.send_modify(|n_connects| *n_connects += 1),
-            Event::Disconnected => counters.losses.send_modify(|n_losses| *n_losses += 1),
-            _ => {}
-        }
-        let health = health.clone();
-        async move { note(&health, &event) }
-    }))
-}
-
-fn note(health: &Health, event: &Event) {
-    match event {
-        Event::Connected => {
-            tracing::info!("connected to NATS");
-            health.ok("nats");
-        }
-        Event::Disconnected => {
-            tracing::warn!("lost the connection to NATS; trying again");
-            health.failed("nats", "not connected: is nats-server running at NATS_URL?");
-        }
-        // Nobody holds the client any more, as at the end of a command.
-        Event::Closed => tracing::debug!("closed the connection to NATS"),
-        Event::LameDuckMode | Event::Draining | Event::SlowConsumer(_) => tracing::warn!("NATS: {event}"),
-        Event::ServerError(_) | Event::ClientError(_) => tracing::warn!("NATS: {event}"),
     }
 }

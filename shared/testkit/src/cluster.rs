@@ -9,7 +9,7 @@ use runtime::nats::Nats;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::nats::{binary, connect, provisioned, signal};
+use crate::nats::{binary, connect, passwords, provisioned, signal};
 use crate::{eventually, free_port};
 
 /// Nodes of a cluster, and replicas of each stream.
@@ -164,6 +164,7 @@ impl Node {
             .args(["--cluster", &format!("nats://127.0.0.1:{}", self.cluster_port)])
             .env("NATS_NODE", &self.name)
             .env("NATS_ROUTES", routes)
+            .envs(passwords())
             .env("NATS_STORE_DIR", directory.join(format!("store-{}", self.name)))
             .stdin(Stdio::null())
             .stdout(Stdio::null())

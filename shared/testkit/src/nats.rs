@@ -17,7 +17,6 @@ use crate::{eventually, free_port};
 /// A nats-server on a free port with a directory of its own; killed and removed on drop.
 pub struct NatsServer {
     directory: TempDir,
-    settings: &'static str,
     port: u16,
     process: Option<Child>,
 }
@@ -28,10 +27,23 @@ impl NatsServer {
         Self::start_with("").await
     }
 
-    /// Starts a server with these lines of configuration.
-    pub async fn start_with(settings: &'static str) -> Self {
+    /// Starts a server that lets the users of `nats/users.conf` in, and nobody else.
+    pub async fn guarded() -> Self {
+        Self::start_with("include users.conf").await
+    }
+
+    /// Starts a server with the configuration that is shipped for one node.
+    pub async fn shipped() -> Self {
+        // The shipped port can be another test's.
+        Self::start_with(&shipped("nats-server.conf").replace("127.0.0.1:8222", "127.0.0.1:-1")).await
+    }
+
+    /// Starts a server with these lines of configuration, which may include `users.conf`.
+    pub async fn start_with(settings: &str) -> Self {
         let directory = tempfile::tempdir().expect("making a directory for nats-server");
-        let mut server = Self { directory, settings, port: free_port(), process: None };
+        let mut server = Self { directory, port: free_port(), process: None };
+        server.configure("users.conf", &shipped("users.conf"));
+        server.configure("nats-server.conf", settings);
         server.restart().await;
         server
     }
@@ -39,6 +51,31 @@ impl NatsServer {
     /// Where it listens.
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Writes a file of its configuration: for [`NatsServer::reload`], or the next start.
+    pub fn configure(&self, file: &str, text: &str) {
+        std::fs::write(self.directory.path().join(file), text).expect("writing a configuration");
+    }
+
+    /// Has it read its configuration again (SIGHUP), and waits until it has.
+    pub async fn reload(&self) {
+        let n_before = self.n_reloads();
+        signal(self.running(), "HUP").await;
+        eventually("nats-server has read its configuration again", || async {
+            assert!(!self.log().contains("Failed to reload"), "{}", self.log());
+            (self.n_reloads() > n_before).then_some(())
+        })
+        .await;
+    }
+
+    fn n_reloads(&self) -> usize {
+        self.log().matches("Reloaded server configuration").count()
+    }
+
+    /// What it logged since its last start.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 
     /// Where it tells of itself, if its settings have it do so (`http: 127.0.0.1:-1`).
@@ -65,14 +102,14 @@ impl NatsServer {
         self.kill().await;
         let port = self.port.to_string();
         let log = std::fs::File::create(self.directory.path().join("log")).expect("making a log file");
-        let config = self.directory.path().join("nats-server.conf");
-        std::fs::write(&config, self.settings).expect("writing a configuration");
         let process = Command::new(binary())
             .arg("--config")
-            .arg(config)
+            .arg(self.directory.path().join("nats-server.conf"))
+            .envs(passwords())
+            .env("NATS_STORE_DIR", self.store_dir())
             .args(["--addr", "127.0.0.1", "--port", &port, "--jetstream"])
             .arg("--store_dir")
-            .arg(self.directory.path().join("store"))
+            .arg(self.store_dir())
             .arg("--ports_file_dir")
             .arg(self.directory.path())
             .stdin(Stdio::null())
@@ -88,7 +125,7 @@ impl NatsServer {
 
     /// Settings to connect with.
     pub fn config(&self) -> NatsConfig {
-        NatsConfig::plain(self.url(), Namespace::default())
+        config(self.url(), Namespace::default())
     }
 
     /// Connects.
@@ -133,10 +170,40 @@ impl NatsServer {
     }
 }
 
+/// A file of `nats/`.
+pub fn shipped(file: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../nats").join(file);
+    std::fs::read_to_string(path).expect("nats/ is there")
+}
+
+/// Password of a user of `nats/users.conf`. A server without users asks nobody for one.
+pub fn password(user: &str) -> String {
+    format!("{user}-nats-password")
+}
+
+/// The passwords as nats-server is told of them.
+pub fn passwords() -> impl Iterator<Item = (String, String)> {
+    let users = ["ingress", "projector", "api", "consumer", "admin"];
+    users.into_iter().map(|user| (format!("NATS_{}_PASSWORD", user.to_uppercase()), password(user)))
+}
+
+/// Settings to connect as who may do everything.
+pub fn config(url: String, namespace: Namespace) -> NatsConfig {
+    NatsConfig {
+        nats_user: Some("admin".to_owned()),
+        nats_password: password("admin").parse().ok(),
+        ..NatsConfig::plain(url, namespace)
+    }
+}
+
 /// Connects in this namespace.
 pub async fn connect(url: String, namespace: Namespace) -> Nats {
-    let config = NatsConfig::plain(url, namespace);
-    let nats = Nats::connect(&config, "test", &Health::default()).await.expect("connecting to NATS");
+    connect_with(&config(url, namespace)).await
+}
+
+/// Connects with these settings.
+pub async fn connect_with(config: &NatsConfig) -> Nats {
+    let nats = Nats::connect(config, "test", &Health::default()).await.expect("connecting to NATS");
     eventually("connected to NATS", || async { nats.is_connected().then_some(()) }).await;
     nats
 }

@@ -1,0 +1,28 @@
+//! Streams of another version, or of an operator's own mind, are told and left alone.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+
+use std::time::Duration;
+
+use e2e::System;
+
+const OPERATIONS: &str = include_str!("../../docs/operations.md");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_differs_is_told_as_the_documentation_has_it_and_nothing_is_changed() {
+    let line = "AUTHENTIK_INBOX: max_age is 86400000000000, expected 7776000000000000; nothing was changed: see nats/README.md";
+    assert!(OPERATIONS.contains(line));
+    let mut system = System::start().await;
+    let nats = system.nats.connect().await;
+    let mut inbox = nats.jetstream.get_stream("AUTHENTIK_INBOX").await.unwrap();
+    let mut config = inbox.info().await.unwrap().config.clone();
+    config.max_age = Duration::from_hours(24);
+    nats.jetstream.update_stream(config.clone()).await.unwrap();
+
+    system.kill_projectors().await;
+    system.restart_projectors().await;
+    testkit::eventually("the difference is told", || async {
+        system.tells().await.contains(line).then_some(())
+    })
+    .await;
+    assert_eq!(inbox.info().await.unwrap().config.max_age, config.max_age);
+}
