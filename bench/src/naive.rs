@@ -15,6 +15,7 @@ use runtime::health::Health;
 use runtime::nats::Nats;
 use runtime::{CancellationToken, http};
 use store::log::EventLog;
+use store::publish::retry_delay;
 use tokio::sync::broadcast::{Receiver, Sender};
 
 /// Who lags behind more than this misses events, and is cut off here.
@@ -53,7 +54,12 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     let mut messages = log.follow(log.head().await? + 1);
     health.ok("log");
     loop {
-        let recorded = messages.next().await?.decode().context("an event that cannot be read")?;
+        let Ok(message) = messages.next().await else {
+            // On a busy machine NATS may not answer in time.
+            tokio::time::sleep(retry_delay(0)).await;
+            continue;
+        };
+        let recorded = message.decode().context("an event that cannot be read")?;
         let sequence = recorded.sequence;
         // Nobody may have subscribed.
         let _ = events.send(Arc::new(recorded));
