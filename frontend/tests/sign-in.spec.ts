@@ -1,4 +1,4 @@
-import { event, expect, newPerson, signIn, test } from "./fixtures.ts";
+import { expect, newPerson, registration, signIn, test } from "./fixtures.ts";
 
 test("somebody signs up, and sees their own registration without a reload", async ({
   page,
@@ -13,7 +13,7 @@ test("somebody signs up, and sees their own registration without a reload", asyn
   await page.getByLabel("Password").fill("a-password");
   await page.getByRole("button", { name: "Sign up" }).click();
   await expect(page.getByRole("heading", { name: "My events" })).toBeVisible();
-  await expect(event(page, "Mary Jackson registered")).toBeVisible();
+  await expect(registration(page, "Mary Jackson")).toBeVisible();
   // Nothing is offered that the API would refuse.
   await expect(page.getByRole("link", { name: "Users" })).toHaveCount(0);
 });
@@ -22,7 +22,7 @@ test("an admin sees a registration as it happens", async ({ page, installation }
   await signIn(page, installation.url);
   await expect(page.getByRole("heading", { name: "Live feed" })).toBeVisible();
   await newPerson(installation, "Dorothy Vaughan");
-  await expect(event(page, /Dorothy Vaughan registered/)).toBeVisible();
+  await expect(registration(page, "Dorothy Vaughan")).toBeVisible();
 });
 
 test("a session lasts over a reload, and ends with signing out", async ({ page, installation }) => {

@@ -1,6 +1,7 @@
-import { ErrorResponse, OidcClient, type User, UserManager, WebStorageStateStore } from "oidc-client-ts";
+import { ErrorResponse, OidcClient, type User, UserManager } from "oidc-client-ts";
 import type { Config } from "../config.ts";
 import { isFields } from "../event/event.ts";
+import { SharedStore } from "./shared-store.ts";
 
 /** Renewed so long before the end that a slow answer is no gap. */
 const RENEW_BEFORE_END_S = 10;
@@ -27,6 +28,7 @@ export class Session {
 
   constructor(config: Config) {
     this.config = config;
+    const store = new SharedStore();
     this.manager = new UserManager({
       authority: config.issuer,
       client_id: config.clientId,
@@ -35,7 +37,7 @@ export class Session {
       scope: "openid profile email offline_access",
       // For all tabs, and after a reload. A script that could read this could use any other store as well;
       // the content security policy keeps such scripts out.
-      userStore: new WebStorageStateStore({ store: localStorage }),
+      userStore: store,
       automaticSilentRenew: false,
       accessTokenExpiringNotificationTimeInSeconds: RENEW_BEFORE_END_S,
     });
@@ -47,7 +49,7 @@ export class Session {
       this.user = null;
     });
     this.manager.events.addAccessTokenExpiring(() => void this.renew());
-    addEventListener("storage", (event) => void this.follow(event));
+    store.onChange(() => void this.follow());
   }
 
   /** Takes up a session of an earlier visit. */
@@ -97,7 +99,8 @@ export class Session {
     this.ended = null;
     this.isLeaving = true;
     try {
-      await this.manager.signoutRedirect();
+      // A tab that is renewing would bring the session back.
+      await navigator.locks.request(RENEWAL_LOCK, () => this.manager.signoutRedirect());
     } catch {
       this.isLeaving = false;
       await this.end("You are signed out here. authentik cannot be reached: your session there goes on.");
@@ -131,11 +134,10 @@ export class Session {
   }
 
   /** Does what another tab did. */
-  private async follow({ key, newValue }: StorageEvent): Promise<void> {
-    const isOurs = key === null || key.endsWith(`user:${this.config.issuer}:${this.config.clientId}`);
-    if (!isOurs) return;
-    if (newValue === null) await this.manager.events.unload();
-    else await this.manager.getUser(true);
+  private async follow(): Promise<void> {
+    const stored = await this.manager.getUser();
+    if (stored === null && this.user !== null) await this.manager.events.unload();
+    if (stored !== null && stored.access_token !== this.user?.access_token) await this.manager.getUser(true);
   }
 }
 
