@@ -41,7 +41,10 @@ async fn exported(url: &str) -> Metrics {
 async fn value(system: &System, metric: &str) -> Option<f64> {
     let url = format!("{}/metrics", system.projector_urls[0]);
     let text = reqwest::get(url).await.ok()?.text().await.ok()?;
-    let own = text.lines().filter(|line| line.starts_with(metric));
+    // Names can begin alike.
+    let own = text
+        .lines()
+        .filter(|line| line.strip_prefix(metric).is_some_and(|rest| rest.starts_with([' ', '{'])));
     own.filter_map(|line| line.rsplit_once(' ')?.1.parse().ok()).reduce(f64::max)
 }
 
@@ -120,11 +123,12 @@ async fn the_brake_is_seen_in_the_metrics() {
 /// Each alert with its expression.
 fn alerts() -> Vec<(String, String)> {
     let blocks = ALERTS.split("- alert: ").skip(1);
-    let field = |block: &str, name: &str| {
-        let line = block.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(": "));
-        line.unwrap().to_owned()
+    // An expression may have several lines: it ends where the labels begin, or how long it must hold.
+    let expression = |block: &str| {
+        let text = block.split("expr: ").nth(1).unwrap();
+        text.split("labels: ").next().unwrap().split("for: ").next().unwrap().to_owned()
     };
-    blocks.map(|block| (block.lines().next().unwrap().to_owned(), field(block, "expr"))).collect()
+    blocks.map(|block| (block.lines().next().unwrap().to_owned(), expression(block))).collect()
 }
 
 #[test]

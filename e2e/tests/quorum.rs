@@ -36,6 +36,8 @@ impl Ingresses {
             let address = format!("127.0.0.1:{}", free_port());
             let environment = vec![
                 ("NATS_URL", cluster.url()),
+                ("NATS_USER", "ingress".to_owned()),
+                ("NATS_PASSWORD", testkit::nats::password("ingress")),
                 ("INGRESS_LISTEN", address.clone()),
                 ("WEBHOOK_SECRETS", SECRET.to_owned()),
             ];

@@ -76,7 +76,7 @@ async fn the_front_end_is_served_beside_the_api() {
         crate::support::problem(world.get(outside, None).await, 404).await;
     }
     let config = world.get("/config.json", None).await;
-    assert_eq!(config.headers()["cache-control"], "no-cache");
+    assert_eq!(config.headers()["cache-control"], "no-store");
     assert_eq!(
         config.json::<Value>().await.unwrap(),
         serde_json::json!({

@@ -41,7 +41,8 @@ async fn do_everything(system: &mut System) {
         received.iter().any(|received| received.event == "user-logged-in")
     })
     .await;
-    for path in ["/api/me", "/api/users/1/events", "/api/status", "/api/operations", "/api/dead-letters"] {
+    let events = format!("/api/users/{pk}/events");
+    for path in ["/api/me", events.as_str(), "/api/status", "/api/operations", "/api/dead-letters"] {
         eventually(path, || async { (system.ask(path, "akadmin").await.0 == 200).then_some(()) }).await;
     }
     let token = system.authentik.token("akadmin").await;

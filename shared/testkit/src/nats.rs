@@ -34,8 +34,9 @@ impl NatsServer {
 
     /// Starts a server with the configuration that is shipped for one node.
     pub async fn shipped() -> Self {
-        // The shipped port can be another test's.
-        Self::start_with(&shipped("nats-server.conf").replace("127.0.0.1:8222", "127.0.0.1:-1")).await
+        // The shipped port can be another test's, and the directory is given to every server in the same way.
+        let settings = shipped("nats-server.conf").replace("127.0.0.1:8222", "127.0.0.1:-1");
+        Self::start_with(&settings.replace("store_dir: $NATS_STORE_DIR\n", "")).await
     }
 
     /// Starts a server with these lines of configuration, which may include `users.conf`.
@@ -80,13 +81,14 @@ impl NatsServer {
 
     /// Where it tells of itself, if its settings have it do so (`http: 127.0.0.1:-1`).
     pub fn monitoring_url(&self) -> String {
-        let text = std::fs::read_to_string(self.ports_file()).expect("nats-server wrote its ports");
+        let text =
+            std::fs::read_to_string(self.ports_file(self.running())).expect("nats-server wrote its ports");
         let ports: serde_json::Value = serde_json::from_str(&text).expect("the file of ports is JSON");
         ports["monitoring"][0].as_str().expect("nats-server has a port for monitoring").to_owned()
     }
 
-    fn ports_file(&self) -> PathBuf {
-        let pid = self.running().id().expect("a running process has an id");
+    fn ports_file(&self, process: &Child) -> PathBuf {
+        let pid = process.id().expect("a running process has an id");
         self.directory.path().join(format!("nats-server_{pid}.ports"))
     }
 
@@ -102,7 +104,7 @@ impl NatsServer {
         self.kill().await;
         let port = self.port.to_string();
         let log = std::fs::File::create(self.directory.path().join("log")).expect("making a log file");
-        let process = Command::new(binary())
+        let mut process = Command::new(binary())
             .arg("--config")
             .arg(self.directory.path().join("nats-server.conf"))
             .envs(passwords())
@@ -118,9 +120,14 @@ impl NatsServer {
             .kill_on_drop(true)
             .spawn()
             .expect("starting nats-server");
+        let ports_file = self.ports_file(&process);
+        eventually("nats-server listens", || {
+            let ended = process.try_wait();
+            assert!(matches!(ended, Ok(None)), "nats-server does not start:\n{}", self.log());
+            std::future::ready(ports_file.exists().then_some(()))
+        })
+        .await;
         self.process = Some(process);
-        let ports_file = self.ports_file();
-        eventually("nats-server listens", || async { ports_file.exists().then_some(()) }).await;
     }
 
     /// Settings to connect with.
