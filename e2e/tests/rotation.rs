@@ -8,6 +8,8 @@ use e2e::checks::{converged, everything_holds};
 use e2e::settings::{ADMIN_TOKEN, WEBHOOK_SECRET as OLD};
 use e2e::system::Setup;
 use e2e::webhooks::Spread;
+use reqwest::Method;
+use serde_json::json;
 use testkit::eventually;
 use testkit::wait::DEADLINE;
 
@@ -24,6 +26,12 @@ async fn told(system: &System, username: &str) {
     system.authentik.create_user(username).await;
     eventually("every webhook is told", || async { (system.authentik.n_pending().await == 0).then_some(()) })
         .await;
+}
+
+/// Makes a user in an authentik that was just restarted.
+async fn made(system: &System, username: &str) {
+    let user = json!({"username": username, "name": username});
+    system.authentik.insist(Method::POST, "/api/v3/core/users/", &user).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,11 +58,8 @@ async fn the_webhook_secret_is_replaced_and_no_webhook_is_refused() {
 
     // The old one is of no more use.
     system.restart_authentik_with(&[("SIMULATOR_WEBHOOK_SECRET", OLD)]).await;
+    made(&system, "late").await;
     eventually("webhooks of the old secret are refused", || async {
-        system
-            .authentik
-            .insist(reqwest::Method::POST, "/api/v3/core/users/", &serde_json::json!({"username": "late"}))
-            .await;
         system.webhooks.refused_with().contains(&401).then_some(())
     })
     .await;
@@ -70,14 +75,7 @@ async fn authentiks_token_is_replaced_and_the_circuit_stays_closed() {
         told(&system, &format!("meanwhile-{projector}")).await;
     }
     system.restart_authentik_with(&[("SIMULATOR_API_TOKEN", "another-token")]).await;
-    system
-        .authentik
-        .insist(
-            reqwest::Method::POST,
-            "/api/v3/core/users/",
-            &serde_json::json!({"username": "after", "name": "after"}),
-        )
-        .await;
+    made(&system, "after").await;
     converged(&system, DEADLINE).await;
     let told = system.tells().await;
     assert!(!told.contains("refuses the token"), "{told}");
