@@ -39,7 +39,8 @@ RUN npm run build
 FROM docker.io/nginxinc/nginx-unprivileged:1.29-alpine-slim AS frontend
 # Its entry point fills in the template at each start; /tmp is the only directory that can be written.
 ENV NGINX_ENVSUBST_OUTPUT_DIR=/tmp NGINX_ENTRYPOINT_LOCAL_RESOLVERS=1
-COPY deploy/nginx/frontend.conf /etc/nginx/templates/nginx.conf.template
+# Its user must be able to read it, however it was checked out.
+COPY --chmod=0644 deploy/nginx/frontend.conf /etc/nginx/templates/nginx.conf.template
 COPY --from=build-frontend /frontend/dist /srv/frontend
 EXPOSE 8080
 CMD ["nginx", "-c", "/tmp/nginx.conf", "-g", "daemon off;"]

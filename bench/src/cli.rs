@@ -50,7 +50,7 @@ enum Command {
     ServeApi(Box<api::Config>),
     /// The naive feed, as a process that is measured.
     #[command(hide = true)]
-    ServeNaive(naive::Config),
+    ServeNaive(Box<naive::Config>),
 }
 
 impl Command {
@@ -96,7 +96,7 @@ async fn execute(cli: Cli) -> anyhow::Result<()> {
         }
         Command::ServeNaive(config) => {
             telemetry::start(&config.telemetry)?;
-            return naive::serve(config, shutdown).await;
+            return naive::serve(*config, shutdown).await;
         }
         _ => {}
     }

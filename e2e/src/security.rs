@@ -121,8 +121,8 @@ fn token(issuer: &KeyPair, subject: &KeyPair, kind: &str, mut about: Value) -> S
     about["type"] = json!(kind);
     about["version"] = json!(2);
     let id = runtime::clock::new_id().simple().to_string();
-    let issued = runtime::clock::now().unix_seconds();
-    let claims = json!({"jti": id, "iat": issued, "iss": issuer.public_key(), "name": kind,
+    let now = runtime::clock::now().unix_seconds();
+    let claims = json!({"jti": id, "iat": now, "iss": issuer.public_key(), "name": kind,
         "sub": subject.public_key(), "nats": about});
     let head = json!({"typ": "JWT", "alg": "ed25519-nkey"});
     let signed = [head, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");

@@ -1,5 +1,4 @@
 //! What `docs/consuming.md` tells other services, held to its example.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use e2e::System;
 use e2e::user_table::UserTable;

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 use store::log::EventLog;
 use testkit::cluster::N_NODES;
 use testkit::{NatsCluster, eventually};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
 /// What nats-server says of a configuration that it only looks at.
 fn check(file: &str) {
@@ -21,7 +23,7 @@ fn check(file: &str) {
         .env("NATS_STORE_DIR", directory.path())
         .envs(testkit::nats::passwords())
         .env("NATS_NODE", "nats-1")
-        .env("NATS_ROUTES", "[nats://nats-1:6222, nats://nats-2:6222, nats://nats-3:6222]")
+        .env("NATS_ROUTES", "[nats://route:a@nats-1:6222, nats://route:a@nats-2:6222]")
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -59,6 +61,22 @@ async fn each_of_three_nodes_has_every_stream_and_writes_to_disk_before_it_ackno
         let url = format!("{}/varz", cluster.monitor_url(node));
         let about: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
         assert_eq!(about["jetstream"]["config"]["sync_always"], json!(true), "{}", about["jetstream"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_know_the_password_of_the_nodes_is_taken_for_none() {
+    let cluster = NatsCluster::start().await;
+    let mut stranger = TcpStream::connect(cluster.route_address(0)).await.unwrap();
+    let (password, api) = ("", testkit::nats::password("api"));
+    for (user, password) in [("route", password), ("api", api.as_str())] {
+        let connect = json!({"user": user, "pass": password, "name": "stranger", "verbose": false});
+        stranger.write_all(format!("CONNECT {connect}\r\n").as_bytes()).await.unwrap();
+        let mut said = String::new();
+        let read = stranger.read_to_string(&mut said);
+        tokio::time::timeout(testkit::wait::DEADLINE, read).await.unwrap().unwrap();
+        assert!(said.contains("-ERR 'Authorization Violation'"), "{said}");
+        stranger = TcpStream::connect(cluster.route_address(0)).await.unwrap();
     }
 }
 

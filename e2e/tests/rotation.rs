@@ -1,5 +1,4 @@
 //! Secrets are replaced while everything runs, as `docs/operations.md` says, and nothing is refused meanwhile.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::collections::BTreeSet;
 

@@ -78,7 +78,7 @@ fn tell(measured: &Measured, now: Timestamp) {
     let Measured { status, oldest_delivery, oldest_unfolded } = measured;
     metrics::gauge!("projector_inbox_pending").set(number(status.inbox.pending));
     metrics::gauge!("projector_inbox_in_hand").set(number(status.inbox.in_hand));
-    metrics::gauge!("projector_inbox_oldest_seconds").set(age(*oldest_delivery, now));
+    metrics::gauge!("projector_inbox_oldest_seconds").set(number(age(*oldest_delivery, now)));
     metrics::gauge!("projector_dead_letters").set(number(status.dead_letters));
     for stream in &status.streams {
         metrics::gauge!("projector_stream_bytes", "stream" => stream.name.clone()).set(number(stream.bytes));
@@ -89,7 +89,7 @@ fn tell(measured: &Measured, now: Timestamp) {
     }
     for (projection, oldest) in oldest_unfolded {
         metrics::gauge!("projector_projection_stale_seconds", "projection" => projection.clone())
-            .set(age(*oldest, now));
+            .set(number(age(*oldest, now)));
     }
     if let Some(sweep) = &status.last_sweep {
         metrics::gauge!("projector_last_sweep_timestamp_seconds").set(seconds(sweep.completed));
@@ -98,8 +98,9 @@ fn tell(measured: &Measured, now: Timestamp) {
 }
 
 /// Seconds since then; 0 where there is nothing, and where a clock says that it is yet to come.
-fn age(since: Option<Timestamp>, now: Timestamp) -> f64 {
-    since.map_or(0.0, |since| (seconds(now) - seconds(since)).max(0.0))
+fn age(since: Option<Timestamp>, now: Timestamp) -> u64 {
+    let age = since.map_or(0, |since| now.unix_seconds() - since.unix_seconds());
+    u64::try_from(age).unwrap_or(0)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "metrics are floats; seconds since 1970 fit")]
@@ -120,6 +121,6 @@ mod tests {
     fn an_age_is_never_negative_and_nothing_has_none() {
         let [early, late]: [Timestamp; 2] =
             ["2026-11-22T08:00:00Z", "2026-11-22T08:01:30Z"].map(|time| time.parse().unwrap());
-        assert_eq!([age(Some(early), late), age(Some(late), early), age(None, late)], [90.0, 0.0, 0.0]);
+        assert_eq!([age(Some(early), late), age(Some(late), early), age(None, late)], [90, 0, 0]);
     }
 }

@@ -187,7 +187,14 @@ fn no_secret_has_a_default_and_who_lacks_one_is_told_what_to_run() {
     for (name, otherwise) in asked_for(CLUSTER) {
         let value = example.get(&name).unwrap_or_else(|| panic!("{name} is not in .env.example"));
         // Who has no .env at all is told so by the secrets.
-        let is_plain = ["PUBLISH_ON", "FRONTEND_PORT", "AUTHENTIK_PORT", "EVENTS_WEBHOOK_SECRET_BEFORE"];
+        let is_plain = [
+            "PUBLISH_ON",
+            "FRONTEND_PORT",
+            "AUTHENTIK_PORT",
+            "EVENTS_WEBHOOK_SECRET_BEFORE",
+            "INGRESSES",
+            "PROJECTORS",
+        ];
         if is_plain.contains(&name.as_str()) {
             assert_eq!(otherwise, format!(":-{value}"), "{name}");
         } else {

@@ -35,6 +35,14 @@ async fn a_healthy_installation_has_no_findings() {
         ("--webhook-url", String::new()),
     ];
     patient.is_well(Told { doctor: told, ..Told::default() }).await;
+
+    // Browsers know authentik by a name that says nothing here: it is asked where the API fetches its keys.
+    let inside = &patient.options["--authentik-issuer"];
+    let told = vec![
+        ("--authentik-issuer", "https://auth.example.com/application/o/authentik-events/".to_owned()),
+        ("--authentik-jwks-url", format!("{inside}jwks/")),
+    ];
+    patient.is_well(Told { doctor: told, ..Told::default() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

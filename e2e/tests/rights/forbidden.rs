@@ -42,6 +42,9 @@ fn subscribe(subjects: &[&str]) -> Vec<Attempt> {
 }
 
 /// These requests about each of the streams.
+/// What changes a stream.
+const CHANGES: [&str; 4] = ["CREATE", "DELETE", "PURGE", "MSG.DELETE"];
+
 fn ask_of_all(requests: &[&str]) -> Vec<Attempt> {
     let asked = requests.iter().flat_map(|request| {
         STREAMS.iter().map(move |stream| Attempt::Publish(format!("$JS.API.STREAM.{request}.{stream}")))
@@ -51,71 +54,82 @@ fn ask_of_all(requests: &[&str]) -> Vec<Attempt> {
 
 /// Everything that a user must not be able to do.
 pub fn forbidden(user: &str) -> Vec<Attempt> {
-    let common = [ask_of_all(&ADMINISTRATION), subscribe(&LISTENING)].concat();
-    let changes = ["CREATE", "DELETE", "PURGE", "MSG.DELETE"];
     let own = match user {
-        "ingress" => [
-            publish(&WRITES),
-            ask_of_all(&changes),
-            ask_of_all(&["MSG.GET"]),
-            publish(&[
-                "authentik.command.rebuild",
-                "$JS.API.STREAM.NAMES",
-                "$JS.API.STREAM.INFO.AUTHENTIK_EVENTS",
-            ]),
-            publish(&["$JS.API.DIRECT.GET.AUTHENTIK_INBOX", "$JS.API.CONSUMER.CREATE.AUTHENTIK_INBOX.x"]),
-            publish(&["$JS.API.CONSUMER.MSG.NEXT.AUTHENTIK_INBOX.projector"]),
-            subscribe(&["_INBOX.api.>", "_INBOX.projector.>", "authentik.command.*"]),
-        ],
-        "api" => [
-            publish(&WRITES),
-            ask_of_all(&changes),
-            publish(&[
-                "$JS.API.STREAM.MSG.GET.AUTHENTIK_INBOX",
-                "$JS.API.STREAM.MSG.GET.AUTHENTIK_DEAD_LETTERS",
-            ]),
-            publish(&["$JS.API.DIRECT.GET.AUTHENTIK_INBOX", "$JS.API.DIRECT.GET.AUTHENTIK_DEAD_LETTERS"]),
-            publish(&[
-                "$JS.API.CONSUMER.CREATE.AUTHENTIK_INBOX.x",
-                "$JS.API.CONSUMER.CREATE.AUTHENTIK_INBOX",
-            ]),
-            publish(&[
-                "$JS.API.CONSUMER.MSG.NEXT.AUTHENTIK_INBOX.projector",
-                "$JS.API.CONSUMER.DURABLE.CREATE.AUTHENTIK_INBOX.x",
-                "$JS.API.CONSUMER.DELETE.AUTHENTIK_INBOX.projector",
-                "$JS.API.CONSUMER.DELETE.AUTHENTIK_EVENTS.user-table",
-            ]),
-            subscribe(&["_INBOX.ingress.>", "_INBOX.projector.>", "authentik.command.*"]),
-        ],
-        "projector" => [
-            ask_of_all(&["DELETE"]),
-            publish(&["$JS.API.STREAM.PURGE.AUTHENTIK_INBOX", "$JS.API.STREAM.PURGE.AUTHENTIK_EVENTS"]),
-            publish(&["$JS.API.STREAM.PURGE.AUTHENTIK_DEAD_LETTERS"]),
-            publish(&["$JS.API.STREAM.MSG.DELETE.KV_authentik_meta", "$JS.API.STREAM.MSG.DELETE.OTHER"]),
-            publish(&["$JS.API.CONSUMER.DELETE.AUTHENTIK_EVENTS.user-table"]),
-            publish(&["$JS.ACK.AUTHENTIK_EVENTS.user-table.1.1.1.1.1", "other.subject"]),
-            subscribe(&["_INBOX.ingress.>", "_INBOX.api.>"]),
-        ],
-        "consumer" => [
-            publish(&WRITES),
-            ask_of_all(&changes),
-            ask_of_all(&["MSG.GET"]),
-            publish(&[
-                "authentik.inbox.x",
-                "authentik.command.rebuild",
-                "$JS.API.DIRECT.GET.AUTHENTIK_EVENTS",
-            ]),
-            publish(&["$JS.API.CONSUMER.CREATE.AUTHENTIK_INBOX.user-table.x"]),
-            publish(&[
-                "$JS.API.CONSUMER.CREATE.AUTHENTIK_EVENTS.another.authentik.events.>",
-                "$JS.API.CONSUMER.DELETE.AUTHENTIK_EVENTS.another",
-                "$JS.API.CONSUMER.MSG.NEXT.AUTHENTIK_EVENTS.another",
-            ]),
-            subscribe(&["_INBOX.ingress.>", "_INBOX.api.>", "_INBOX.projector.>"]),
-        ],
+        "ingress" => forbidden_to_ingress(),
+        "api" => forbidden_to_api(),
+        "projector" => forbidden_to_projector(),
+        "consumer" => forbidden_to_consumer(),
         _ => panic!("no such user"),
     };
-    own.into_iter().fold(common, |all, own| [all, own].concat())
+    [ask_of_all(&ADMINISTRATION), subscribe(&LISTENING), own].concat()
+}
+
+fn forbidden_to_ingress() -> Vec<Attempt> {
+    [
+        publish(&WRITES),
+        ask_of_all(&CHANGES),
+        ask_of_all(&["MSG.GET"]),
+        publish(&[
+            "authentik.command.rebuild",
+            "$JS.API.STREAM.NAMES",
+            "$JS.API.STREAM.INFO.AUTHENTIK_EVENTS",
+        ]),
+        publish(&[
+            "$JS.API.DIRECT.GET.AUTHENTIK_INBOX",
+            "$JS.API.CONSUMER.CREATE.AUTHENTIK_INBOX.x",
+            "$JS.API.CONSUMER.MSG.NEXT.AUTHENTIK_INBOX.projector",
+        ]),
+        subscribe(&["_INBOX.api.>", "_INBOX.projector.>", "authentik.command.*"]),
+    ]
+    .concat()
+}
+
+fn forbidden_to_api() -> Vec<Attempt> {
+    [
+        publish(&WRITES),
+        ask_of_all(&CHANGES),
+        publish(&["$JS.API.STREAM.MSG.GET.AUTHENTIK_INBOX", "$JS.API.STREAM.MSG.GET.AUTHENTIK_DEAD_LETTERS"]),
+        publish(&["$JS.API.DIRECT.GET.AUTHENTIK_INBOX", "$JS.API.DIRECT.GET.AUTHENTIK_DEAD_LETTERS"]),
+        publish(&["$JS.API.CONSUMER.CREATE.AUTHENTIK_INBOX.x", "$JS.API.CONSUMER.CREATE.AUTHENTIK_INBOX"]),
+        publish(&[
+            "$JS.API.CONSUMER.MSG.NEXT.AUTHENTIK_INBOX.projector",
+            "$JS.API.CONSUMER.DURABLE.CREATE.AUTHENTIK_INBOX.x",
+            "$JS.API.CONSUMER.DELETE.AUTHENTIK_INBOX.projector",
+            "$JS.API.CONSUMER.DELETE.AUTHENTIK_EVENTS.user-table",
+        ]),
+        subscribe(&["_INBOX.ingress.>", "_INBOX.projector.>", "authentik.command.*"]),
+    ]
+    .concat()
+}
+
+fn forbidden_to_projector() -> Vec<Attempt> {
+    [
+        ask_of_all(&["DELETE"]),
+        publish(&["$JS.API.STREAM.PURGE.AUTHENTIK_INBOX", "$JS.API.STREAM.PURGE.AUTHENTIK_EVENTS"]),
+        publish(&["$JS.API.STREAM.PURGE.AUTHENTIK_DEAD_LETTERS"]),
+        publish(&["$JS.API.STREAM.MSG.DELETE.KV_authentik_meta", "$JS.API.STREAM.MSG.DELETE.OTHER"]),
+        publish(&["$JS.API.CONSUMER.DELETE.AUTHENTIK_EVENTS.user-table"]),
+        publish(&["$JS.ACK.AUTHENTIK_EVENTS.user-table.1.1.1.1.1", "other.subject"]),
+        subscribe(&["_INBOX.ingress.>", "_INBOX.api.>"]),
+    ]
+    .concat()
+}
+
+fn forbidden_to_consumer() -> Vec<Attempt> {
+    [
+        publish(&WRITES),
+        ask_of_all(&CHANGES),
+        ask_of_all(&["MSG.GET"]),
+        publish(&["authentik.inbox.x", "authentik.command.rebuild", "$JS.API.DIRECT.GET.AUTHENTIK_EVENTS"]),
+        publish(&["$JS.API.CONSUMER.CREATE.AUTHENTIK_INBOX.user-table.x"]),
+        publish(&[
+            "$JS.API.CONSUMER.CREATE.AUTHENTIK_EVENTS.another.authentik.events.>",
+            "$JS.API.CONSUMER.DELETE.AUTHENTIK_EVENTS.another",
+            "$JS.API.CONSUMER.MSG.NEXT.AUTHENTIK_EVENTS.another",
+        ]),
+        subscribe(&["_INBOX.ingress.>", "_INBOX.api.>", "_INBOX.projector.>"]),
+    ]
+    .concat()
 }
 
 /// Tries everything as this user. Returns what nats-server refused.

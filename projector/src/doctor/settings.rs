@@ -28,7 +28,7 @@ pub struct Settings {
     /// Where authentik is to post to, as the blueprint is told. Without it any address of an ingress will do.
     #[arg(long = "webhook-url", env = "EVENTS_WEBHOOK_URL", value_name = "URL")]
     pub webhook_url: Option<String>,
-    /// Monitoring of each NATS server (`http://nats:8222`), separated by commas: it alone tells `sync_interval`.
+    /// Monitoring of each NATS server (`http://127.0.0.1:8222`), separated by commas: it alone tells `sync_interval`.
     #[arg(long = "nats-monitor", env = "NATS_MONITOR", value_delimiter = ',', value_name = "URL")]
     pub nats_monitors: Vec<String>,
 }

@@ -9,7 +9,7 @@ use runtime::nats::Nats;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-use crate::nats::{binary, connect, passwords, provisioned, signal};
+use crate::nats::{binary, connect, password, passwords, provisioned, signal};
 use crate::{eventually, free_port};
 
 /// Nodes of a cluster, and replicas of each stream.
@@ -54,6 +54,11 @@ impl NatsCluster {
     /// One node alone. A client hears of the others once it is connected.
     pub fn node_url(&self, node: usize) -> String {
         format!("nats://127.0.0.1:{}", self.nodes[node].port)
+    }
+
+    /// Where a node listens to the others.
+    pub fn route_address(&self, node: usize) -> String {
+        format!("127.0.0.1:{}", self.nodes[node].cluster_port)
     }
 
     /// Where a node tells of itself over HTTP.
@@ -147,13 +152,18 @@ impl NatsCluster {
     fn routes(&self) -> String {
         let mut routes = String::new();
         for node in &self.nodes {
-            write!(routes, "nats://127.0.0.1:{},", node.cluster_port).expect("writing to a string");
+            write!(routes, "{},", node.route()).expect("writing to a string");
         }
         format!("[{routes}]")
     }
 }
 
 impl Node {
+    /// Where the others find it, and as whom.
+    fn route(&self) -> String {
+        format!("nats://route:{}@127.0.0.1:{}", password("route"), self.cluster_port)
+    }
+
     fn start(&mut self, directory: &Path, routes: &str) {
         let log = std::fs::File::options().create(true).append(true).open(directory.join(&self.name));
         let process = Command::new(binary())
@@ -161,7 +171,7 @@ impl Node {
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../nats/cluster.conf"))
             .args(["--addr", "127.0.0.1", "--port", &self.port.to_string()])
             .args(["--http_port", &self.monitor_port.to_string()])
-            .args(["--cluster", &format!("nats://127.0.0.1:{}", self.cluster_port)])
+            .args(["--cluster", &self.route()])
             .env("NATS_NODE", &self.name)
             .env("NATS_ROUTES", routes)
             .envs(passwords())

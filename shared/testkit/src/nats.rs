@@ -190,7 +190,7 @@ pub fn password(user: &str) -> String {
 
 /// The passwords as nats-server is told of them.
 pub fn passwords() -> impl Iterator<Item = (String, String)> {
-    let users = ["ingress", "projector", "api", "consumer", "admin"];
+    let users = ["ingress", "projector", "api", "consumer", "admin", "route"];
     users.into_iter().map(|user| (format!("NATS_{}_PASSWORD", user.to_uppercase()), password(user)))
 }
 
