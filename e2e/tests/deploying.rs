@@ -107,14 +107,33 @@ fn check(line: &str) {
                 std::fs::metadata(root().join(script)).unwrap_or_else(|error| panic!("{line}: {error}"));
             assert_eq!(file.permissions().mode() & 0o111, 0o111, "{line} cannot be run");
         }
+        [password, .., "natsio/nats-box"] => {
+            assert!(password.starts_with("NATS_PASSWORD=$(sed"), "{line}");
+            check_nats_box(line);
+        }
         _ => panic!("{line}: nobody knows whether this works"),
     }
 }
 
+/// The `nats` command line where NATS is, as a user that it knows.
+fn check_nats_box(line: &str) {
+    let text = std::fs::read_to_string(root().join("docker-compose.yml")).unwrap();
+    let document: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
+    let nats = &document["services"]["nats"];
+    let network = nats["networks"][0].as_str().unwrap();
+    assert!(line.contains(&format!("--network {}_{network} ", document["name"].as_str().unwrap())), "{line}");
+    assert!(line.contains("-e NATS_URL=nats://nats:4222 -e NATS_USER=admin -e NATS_PASSWORD "), "{line}");
+    assert!(nats["environment"]["NATS_ADMIN_PASSWORD"].is_string());
+    assert!(testkit::nats::shipped("users.conf").contains("user: admin, password: $NATS_ADMIN_PASSWORD"));
+}
+
 #[test]
 fn every_command_of_the_readme_can_be_given() {
-    let lines: Vec<_> =
-        fenced("sh").iter().flat_map(|block| block.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+    let whole = |block: &String| block.replace("\\\n ", "");
+    let lines: Vec<_> = fenced("sh")
+        .iter()
+        .flat_map(|block| whole(block).lines().map(str::to_owned).collect::<Vec<_>>())
+        .collect();
     assert!(lines.len() > 5, "{lines:?}");
     for line in &lines {
         check(line.split(" #").next().unwrap().trim());

@@ -127,10 +127,10 @@ impl Own {
         let map = "map $http_upgrade $connection_upgrade {\n    default upgrade;\n    '' close;\n}\n";
         let text = put(
             text,
-            "$upstream_app authentik-events-api;",
+            "$upstream_app authentik-events-frontend-1;",
             &format!("$upstream_app {};", self.places.api.ip()),
         );
-        let text = put(&text, "$upstream_port 8082;", &format!("$upstream_port {};", self.places.api.port()));
+        let text = put(&text, "$upstream_port 8080;", &format!("$upstream_port {};", self.places.api.port()));
         let outpost = include_str!("swag/authentik-server.conf");
         let outpost = put(
             outpost,
