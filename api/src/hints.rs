@@ -10,7 +10,6 @@ use domain::key::DeliveryId;
 use runtime::clock;
 use runtime::nats::Nats;
 use store::inbox::put_hint;
-use uuid::Uuid;
 
 use crate::answer::{Answer, Refusal};
 
@@ -20,29 +19,29 @@ const ASK_AGAIN: Duration = Duration::from_secs(30);
 /// Which unknown users were asked about of late.
 #[derive(Default)]
 pub struct Hints {
-    asked: Mutex<HashMap<Uuid, Instant>>,
+    asked: Mutex<HashMap<String, Instant>>,
 }
 
 impl Hints {
-    /// Asks for a user of whom a token gave the uuid; once, however many requests want to know.
-    pub async fn ask_about(&self, nats: &Nats, uuid: Uuid) -> Answer<()> {
-        if !self.is_first(uuid) {
+    /// Asks for the owner of a token; once, however many requests want to know.
+    pub async fn ask_about(&self, nats: &Nats, sub: &str, hint: &OwnHint) -> Answer<()> {
+        if !self.is_first(sub) {
             return Ok(());
         }
-        let asked = give(nats, &OwnHint::about_uuid(uuid, "first-request")).await;
+        let asked = give(nats, hint).await;
         if asked.is_err() {
-            self.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(&uuid);
+            self.asked.lock().unwrap_or_else(PoisonError::into_inner).remove(sub);
         }
         asked.map(drop)
     }
 
-    fn is_first(&self, uuid: Uuid) -> bool {
+    fn is_first(&self, sub: &str) -> bool {
         let mut asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
         asked.retain(|_, when| when.elapsed() < ASK_AGAIN);
-        if asked.contains_key(&uuid) {
+        if asked.contains_key(sub) {
             return false;
         }
-        asked.insert(uuid, Instant::now());
+        asked.insert(sub.to_owned(), Instant::now());
         true
     }
 }

@@ -51,6 +51,8 @@ struct Index {
     left: HashMap<(UserPk, String), i64>,
     /// Who left an admin group earlier is not remembered.
     remembers_from: i64,
+    /// When a user was last erased of whom nothing is known but that.
+    erased: Option<i64>,
 }
 
 impl People {
@@ -81,6 +83,12 @@ impl People {
         self.index.write().unwrap_or_else(PoisonError::into_inner).remembers_from = seconds;
     }
 
+    /// Takes in that somebody was erased, in seconds by the stream's clock, before their ids could be heard of.
+    pub fn note_unnamed_erasure(&self, seconds: i64) {
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        index.erased = index.erased.max(Some(seconds));
+    }
+
     /// Begins again with the users of a copy that was loaded.
     pub fn rebuild(&self, users: &Replica<Users>) {
         let mut fresh = Index::default();
@@ -100,6 +108,7 @@ impl People {
         }
         fresh.left = std::mem::take(&mut index.left);
         fresh.remembers_from = index.remembers_from;
+        fresh.erased = index.erased;
         *index = fresh;
         drop(index);
         self.changed();
@@ -134,14 +143,19 @@ impl People {
 
     /// What the owner of the token may now.
     pub fn rights(&self, users: &Replica<Users>, claims: &Claims) -> Result<Rights, Revoked> {
-        let pk = {
+        let (pk, erased) = {
             let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
-            match claims.uuid() {
+            let pk = match claims.uuid() {
                 Some(uuid) => index.by_uuid.get(&uuid).copied(),
                 None => index.by_uid.get(&claims.sub).copied(),
-            }
+            };
+            (pk, index.erased)
         };
         let Some(pk) = pk else {
+            // They may be who was erased. Somebody new gets in with their next token.
+            if erased.is_some_and(|erased| claims.iat <= erased) {
+                return Err(Revoked("the user is deleted"));
+            }
             return Ok(Rights { own: None, is_admin: self.is_admin(claims, None) });
         };
         users.read(|views| match views.get(&pk.to_string()) {

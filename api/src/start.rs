@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use domain::event::EventType;
-use domain::key::Entity;
+use domain::event::{EventType, Recorded};
+use domain::key::{Entity, GroupId};
 use domain::timestamp::Timestamp;
 use domain::view::Projection;
 use runtime::health::Health;
@@ -25,7 +25,7 @@ pub const CONDITION: &str = "projections";
 /// How many events the feed takes up from before the start, for browsers that reconnect after a restart.
 const PRELOAD: u64 = 2_048;
 
-/// Departures from admin groups are looked up so far back. A token that is older counts as an admin's only
+/// Departures from admin groups, and erasures, are looked up so far back. A token that is older counts as an admin's only
 /// where the user is a recorded member.
 const MEMORY: Duration = Duration::from_hours(24);
 
@@ -67,7 +67,7 @@ async fn try_load(config: &Config, nats: &Nats, shutdown: &CancellationToken) ->
     let folded = sequences.into_iter().min().unwrap_or_default();
     let feed_from = (folded + 1).saturating_sub(PRELOAD).max(bounds.first).max(1).min(folded + 1);
     let people = People::new(config.admin_groups());
-    remember_departures(&log, &people, &loaded).await?;
+    remember(&log, &people, &loaded).await?;
     tracing::info!("loaded the projections up to event {folded} of {}", bounds.last);
     Ok(Live::new(log, nats.clone(), loaded, people, feed_from, shutdown.clone()))
 }
@@ -84,27 +84,38 @@ async fn load_replica<P: Projection>(nats: &Nats, bounds: Bounds) -> anyhow::Res
 }
 
 /// A restart must not give back what an event took away.
-async fn remember_departures(log: &EventLog, people: &People, loaded: &Loaded) -> anyhow::Result<()> {
+async fn remember(log: &EventLog, people: &People, loaded: &Loaded) -> anyhow::Result<()> {
     let since = clock::now().to_offset_date_time() - MEMORY;
-    let subject = log.namespace().events_filter(None, Some(EventType::UserLeftGroup));
-    let mut from = PageFrom::Time(Timestamp::from(since));
-    loop {
-        let page = log.page(&subject, from, 500).await.context("reading who left which group")?;
-        let Some(last) = page.last() else { break };
-        from = PageFrom::Sequence(last.sequence + 1);
-        for event in page.iter().filter_map(|message| message.decode().ok()) {
-            if let Entity::User(pk) = event.event.subject {
-                people.note_departure(pk, &event, |group| {
-                    let name = |groups: &domain::view::Views<domain::view::groups::Groups>| {
-                        Some(groups.get(&group.to_string())?.group.as_ref()?.name.clone())
-                    };
-                    loaded.groups.read(name)
-                });
-            }
+    let name_of = |group: GroupId| {
+        loaded.groups.read(|groups| Some(groups.get(&group.to_string())?.group.as_ref()?.name.clone()))
+    };
+    let begin = PageFrom::Time(Timestamp::from(since));
+    let depart = |event: &Recorded| {
+        if let Entity::User(pk) = event.event.subject {
+            people.note_departure(pk, event, name_of);
         }
-    }
+    };
+    read_all(log, EventType::UserLeftGroup, begin, depart).await.context("reading who left which group")?;
+    let erase = |event: &Recorded| people.note_unnamed_erasure(event.stored.unix_seconds());
+    read_all(log, EventType::UserErased, begin, erase).await.context("reading when users were erased")?;
     people.remember_from(since.unix_timestamp());
     Ok(())
+}
+
+/// Gives each event of a type that can be read.
+async fn read_all(
+    log: &EventLog,
+    event_type: EventType,
+    mut from: PageFrom,
+    take: impl Fn(&Recorded),
+) -> anyhow::Result<()> {
+    let subject = log.namespace().events_filter(None, Some(event_type));
+    loop {
+        let page = log.page(&subject, from, 500).await?;
+        let Some(last) = page.last() else { return Ok(()) };
+        from = PageFrom::Sequence(last.sequence + 1);
+        page.iter().filter_map(|message| message.decode().ok()).for_each(|event| take(&event));
+    }
 }
 
 /// Waits until the tail has taken in what was the last event when this began.

@@ -148,8 +148,10 @@ async fn reload<P: Kept>(live: &Live) -> anyhow::Result<()> {
     while !live.exchange(&fresh) {
         let head = live.feed.head();
         let Ok(message) = tokio::time::timeout(QUIET, log.next()).await else {
-            // What is missing up to there was erased.
-            advance(&fresh, head);
+            // What is missing up to there was erased, unless NATS is only slow: the leader knows.
+            if live.log.head().await? <= fresh.sequence() {
+                advance(&fresh, head);
+            }
             continue;
         };
         let message = message.context("reading on from the new generation")?;

@@ -1,6 +1,9 @@
 import { type BrowserContext, test as base, expect, type Locator, type Page } from "@playwright/test";
 import { Installation, type Person } from "./installation.ts";
 
+/** Whose complaints are listened to now. */
+const watched = new Set<BrowserContext>();
+
 interface Shared {
   installation: Installation;
 }
@@ -44,6 +47,8 @@ export const test = base.extend<Own, Shared>({
 
 /** Listens to all pages of one person. */
 function watch(context: BrowserContext, complaints: string[]): void {
+  watched.add(context);
+  context.on("close", () => watched.delete(context));
   context.on("weberror", (error) => complaints.push(error.error().message));
   context.on("console", (message) => {
     const isBad = message.type() === "error" || message.type() === "warning";
@@ -63,6 +68,10 @@ export async function withInstallation(
   const installation = await Installation.start(settings);
   try {
     await use(installation);
+    // What is still open would complain that it is gone.
+    for (const context of watched) {
+      for (const page of context.pages()) await page.goto("about:blank");
+    }
   } finally {
     await installation.stop();
   }

@@ -73,13 +73,16 @@ impl<D: Directory> Handler<D> {
     }
 
     async fn record(&self, hint: Hint, received: Timestamp) -> Result<usize, HandleError> {
-        match hint.about {
-            About::Entity(Entity::User(pk)) => self.recorder.record_user(pk, hint, received).await,
-            About::Entity(Entity::Group(id)) => self.record_group(id, hint).await,
-            About::UserWithUuid(uuid) => match self.recorder.directory().user_with_uuid(uuid).await? {
-                Some(user) => self.recorder.record_user(user.pk, hint, received).await,
-                None => Ok(0),
-            },
+        let directory = self.recorder.directory();
+        let found = match &hint.about {
+            About::Entity(Entity::User(pk)) => Some(*pk),
+            About::Entity(Entity::Group(id)) => return self.record_group(*id, hint).await,
+            About::UserWithUuid(uuid) => directory.user_with_uuid(*uuid).await?.map(|user| user.pk),
+            About::UserNamed(username) => directory.user_named(username).await?.map(|user| user.pk),
+        };
+        match found {
+            Some(pk) => self.recorder.record_user(pk, hint, received).await,
+            None => Ok(0),
         }
     }
 

@@ -24,9 +24,6 @@ pub(crate) use listed::Listed;
 /// How often a conflict is tried again at once before the hint is put back.
 const MAX_CONFLICTS: u32 = 20;
 
-/// How often a replica that lags behind the log is asked again before the hint is put back.
-const MAX_LAGGING: u32 = 8;
-
 /// How many events are read at once when an event that a hint caused is sought.
 const CAUSE_PAGE: usize = 256;
 
@@ -186,8 +183,7 @@ impl<D: Directory> Recorder<D> {
     ) -> Result<bool, HandleError> {
         let filter = self.log.namespace().entity_filter(entity);
         let mut from = received;
-        let mut n_empty = 0;
-        while n_empty < MAX_LAGGING {
+        loop {
             let page = self.log.page(&filter, from, CAUSE_PAGE).await.map_err(HandleError::Retry)?;
             for message in &page {
                 if decode(message)?.event.causationid == cause.delivery {
@@ -195,23 +191,11 @@ impl<D: Directory> Recorder<D> {
                 }
             }
             match page.last() {
-                Some(last) if last.sequence >= until => return Ok(false),
-                Some(last) => from = From::Sequence(last.sequence + 1),
-                // Nothing was recorded since the hint arrived, if the replica that answered is up to date.
-                None if self.reaches(until).await.map_err(HandleError::Retry)? => return Ok(false),
-                None => {
-                    tokio::time::sleep(retry_delay(n_empty)).await;
-                    n_empty += 1;
-                }
+                Some(last) if last.sequence < until => from = From::Sequence(last.sequence + 1),
+                // Without any nothing was recorded since the hint arrived.
+                Some(_) | None => return Ok(false),
             }
         }
-        Err(HandleError::Retry(anyhow::anyhow!("the replica that answers lags behind the log")))
-    }
-
-    /// Whether what answers a page has the message of that sequence.
-    async fn reaches(&self, sequence: u64) -> anyhow::Result<bool> {
-        let everything = self.log.namespace().events_filter(None, None);
-        Ok(!self.log.page(&everything, From::Sequence(sequence), 1).await?.is_empty())
     }
 
     async fn append(

@@ -45,6 +45,11 @@ async fn a_recorded_user_and_group_are_read() {
     let uuid = user.uuid;
     let found = answering("user_without_groups_and_roles").await.user_with_uuid(uuid).await.unwrap();
     assert_eq!(found.unwrap().pk, 8);
+    let named = answering("user_without_groups_and_roles").await.user_named("grace").await.unwrap();
+    assert_eq!(named.unwrap().pk, 8);
+    // authentik answers a filter that it does not know with everybody.
+    let another = answering("user_without_groups_and_roles").await.user_named("ada").await;
+    assert_eq!(another, Ok(None));
     let group = answering("group_without_users").await.group(uuid).await.unwrap().unwrap();
     assert_eq!(group.members.into_iter().collect::<Vec<_>>(), [8]);
 }

@@ -18,13 +18,17 @@ use crate::refused::{BAD_REQUEST, CALLER, FORBIDDEN, GONE, Routed};
 /// Largest answer, if it is more than one event.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 
+/// How often the stream is asked for one answer: events that pass a filter can be far apart.
+const MAX_READS: u32 = 32;
+
 /// Some events in their order.
 #[derive(Serialize, JsonSchema)]
 pub struct EventPage {
     /// CloudEvents as they are stored.
     #[schemars(with = "Vec<serde_json::Value>")]
     events: Vec<Box<RawValue>>,
-    /// Give this as `after` for what comes next: now or later.
+    /// Give this as `after` for what comes next: now or later. There can be more even where `events` is empty, as one
+    /// answer looks at some thousands of events.
     next: String,
     /// The last event that was known; `next` equals it at the end.
     as_of: String,
@@ -79,8 +83,9 @@ pub async fn page(
     let mut events = vec![];
     if let Some((filter, since)) = allowed {
         let mut reader = Reader { cursor: cursor.max(since) };
-        let mut n_bytes = 0;
-        while events.len() < n_frames && n_bytes < MAX_BYTES && reader.cursor < head {
+        let (mut n_bytes, mut n_reads) = (0, 0);
+        while events.len() < n_frames && n_bytes < MAX_BYTES && n_reads < MAX_READS && reader.cursor < head {
+            n_reads += 1;
             let limits = Limits { n_frames: n_frames - events.len(), n_bytes: MAX_BYTES - n_bytes };
             let frames = reader.next(&live.feed, &live.log, &filter, limits).await;
             for frame in frames.map_err(|error| Refusal::nats_away(&error))? {

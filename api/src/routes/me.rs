@@ -101,10 +101,9 @@ impl Routes {
     /// Has authentik asked about the caller now.
     #[oai(path = "/me/resync", method = "post", tag = "Tag::Me")]
     async fn resync_me(&self, caller: Caller) -> Routed<ResyncAnswer, { CALLER | NOT_FOUND | TOO_MANY }> {
-        let hint = match (caller.own(), caller.claims.uuid()) {
-            (Some(own), _) => OwnHint::about_user(own.pk, "resync", Some(own.pk)),
-            (None, Some(uuid)) => OwnHint::about_uuid(uuid, "resync"),
-            (None, None) => return Err(unknown().into()),
+        let hint = match caller.own() {
+            Some(own) => OwnHint::about_user(own.pk, "resync", Some(own.pk)),
+            None => about_stranger(&caller, "resync")?,
         };
         Ok(resync(&caller, &hint).await?)
     }
@@ -126,10 +125,10 @@ pub async fn resync(caller: &Caller, hint: &OwnHint) -> Answer<ResyncAnswer> {
 }
 
 async fn look_up(caller: &Caller) -> Answer<Option<Own>> {
-    let uuid = caller.claims.uuid().ok_or_else(unknown)?;
+    let hint = about_stranger(caller, "first-request")?;
     let live = &caller.live;
     let mut changes = live.people.subscribe();
-    live.hints.ask_about(&live.nats, uuid).await?;
+    live.hints.ask_about(&live.nats, &caller.claims.sub, &hint).await?;
     let appears = async {
         loop {
             let rights = live.people.rights(&live.users.get(), &caller.claims);
@@ -143,9 +142,14 @@ async fn look_up(caller: &Caller) -> Answer<Option<Own>> {
     tokio::time::timeout(PATIENCE, appears).await.ok().transpose()
 }
 
-/// authentik cannot be asked for a hashed id.
-fn unknown() -> Refusal {
-    Refusal::not_found(
-        "nobody with the hashed id in the token is recorded yet; the next sweep will find them",
-    )
+/// A hint about a caller who is not recorded. authentik cannot be asked for a hashed id, but for the name beside it: who is
+/// recorded then is the caller only where the id is theirs.
+fn about_stranger(caller: &Caller, reason: &str) -> Answer<OwnHint> {
+    let by_uuid = caller.claims.uuid().map(|uuid| OwnHint::about_uuid(uuid, reason));
+    let by_name = || Some(OwnHint::about_username(caller.claims.username()?, reason));
+    by_uuid.or_else(by_name).ok_or_else(|| {
+        Refusal::not_found(
+            "nobody with the hashed id in the token is recorded yet; the next sweep will find them",
+        )
+    })
 }

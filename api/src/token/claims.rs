@@ -49,6 +49,9 @@ pub struct Claims {
     azp: Option<String>,
     #[serde(default)]
     scope: Option<String>,
+    /// What the user is called; what somebody is called can change.
+    #[serde(default)]
+    preferred_username: Option<String>,
     /// Names of the groups that the user was a direct member of when it was made.
     #[serde(default)]
     pub groups: Vec<String>,
@@ -88,6 +91,11 @@ impl Claims {
             return Err(TokenError::Invalid("not valid yet"));
         }
         Ok(())
+    }
+
+    /// What the user was called when it was made.
+    pub fn username(&self) -> Option<&str> {
+        self.preferred_username.as_deref()
     }
 
     /// The user's uuid, where `sub` is one (authentik's `sub_mode: user_uuid`).

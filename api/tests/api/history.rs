@@ -5,7 +5,7 @@ use domain::view::users::Users;
 use store::log::From;
 use testkit::eventually;
 
-use crate::support::events::{event, in_group, left, logged_in, registered, user};
+use crate::support::events::{event, group_created, in_group, left, logged_in, registered, user};
 use crate::support::sse::Received;
 use crate::support::{ADMINS, World, problem, project};
 
@@ -32,6 +32,27 @@ async fn grow(world: &mut World, n_events: u64) {
 
 fn named(index: usize, body: EventBody) -> domain::event::Event {
     event(Entity::User(1), 0, index, body)
+}
+
+#[tokio::test]
+async fn events_that_pass_a_filter_can_be_far_apart_and_are_reached_by_several_answers() {
+    let world = world_with_history(10_000).await;
+    world.record(group_created(1, "navy")).await;
+    let admin = world.admin();
+    let (mut after, mut n_answers) = ("earliest".to_owned(), 0);
+    let last = loop {
+        n_answers += 1;
+        let path = format!("/api/events?type=group-created,group-deleted&after={after}");
+        let answer = world.json(&path, Some(&admin)).await;
+        if answer["next"] == answer["as_of"] {
+            break answer;
+        }
+        assert_eq!(answer["events"], serde_json::json!([]));
+        assert_ne!(answer["next"], after, "each answer comes further");
+        answer["next"].as_str().unwrap().clone_into(&mut after);
+    };
+    assert_eq!(last["events"][0]["type"], "group-created", "{last}");
+    assert!(n_answers > 1, "one answer does not look at everything");
 }
 
 #[tokio::test]

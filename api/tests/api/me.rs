@@ -1,4 +1,5 @@
 use domain::key::UserPk;
+use domain::snapshot::User;
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -6,7 +7,7 @@ use serde_json::{Value, json};
 use testkit::eventually;
 
 use crate::support::events::{registered, user, uuid};
-use crate::support::{World, keys, now, problem};
+use crate::support::{KEY, World, keys, now, problem};
 
 /// Bodies and `Channel` headers of everything in the inbox.
 async fn inbox(world: &World) -> Vec<(Value, String)> {
@@ -91,8 +92,26 @@ async fn a_token_with_a_hashed_id_is_its_users() {
     let ada = user(1, "ada");
     world.record(registered(ada.clone())).await;
     let token = keys::claims(&world.issuer, &ada.uid, now(), &[]);
-    let me = world.json("/api/me", Some(&crate::support::KEY.sign(&token))).await;
+    let me = world.json("/api/me", Some(&KEY.sign(&token))).await;
     assert_eq!(me["pk"], 1);
-    let unknown = keys::claims(&world.issuer, &user(2, "x").uid, now(), &[]);
-    problem(world.get("/api/me", Some(&crate::support::KEY.sign(&unknown))).await, 404).await;
+}
+
+#[tokio::test]
+async fn a_caller_with_a_hashed_id_is_asked_about_by_name_and_believed_by_id() {
+    let world = World::start().await;
+    let grace = user(2, "grace");
+    let mut claims = keys::claims(&world.issuer, &grace.uid, now(), &[]);
+    claims["preferred_username"] = "grace".into();
+    let token = KEY.sign(&claims);
+    // Somebody else has that name by now.
+    world.record(registered(User { uid: "another".to_owned(), ..user(1, "grace") })).await;
+    assert_eq!(world.get("/api/me", Some(&token)).await.status().as_u16(), 202);
+    let hint = json!({"schema": "hint.v1", "username": "grace", "reason": "first-request"});
+    assert_eq!(inbox(&world).await, [(hint, "api".to_owned())]);
+    world.record(registered(User { username: "grace-2".to_owned(), ..grace })).await;
+    assert_eq!(world.json("/api/me", Some(&token)).await["pk"], 2);
+    // Without a name there is nothing to ask by.
+    let mut nameless = keys::claims(&world.issuer, &user(3, "x").uid, now(), &[]);
+    nameless.as_object_mut().unwrap().remove("preferred_username");
+    problem(world.get("/api/me", Some(&KEY.sign(&nameless))).await, 404).await;
 }

@@ -47,6 +47,13 @@ impl AuthentikDirectory {
         Ok(found.unwrap_or_default())
     }
 
+    async fn first_user(&self, filter: &str) -> Result<Option<User>, DirectoryError> {
+        let path = format!("/core/users/?{filter}&include_roles=false");
+        let page: Option<PageAnswer<UserAnswer>> = self.get(&path).await?;
+        let first = page.and_then(|page| page.results.into_iter().next());
+        Ok(first.map(|answer| answer.into_user(&self.attributes)))
+    }
+
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, DirectoryError> {
         // A 404 can also come from a proxy, or from a wrong URL: only authentik's own words mean that somebody is gone.
         self.get_or(path, |detail| detail.ends_with(" matches the given query.")).await
@@ -120,10 +127,13 @@ impl Directory for AuthentikDirectory {
     }
 
     async fn user_with_uuid(&self, uuid: Uuid) -> Result<Option<User>, DirectoryError> {
-        let path = format!("/core/users/?uuid={uuid}&include_roles=false");
-        let page: Option<PageAnswer<UserAnswer>> = self.get(&path).await?;
-        let found = page.and_then(|page| page.results.into_iter().next());
-        Ok(found.map(|answer| answer.into_user(&self.attributes)).filter(|user| user.uuid == uuid))
+        Ok(self.first_user(&format!("uuid={uuid}")).await?.filter(|user| user.uuid == uuid))
+    }
+
+    async fn user_named(&self, username: &str) -> Result<Option<User>, DirectoryError> {
+        let encoded: String = form_urlencoded::byte_serialize(username.as_bytes()).collect();
+        let found = self.first_user(&format!("username={encoded}")).await?;
+        Ok(found.filter(|user| user.username == username))
     }
 
     async fn users(&self, page: u64, changed_since: Option<Timestamp>) -> Result<Page<User>, DirectoryError> {

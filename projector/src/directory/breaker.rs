@@ -174,6 +174,10 @@ impl<D: Directory> Directory for Breaker<D> {
         self.ask(self.directory.user_with_uuid(uuid)).await
     }
 
+    async fn user_named(&self, username: &str) -> Result<Option<User>, DirectoryError> {
+        self.ask(self.directory.user_named(username)).await
+    }
+
     async fn users(&self, page: u64, changed_since: Option<Timestamp>) -> Result<Page<User>, DirectoryError> {
         self.ask(self.directory.users(page, changed_since)).await
     }

@@ -29,6 +29,10 @@ pub trait Directory: Send + Sync + 'static {
     fn user_with_uuid(&self, uuid: Uuid)
     -> impl Future<Output = Result<Option<User>, DirectoryError>> + Send;
 
+    /// The user who is called so.
+    fn user_named(&self, username: &str)
+    -> impl Future<Output = Result<Option<User>, DirectoryError>> + Send;
+
     /// A page of all users in the order of their keys, counted from 1; only those changed since, where that is given.
     ///
     /// Who comes or goes meanwhile shifts the pages: somebody can be missed, or come twice.

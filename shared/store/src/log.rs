@@ -1,6 +1,7 @@
 //! The log of events: append at an expected position, read the newest of one entity, page through it, follow it.
 
 mod append;
+mod page;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,14 +9,13 @@ use std::time::Duration;
 use anyhow::Context;
 use async_nats::jetstream::consumer::pull::{self, OrderedConfig};
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
+use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use bytes::Bytes;
 use domain::event::{Event, Recorded, Unreadable};
 use domain::key::{Entity, Namespace};
 use domain::timestamp::Timestamp;
-use futures_util::StreamExt;
 use runtime::nats::Nats;
-use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::follow::Follow;
@@ -50,6 +50,17 @@ impl StoredMessage {
     pub fn decode(&self) -> Result<Recorded, Unreadable> {
         let event = Event::from_json(&self.payload)?;
         Ok(Recorded { sequence: self.sequence, stored: self.stored, event })
+    }
+}
+
+impl std::convert::From<StreamMessage> for StoredMessage {
+    fn from(message: StreamMessage) -> Self {
+        Self {
+            sequence: message.sequence,
+            stored: message.time.into(),
+            subject: message.subject.to_string(),
+            payload: message.payload,
+        }
     }
 }
 
@@ -109,58 +120,19 @@ impl EventLog {
     /// What follows the log gets this one. It may never get [`Bounds::last`], which an erasure can leave behind.
     pub async fn head(&self) -> anyhow::Result<u64> {
         let filter = self.nats.namespace.events_filter(None, None);
-        match self.stream.get_last_raw_message_by_subject(&filter).await {
-            Ok(message) => Ok(message.sequence),
-            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(0),
-            Err(error) => Err(error).context("reading the newest event"),
-        }
+        Ok(self.newest_on(&filter).await?.map_or(0, |message| message.sequence))
     }
 
     /// The newest event of an entity, from the leader: an answer of a replica could be older than our own append.
     pub async fn newest(&self, entity: Entity) -> anyhow::Result<Option<StoredMessage>> {
-        let filter = self.nats.namespace.entity_filter(entity);
-        match self.stream.get_last_raw_message_by_subject(&filter).await {
-            Ok(message) => Ok(Some(StoredMessage {
-                sequence: message.sequence,
-                stored: message.time.into(),
-                subject: message.subject.to_string(),
-                payload: message.payload,
-            })),
-            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("reading the newest event of {entity}")),
-        }
+        self.newest_on(&self.nats.namespace.entity_filter(entity)).await
     }
 
-    /// Up to `limit` messages on the subjects of `filter`, oldest first.
-    ///
-    /// Answered by any replica: it may lack what was stored a moment ago.
-    pub async fn page(&self, filter: &str, from: From, limit: usize) -> anyhow::Result<Vec<StoredMessage>> {
-        let mut request = json!({"next_by_subj": filter, "batch": limit, "max_bytes": 4 * 1024 * 1024});
-        match from {
-            From::Sequence(sequence) => request["seq"] = json!(sequence.max(1)),
-            From::Time(time) => request["start_time"] = json!(time),
-        }
-        let stream = self.nats.namespace.events_stream();
-        let inbox = self.nats.client.new_inbox();
-        let mut answers =
-            self.nats.client.subscribe(inbox.clone()).await.context("subscribing for a page")?;
-        let subject = format!("$JS.API.DIRECT.GET.{stream}");
-        let payload = Bytes::from(request.to_string());
-        self.nats
-            .client
-            .publish_with_reply(subject, inbox, payload)
-            .await
-            .context("asking for a page of events")?;
-        let mut messages = vec![];
-        loop {
-            let next = tokio::time::timeout(runtime::nats::ACK_TIMEOUT, answers.next()).await;
-            let answer = next.context("no answer to a page of events")?.context("the connection ended")?;
-            match answer.status.map(|status| status.as_u16()) {
-                // 204: the end of a batch. 404: there is nothing.
-                Some(204 | 404) => return Ok(messages),
-                Some(status) => anyhow::bail!("a page of events was answered with {status}"),
-                None => messages.push(from_direct_get(&answer)?),
-            }
+    async fn newest_on(&self, filter: &str) -> anyhow::Result<Option<StoredMessage>> {
+        match self.stream.get_last_raw_message_by_subject(filter).await {
+            Ok(message) => Ok(Some(message.into())),
+            Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("reading the newest event on {filter}")),
         }
     }
 
@@ -194,17 +166,4 @@ impl EventLog {
             self.stream.create_consumer(config).await.context("making a consumer of the events")?;
         consumer.messages().await.context("reading the events")
     }
-}
-
-fn from_direct_get(message: &async_nats::Message) -> anyhow::Result<StoredMessage> {
-    let headers = message.headers.as_ref().context("a stored message comes with headers")?;
-    let header = |name: &str| {
-        headers.get(name).map(async_nats::HeaderValue::as_str).with_context(|| format!("{name} is missing"))
-    };
-    Ok(StoredMessage {
-        sequence: header("Nats-Sequence")?.parse().context("Nats-Sequence")?,
-        stored: header("Nats-Time-Stamp")?.parse().context("Nats-Time-Stamp")?,
-        subject: header("Nats-Subject")?.to_owned(),
-        payload: message.payload.clone(),
-    })
 }

@@ -100,6 +100,7 @@ fn hints_of_our_own_and_the_samples_body_mention_whom_they_are_about_and_who_ask
         json!({"schema": "hint.v1", "user": 8}),
         json!({"schema": "hint.v1", "user": 9, "asked_by": 8}),
         json!({"schema": "hint.v1", "user_uuid": grace().uuid}),
+        json!({"schema": "hint.v1", "username": grace().username}),
         json!({"event_type": "model_created", "pk": 8}),
         json!({"event_type": "model_created", "pk": "8"}),
         json!({"event": {"model": {"model_name": "user", "pk": 8}}}),

@@ -26,12 +26,14 @@ pub struct Hint {
 }
 
 /// Whom a hint is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum About {
     /// A user or a group by key.
     Entity(Entity),
     /// A user of whom only the uuid is known, such as from a token.
     UserWithUuid(Uuid),
+    /// A user of whom only the username is known, such as from a token with a hashed id.
+    UserNamed(String),
 }
 
 /// Where a hint comes from, for the envelopes of the events that it leads to.
@@ -155,6 +157,9 @@ pub struct OwnHint {
     /// The user to look at, where only the uuid is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_uuid: Option<Uuid>,
+    /// The user to look at, where only the username is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
     /// The group to look at.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<GroupId>,
@@ -177,6 +182,7 @@ impl OwnHint {
         Self {
             user: Some(user),
             user_uuid: None,
+            username: None,
             group: None,
             reason: reason.to_owned(),
             asked_by,
@@ -188,6 +194,11 @@ impl OwnHint {
     /// A hint about a user of whom only the uuid is known.
     pub fn about_uuid(uuid: Uuid, reason: &str) -> Self {
         Self { user: None, user_uuid: Some(uuid), ..Self::about_user(0, reason, None) }
+    }
+
+    /// A hint about a user of whom only the username is known.
+    pub fn about_username(username: &str, reason: &str) -> Self {
+        Self { user: None, username: Some(username.to_owned()), ..Self::about_user(0, reason, None) }
     }
 
     /// A hint about a member, that a group's hint led to.

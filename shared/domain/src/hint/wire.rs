@@ -86,6 +86,8 @@ struct OwnBody {
     #[serde(default)]
     user_uuid: Option<Uuid>,
     #[serde(default)]
+    username: Option<String>,
+    #[serde(default)]
     group: Option<GroupId>,
     #[serde(default)]
     reason: String,
@@ -223,10 +225,11 @@ fn read_minimal(delivery: DeliveryId, channel: Channel, body: MinimalBody) -> Re
 }
 
 fn read_own(delivery: DeliveryId, channel: Channel, body: OwnBody) -> Result<Reading, Undecodable> {
-    let about = match (body.user, body.group, body.user_uuid) {
-        (Some(pk), None, None) => About::Entity(Entity::User(pk)),
-        (None, Some(id), None) => About::Entity(Entity::Group(id)),
-        (None, None, Some(uuid)) => About::UserWithUuid(uuid),
+    let about = match (body.user, body.group, body.user_uuid, body.username) {
+        (Some(pk), None, None, None) => About::Entity(Entity::User(pk)),
+        (None, Some(id), None, None) => About::Entity(Entity::Group(id)),
+        (None, None, Some(uuid), None) => About::UserWithUuid(uuid),
+        (None, None, None, Some(username)) => About::UserNamed(username),
         _ => return Err(Undecodable::Nobody),
     };
     let trigger = Trigger { action: body.reason, actor: body.asked_by.map(|pk| Actor { pk }) };
@@ -342,10 +345,17 @@ mod tests {
 
     #[test]
     fn a_hint_of_our_own_reads_back() {
-        let own = OwnHint::about_user(42, "resync", Some(1));
-        let hint = hint(&serde_json::to_value(own).unwrap());
-        assert_eq!(hint.about, About::Entity(Entity::User(42)));
-        assert_eq!(hint.cause.trigger, Trigger { action: "resync".into(), actor: Some(Actor { pk: 1 }) });
+        let read = |own: OwnHint| hint(&serde_json::to_value(own).unwrap());
+        let asked_for = read(OwnHint::about_user(42, "resync", Some(1)));
+        assert_eq!(asked_for.about, About::Entity(Entity::User(42)));
+        assert_eq!(
+            asked_for.cause.trigger,
+            Trigger { action: "resync".into(), actor: Some(Actor { pk: 1 }) }
+        );
+        let uuid = Uuid::from_u128(7);
+        assert_eq!(read(OwnHint::about_uuid(uuid, "first-request")).about, About::UserWithUuid(uuid));
+        let named = read(OwnHint::about_username("ada", "first-request"));
+        assert_eq!(named.about, About::UserNamed("ada".to_owned()));
     }
 
     #[test]

@@ -1,0 +1,93 @@
+//! Some events at once, from whichever replica answers.
+
+use anyhow::{Context, bail};
+use async_nats::jetstream::stream::RawMessageErrorKind;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use serde_json::json;
+
+use super::{EventLog, From, StoredMessage};
+use crate::publish::retry_delay;
+
+/// Largest page, if it is more than one event.
+const MAX_BYTES: usize = 4 * 1024 * 1024;
+
+/// How often replicas that lag behind the leader are asked.
+const MAX_LAGGING: u32 = 8;
+
+impl EventLog {
+    /// Up to `limit` messages on the subjects of `filter`, oldest first. None where the leader has none.
+    ///
+    /// A replica that lags behind may lack the last ones, so a page that is not full says nothing about what follows it.
+    pub async fn page(&self, filter: &str, from: From, limit: usize) -> anyhow::Result<Vec<StoredMessage>> {
+        for n_empty in 0..MAX_LAGGING {
+            let page = self.page_of_a_replica(filter, from, limit).await?;
+            if !page.is_empty() {
+                return Ok(page);
+            }
+            match from {
+                From::Sequence(sequence) => return Ok(Vec::from_iter(self.first(filter, sequence).await?)),
+                From::Time(time)
+                    if self.newest_on(filter).await?.is_none_or(|newest| newest.stored < time) =>
+                {
+                    return Ok(vec![]);
+                }
+                // The leader is not asked for a time: the replica will have it soon.
+                From::Time(_) => tokio::time::sleep(retry_delay(n_empty)).await,
+            }
+        }
+        bail!("the replica that answers lags behind the log: try again")
+    }
+
+    /// The first one from there on, from the leader.
+    async fn first(&self, filter: &str, sequence: u64) -> anyhow::Result<Option<StoredMessage>> {
+        match self.stream.get_first_raw_message_by_subject(filter, sequence.max(1)).await {
+            Ok(message) => Ok(Some(message.into())),
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("reading the event after the last of {filter}")),
+        }
+    }
+
+    async fn page_of_a_replica(
+        &self,
+        filter: &str,
+        from: From,
+        limit: usize,
+    ) -> anyhow::Result<Vec<StoredMessage>> {
+        let mut request = json!({"next_by_subj": filter, "batch": limit, "max_bytes": MAX_BYTES});
+        match from {
+            From::Sequence(sequence) => request["seq"] = json!(sequence.max(1)),
+            From::Time(time) => request["start_time"] = json!(time),
+        }
+        let client = &self.nats.client;
+        let inbox = client.new_inbox();
+        let mut answers = client.subscribe(inbox.clone()).await.context("subscribing for a page")?;
+        let subject = format!("$JS.API.DIRECT.GET.{}", self.nats.namespace.events_stream());
+        let payload = Bytes::from(request.to_string());
+        client.publish_with_reply(subject, inbox, payload).await.context("asking for a page of events")?;
+        let mut messages = vec![];
+        loop {
+            let next = tokio::time::timeout(runtime::nats::ACK_TIMEOUT, answers.next()).await;
+            let answer = next.context("no answer to a page of events")?.context("the connection ended")?;
+            match answer.status.map(|status| status.as_u16()) {
+                // 204: the end of a batch. 404: there is nothing.
+                Some(204 | 404) => return Ok(messages),
+                Some(status) => bail!("a page of events was answered with {status}"),
+                None => messages.push(from_direct_get(&answer)?),
+            }
+        }
+    }
+}
+
+fn from_direct_get(message: &async_nats::Message) -> anyhow::Result<StoredMessage> {
+    let headers = message.headers.as_ref().context("a stored message comes with headers")?;
+    let header = |name: &str| {
+        headers.get(name).map(async_nats::HeaderValue::as_str).with_context(|| format!("{name} is missing"))
+    };
+    Ok(StoredMessage {
+        sequence: header("Nats-Sequence")?.parse().context("Nats-Sequence")?,
+        stored: header("Nats-Time-Stamp")?.parse().context("Nats-Time-Stamp")?,
+        subject: header("Nats-Subject")?.to_owned(),
+        payload: message.payload.clone(),
+    })
+}
