@@ -1929,7 +1929,10 @@ export interface components {
             as_of: string;
             /** @description CloudEvents as they are stored. */
             events: unknown[];
-            /** @description Give this as `after` for what comes next: now or later. */
+            /**
+             * @description Give this as `after` for what comes next: now or later. There can be more even where `events` is empty, as one
+             *     answer looks at some thousands of events.
+             */
             next: string;
         };
         /** @description A group as authentik describes it, without its members' names. */
