@@ -141,6 +141,29 @@ async fn a_token_of_a_proxy_provider_is_good_for_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_comes_by_a_proxy_before_their_webhook_does_is_asked_about_by_name() {
+    let world = World::start().await;
+    let World { system, .. } = &world;
+    system.authentik.silently(json!({"op": "create_user", "username": "joan c."})).await;
+    let state = system.authentik.state().await;
+    let users = state["users"].as_array().unwrap();
+    let joan = users.iter().find(|user| user["username"] == "joan c.").unwrap();
+    let joan = system.authentik.find_user(joan["pk"].as_i64().unwrap()).await.unwrap();
+    let mut claims = claims(joan["uid"].as_str().unwrap());
+    claims["preferred_username"] = json!("joan c.");
+    let token = sign(&claims, SECRET.as_bytes());
+    let me = eventually("joan is recorded", || async {
+        let request = Client::new().get(format!("{}/api/me", system.api_url));
+        let answer = request.header("X-authentik-jwt", &token).send().await.ok()?;
+        if answer.status().as_u16() == 200 { answer.json::<Value>().await.ok() } else { None }
+    })
+    .await;
+    assert_eq!(me["pk"], joan["pk"]);
+    let events = system.ask(&format!("/api/users/{}/events", joan["pk"]), "akadmin").await.1;
+    assert_eq!(events["events"][0]["channel"], "api", "{events}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_one_path_of_webhooks_can_be_published() {
     let world = World::start().await;
     let ingress = world.system.ingress_urls[0].clone();
