@@ -25,6 +25,7 @@ export function worldOf(session: Session, api: Api, viewer: Viewer, rightsChange
       if (!head) throw new Error("the API gave a cursor that is none");
       return { after: placeToBegin(head, recall(viewer.pk), viewer.isAdmin), head };
     },
+    forgetPlace: () => sessionStorage.removeItem(keyOf(viewer.pk)),
     wait,
     renew: async () => {
       const renewal = await session.renew();
