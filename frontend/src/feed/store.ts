@@ -31,6 +31,7 @@ export class FeedStore {
   private waiting: Message[] = [];
   private lastTaken: Cursor | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
+  private list = new AbortController();
 
   readonly get = (): FeedState => this.state;
 
@@ -59,6 +60,11 @@ export class FeedStore {
     return this.lastTaken;
   }
 
+  /** Aborted as soon as another list begins: what was asked for this one is not for that one. */
+  get listSignal(): AbortSignal {
+    return this.list.signal;
+  }
+
   connected(connection: Connection): void {
     this.set({ connection });
   }
@@ -69,6 +75,8 @@ export class FeedStore {
 
   /** Begins an empty list. */
   restart(notice: string | null): void {
+    this.list.abort();
+    this.list = new AbortController();
     this.waiting = [];
     this.lastTaken = null;
     this.set({ buffer: EMPTY, notice });
