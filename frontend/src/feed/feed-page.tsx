@@ -114,7 +114,7 @@ function Footer({ state, filter, nShown }: FooterProps) {
           </Button>
         )}
         {isFull &&
-          `The last ${count(CAPACITY)} events are kept here; pages of users and groups have all of theirs.`}
+          `The last ${count(CAPACITY)} events are kept here; pages of users and groups go further back.`}
         {!hasOlder && !isFull && nShown > 0 && "This is the beginning."}
       </Center>
     </>

@@ -99,6 +99,7 @@ describe("follow", () => {
     expect(server.asked[2]?.path).toContain("after=e-1000");
     expect(store.get().notice).toBe("The list begins anew: the cursor is of another stream of events.");
     expect(store.get().buffer.items.map(({ place }) => place?.sequence)).toEqual([1_005]);
+    expect(store.get().audience).toBe(0);
   });
 
   it("asks for all that is kept only where a while before now is refused as well", async () => {
@@ -146,5 +147,6 @@ describe("follow", () => {
     const store = await server.follow();
     expect(store.get().buffer.items.map(({ place }) => place?.sequence)).toEqual([2]);
     expect(store.get().notice).toContain("no longer an admin");
+    expect(store.get().audience).toBe(1);
   });
 });

@@ -9,7 +9,7 @@ export interface World {
   ask(path: string, headers: Record<string, string>, signal: AbortSignal): Promise<Response>;
   /** Where to begin without a cursor, and up to where there is something to catch up with. */
   begin(signal: AbortSignal): Promise<{ after: string; head: Cursor }>;
-  /** Has the next beginning not be where this tab began before: that place is gone. */
+  /** Learns that the list cannot go on: the next beginning is not where this tab began before. */
   forgetPlace(): void;
   /** Waits; ends early when the network comes back. */
   wait(milliseconds: number, signal: AbortSignal): Promise<void>;
@@ -99,7 +99,7 @@ async function connectOnce(
 function refused(store: FeedStore, world: World, problem: Problem): Turn {
   if (problem.status === 410) {
     world.forgetPlace();
-    store.restart(`The list begins anew: ${problem.message.split(":")[0]}.`);
+    store.beginAnew(`The list begins anew: ${problem.message.split(":")[0]}.`);
     return { next: "anew" };
   }
   if (problem.status === 401) {

@@ -1,5 +1,5 @@
 import type { RecordedEvent } from "../event/event.ts";
-import { advance, append, type Buffer, type Cursor, EMPTY, prepend } from "./buffer.ts";
+import { advance, append, type Buffer, type Cursor, EMPTY, type Item, prepend } from "./buffer.ts";
 import type { Message } from "./stream.ts";
 
 /** How the feed stands with the server. */
@@ -16,6 +16,8 @@ export interface FeedState {
   buffer: Buffer;
   /** That the list could not go on where it was, where so. */
   notice: string | null;
+  /** Another number, another audience: what was shown before is not for who looks now. */
+  audience: number;
 }
 
 /** Several pieces of the network become one change of the page. */
@@ -25,9 +27,14 @@ type Listener = () => void;
 
 /** What the page shows of the feed; outside of React, as it lives longer than any page. */
 export class FeedStore {
-  private state: FeedState = { connection: { state: "connecting" }, buffer: EMPTY, notice: null };
+  private state: FeedState = {
+    connection: { state: "connecting" },
+    buffer: EMPTY,
+    notice: null,
+    audience: 0,
+  };
   private readonly listeners = new Set<Listener>();
-  private readonly arrivals = new Set<(events: readonly RecordedEvent[]) => void>();
+  private readonly arrivals = new Set<(items: readonly Item[]) => void>();
   private waiting: Message[] = [];
   private lastTaken: Cursor | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
@@ -41,7 +48,7 @@ export class FeedStore {
   };
 
   /** Calls with what arrives from now on, a batch at a time. */
-  onArrival(take: (events: readonly RecordedEvent[]) => void): () => void {
+  onArrival(take: (items: readonly Item[]) => void): () => void {
     this.arrivals.add(take);
     return () => this.arrivals.delete(take);
   }
@@ -73,8 +80,14 @@ export class FeedStore {
     this.set({ buffer: prepend(this.state.buffer, events, from) });
   }
 
-  /** Begins an empty list. */
+  /** Begins an empty list, for somebody else or with other rights: nothing of what was shown may stay. */
   restart(notice: string | null): void {
+    this.beginAnew(notice);
+    this.set({ audience: this.state.audience + 1 });
+  }
+
+  /** Begins an empty list, for who saw the one before, where that cannot go on. */
+  beginAnew(notice: string | null): void {
     this.list.abort();
     this.list = new AbortController();
     this.waiting = [];
@@ -100,8 +113,8 @@ export class FeedStore {
     );
     this.set({ buffer });
     if (buffer.items === before.items) return;
-    const events = received.map(({ event }) => event);
-    for (const take of this.arrivals) take(events);
+    const items = received.map(({ event, cursor }) => ({ ...event, place: cursor }));
+    for (const take of this.arrivals) take(items);
   }
 
   private set(change: Partial<FeedState>): void {

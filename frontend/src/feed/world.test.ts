@@ -1,6 +1,6 @@
 // @vitest-environment happy-dom
 
-import { expect, it } from "vitest";
+import { expect, it, vi } from "vitest";
 import type { Session } from "../auth/session.ts";
 import { apiOf } from "../test/api.ts";
 import { CAPACITY } from "./buffer.ts";
@@ -36,9 +36,11 @@ it("begins a while before now once the place of this tab is forgotten", async ()
   sessionStorage.setItem("feed-from:7", "before-120");
   const api = apiOf(() => Response.json({ events: [], next: "e-5000", as_of: "e-5000" }));
   // Its own requests are all that it uses a session for.
-  const world = worldOf({} as Session, api, { pk: 7, isAdmin: true }, () => {});
+  const askAgain = vi.fn();
+  const world = worldOf({} as Session, api, { pk: 7, isAdmin: true }, askAgain);
   const { signal } = new AbortController();
   expect((await world.begin(signal)).after).toBe("before-120");
   world.forgetPlace();
+  expect(askAgain).toHaveBeenCalledOnce();
   expect((await world.begin(signal)).after).toBe(`e-${5_000 - WINDOW}`);
 });
