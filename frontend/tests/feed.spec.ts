@@ -1,5 +1,5 @@
 import type { Page } from "@playwright/test";
-import { AWAY, expect, newPerson, registration, signIn, test } from "./fixtures.ts";
+import { AWAY, event, expect, newPerson, registration, signIn, test } from "./fixtures.ts";
 import type { Installation } from "./installation.ts";
 
 /** The ids of all events in the page's list, read by scrolling through it. */
@@ -97,6 +97,30 @@ test("a paused list stands still, and goes on with what it held back", async ({ 
   await expect(registration(page, "Held Back")).toHaveCount(0);
   await page.getByRole("button", { name: /Go on/ }).click();
   await expect(registration(page, "Held Back")).toBeVisible();
+});
+
+test("a paused list stands still under another filter as well", async ({ page, installation }) => {
+  const { pk } = await newPerson(installation, "Before Pause");
+  await signIn(page, installation.url);
+  await expect(registration(page, "Before Pause")).toBeVisible();
+  // The newest event is none that the filter passes.
+  await installation.login(pk);
+  await expect(event(page, /Before Pause signed in/)).toBeVisible();
+  await page.getByRole("button", { name: "Pause" }).click();
+  await newPerson(installation, "Behind Filter");
+  await expect(page.getByRole("button", { name: /Go on \(\d+ new\)/ })).toBeVisible();
+  await page.getByRole("button", { name: "Filter" }).click();
+  await page.getByRole("combobox", { name: "Types of events" }).click();
+  await page.getByRole("option", { name: "user-registered" }).click();
+  await page.keyboard.press("Escape");
+  await expect(event(page, /Before Pause signed in/)).toHaveCount(0);
+  await expect(registration(page, "Before Pause")).toBeVisible();
+  await expect(registration(page, "Behind Filter")).toHaveCount(0);
+  await page.getByRole("button", { name: "Show all" }).click();
+  await expect(event(page, /Before Pause signed in/)).toBeVisible();
+  await expect(registration(page, "Behind Filter")).toHaveCount(0);
+  await page.getByRole("button", { name: /Go on/ }).click();
+  await expect(registration(page, "Behind Filter")).toBeVisible();
 });
 
 test("who reads further down is not moved, and sees that there is more", async ({ page, installation }) => {

@@ -1,10 +1,6 @@
 import { infiniteQueryOptions, keepPreviousData, queryOptions } from "@tanstack/react-query";
-import { parseEvent } from "../event/event.ts";
-import type { Item } from "../feed/buffer.ts";
+import { afterOf, BEGINNING, nextStretch, PAGE, readPage } from "../feed/history.ts";
 import { type Api, answer, type Schemas } from "./client.ts";
-
-/** How much a list asks for at once: the most that the API gives. */
-const PAGE = 500;
 
 /** How soon to ask again for a caller whom nobody has recorded yet. */
 const PENDING_MS = 2_000;
@@ -51,35 +47,22 @@ export function userQuery(api: Api, pk: number) {
   });
 }
 
-/** Some events in their order, and where to go on. */
-interface EventPage {
-  items: Item[];
-  next: string | null;
-}
-
-function read({ events, next, as_of }: Schemas["EventPage"]): EventPage {
-  const items = events.flatMap((value) => {
-    const event = parseEvent(value);
-    return event ? [{ ...event, place: null }] : [];
-  });
-  return { items, next: next === as_of ? null : next };
-}
-
-/** All that was recorded of a user, from the oldest on. */
+/** What was recorded of a user: all of it, or the newest. */
 export function userEventsQuery(api: Api, pk: number) {
   return infiniteQueryOptions({
     queryKey: ["user-events", pk],
     queryFn: async ({ pageParam, signal }) =>
-      read(
+      readPage(
         await answer(
           api.GET("/api/users/{pk}/events", {
-            params: { path: { pk }, query: { after: pageParam, limit: PAGE } },
+            params: { path: { pk }, query: { after: afterOf(pageParam), limit: PAGE } },
             signal,
           }),
         ),
+        pageParam,
       ),
-    initialPageParam: "earliest",
-    getNextPageParam: ({ next }) => next,
+    initialPageParam: BEGINNING,
+    getNextPageParam: (_, pages) => nextStretch(pages),
     // What comes later comes by the feed.
     staleTime: Number.POSITIVE_INFINITY,
     gcTime: 0,
@@ -88,21 +71,22 @@ export function userEventsQuery(api: Api, pk: number) {
 
 const GROUP_TYPES = "group-created,group-updated,group-deleted,user-joined-group,user-left-group";
 
-/** All that was recorded of groups and their members, from the oldest on. */
+/** What was recorded of groups and their members: all of it, or the newest. */
 export function groupEventsQuery(api: Api) {
   return infiniteQueryOptions({
     queryKey: ["group-events"],
     queryFn: async ({ pageParam, signal }) =>
-      read(
+      readPage(
         await answer(
           api.GET("/api/events", {
-            params: { query: { after: pageParam, type: GROUP_TYPES, limit: PAGE } },
+            params: { query: { after: afterOf(pageParam), type: GROUP_TYPES, limit: PAGE } },
             signal,
           }),
         ),
+        pageParam,
       ),
-    initialPageParam: "earliest",
-    getNextPageParam: ({ next }) => next,
+    initialPageParam: BEGINNING,
+    getNextPageParam: (_, pages) => nextStretch(pages),
     staleTime: Number.POSITIVE_INFINITY,
     gcTime: 0,
   });

@@ -42,9 +42,9 @@ function useFeed(pk: number | undefined, isAdmin: boolean | undefined) {
     const stopLive = keepLive(feed, queries, names, pk);
     // What is kept was for who it was, with the rights that they had.
     feed.restart(feed.get().notice);
-    const rightsChanged = () => void queries.invalidateQueries();
+    const askAgain = () => void queries.invalidateQueries();
     const stopRemembering = rememberPlace(feed, pk);
-    void follow(feed, worldOf(session, api, { pk, isAdmin }, rightsChanged), stopped.signal);
+    void follow(feed, worldOf(session, api, { pk, isAdmin }, askAgain), stopped.signal);
     return () => {
       stopped.abort();
       stopLive();

@@ -67,8 +67,9 @@ export function prepend(buffer: Buffer, older: readonly RecordedEvent[], from: C
   return { ...buffer, items: [...fresh, ...buffer.items], from };
 }
 
-function isCovered(last: Cursor | null, cursor: Cursor): boolean {
-  return last !== null && last.epoch === cursor.epoch && cursor.sequence <= last.sequence;
+/** Whether who read up to the first place has read what is before the second one. */
+export function isCovered(last: Cursor | null, cursor: Cursor | null): boolean {
+  return last !== null && cursor !== null && last.epoch === cursor.epoch && cursor.sequence <= last.sequence;
 }
 
 function before(items: readonly Item[]): Cursor | null {

@@ -9,7 +9,7 @@ import { Empty, Loading, PageTitle, ProblemAlert } from "../ui/messages.tsx";
 import { CAPACITY } from "./buffer.ts";
 import { lookOf } from "./connection-badge.tsx";
 import { EventList } from "./event-list.tsx";
-import { type FeedFilter, type FeedSearch, filterOf, isAny, matching } from "./filter.ts";
+import { type FeedFilter, type FeedSearch, filterOf, isAny } from "./filter.ts";
 import { useHold } from "./hold.ts";
 import { loadOlder } from "./older.ts";
 import type { FeedState } from "./store.ts";
@@ -23,9 +23,8 @@ export function FeedPage() {
   const search = useSearch({ from: "/" });
   const navigate = useNavigate({ from: "/" });
   const filter = useMemo(() => filterOf(search), [search]);
-  const items = useMemo(() => matching(state.buffer.items, filter), [state.buffer.items, filter]);
   const [isPaused, setIsPaused] = useState(false);
-  const shown = useHold(items);
+  const shown = useHold(state.buffer.items, filter);
   const { hold, release } = shown;
   const pause = () => {
     if (isPaused) release();
@@ -115,7 +114,7 @@ function Footer({ state, filter, nShown }: FooterProps) {
           </Button>
         )}
         {isFull &&
-          `The last ${count(CAPACITY)} events are kept here; pages of users and groups have all of theirs.`}
+          `The last ${count(CAPACITY)} events are kept here; pages of users and groups go further back.`}
         {!hasOlder && !isFull && nShown > 0 && "This is the beginning."}
       </Center>
     </>

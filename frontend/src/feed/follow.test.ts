@@ -20,6 +20,8 @@ class Server implements World {
   readonly waits: number[] = [];
   isSessionOver = false;
   mayStay = true;
+  /** Where the list of the tab began before. */
+  private place: string | null = "e-0";
   private readonly closed = new AbortController();
   private readonly answers: Response[];
 
@@ -36,7 +38,11 @@ class Server implements World {
   }
 
   async begin() {
-    return { after: "e-0", head: { epoch: "e", sequence: 2 } };
+    return { after: this.place ?? "e-1000", head: { epoch: "e", sequence: 2_000 } };
+  }
+
+  forgetPlace(): void {
+    this.place = null;
   }
 
   async wait(milliseconds: number): Promise<void> {
@@ -85,13 +91,22 @@ describe("follow", () => {
     expect(server.waits[0]).toBe(4321);
   });
 
-  it("begins anew where the log is another one, and says so", async () => {
-    const gone = problem(410, "the cursor is of another stream of events: begin anew");
-    const server = new Server(new Response(events(1)), gone, new Response(events(5)));
+  const gone = () => problem(410, "the cursor is of another stream of events: begin anew");
+
+  it("begins anew a while before now where the log is another one, and says so", async () => {
+    const server = new Server(new Response(events(1)), gone(), new Response(events(1_005)));
     const store = await server.follow();
-    expect(server.asked[2]?.path).toContain("after=earliest");
+    expect(server.asked[2]?.path).toContain("after=e-1000");
     expect(store.get().notice).toBe("The list begins anew: the cursor is of another stream of events.");
-    expect(store.get().buffer.items.map(({ place }) => place?.sequence)).toEqual([5]);
+    expect(store.get().buffer.items.map(({ place }) => place?.sequence)).toEqual([1_005]);
+    expect(store.get().audience).toBe(0);
+  });
+
+  it("asks for all that is kept only where a while before now is refused as well", async () => {
+    const server = new Server(gone(), gone(), new Response(events(1_900)));
+    await server.follow();
+    const places = server.asked.map(({ path }) => path.split("after=")[1]);
+    expect(places.slice(0, 3)).toEqual(["e-0", "e-1000", "earliest"]);
   });
 
   it("renews the session at once when its token expires", async () => {
@@ -132,5 +147,6 @@ describe("follow", () => {
     const store = await server.follow();
     expect(store.get().buffer.items.map(({ place }) => place?.sequence)).toEqual([2]);
     expect(store.get().notice).toContain("no longer an admin");
+    expect(store.get().audience).toBe(1);
   });
 });

@@ -9,6 +9,8 @@ export interface World {
   ask(path: string, headers: Record<string, string>, signal: AbortSignal): Promise<Response>;
   /** Where to begin without a cursor, and up to where there is something to catch up with. */
   begin(signal: AbortSignal): Promise<{ after: string; head: Cursor }>;
+  /** Learns that the list cannot go on: the next beginning is not where this tab began before. */
+  forgetPlace(): void;
   /** Waits; ends early when the network comes back. */
   wait(milliseconds: number, signal: AbortSignal): Promise<void>;
   /** Gets a newer token. False where the session is over. */
@@ -26,6 +28,9 @@ const MAX_AT_ONCE = 2;
 /** Nobody who has more to send is silent for so long. */
 const QUIET_MS = 3_000;
 
+/** So many places in the log may be refused before all that is kept is asked for. */
+const MAX_REFUSED = 2;
+
 /** What a turn led to. */
 type Turn =
   | { next: "at-once" }
@@ -38,18 +43,17 @@ const ENDS_AT_ONCE = { reason: "The server ends each stream as soon as it began.
 /** Follows the feed, through restarts and away times of the server, until the session ends. */
 export async function follow(store: FeedStore, world: World, signal: AbortSignal): Promise<void> {
   let nFailures = 0;
-  let isAnew = false;
+  let nRefused = 0;
   while (!signal.aborted) {
     const before = store.last;
     const began = performance.now();
-    const turn: Turn = await connectOnce(store, world, isAnew, signal).catch(failed);
+    const turn: Turn = await connectOnce(store, world, nRefused >= MAX_REFUSED, signal).catch(failed);
     if (signal.aborted || turn.next === "never") return;
     const hasMoved = store.last !== null && store.last.sequence !== before?.sequence;
     // A stream by which nothing came for long was a good one as well.
     const hasLasted = performance.now() - began > LONGEST_WAIT_MS;
     nFailures = hasMoved || hasLasted ? 0 : nFailures + 1;
-    // A place that is refused twice is not asked for a third time.
-    isAnew = turn.next === "anew";
+    nRefused = turn.next === "anew" ? nRefused + 1 : 0;
     if (turn.next !== "later" && nFailures <= MAX_AT_ONCE) continue;
     const { reason, afterMs } = turn.next === "later" ? turn : ENDS_AT_ONCE;
     store.connected({ state: "reconnecting", reason });
@@ -67,14 +71,14 @@ function failed(error: unknown): Turn {
 async function connectOnce(
   store: FeedStore,
   world: World,
-  isAnew: boolean,
+  isFromEarliest: boolean,
   signal: AbortSignal,
 ): Promise<Turn> {
   const { after, head } = await world.begin(signal);
   const response = store.last
     ? await world.ask("/api/events/stream", { "last-event-id": formatCursor(store.last) }, signal)
-    : await world.ask(`/api/events/stream?after=${isAnew ? "earliest" : after}`, {}, signal);
-  if (!response.ok || !response.body) return refused(store, await problemOf(response));
+    : await world.ask(`/api/events/stream?after=${isFromEarliest ? "earliest" : after}`, {}, signal);
+  if (!response.ok || !response.body) return refused(store, world, await problemOf(response));
   const isBehind = () => store.last?.epoch !== head.epoch || store.last.sequence < head.sequence;
   store.connected({ state: isBehind() && head.sequence > 0 ? "catching-up" : "live" });
   const settle = () => {
@@ -92,9 +96,10 @@ async function connectOnce(
   return await ended(store, world, end);
 }
 
-function refused(store: FeedStore, problem: Problem): Turn {
+function refused(store: FeedStore, world: World, problem: Problem): Turn {
   if (problem.status === 410) {
-    store.restart(`The list begins anew: ${problem.message.split(":")[0]}.`);
+    world.forgetPlace();
+    store.beginAnew(`The list begins anew: ${problem.message.split(":")[0]}.`);
     return { next: "anew" };
   }
   if (problem.status === 401) {

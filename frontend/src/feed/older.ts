@@ -6,15 +6,24 @@ import type { FeedStore } from "./store.ts";
 /** How much of the log one request goes back. */
 const STEP = 500;
 
-/** Puts what came before the first event into the list. */
+/** Puts what came before the first event into the list, if it is still the same one when the answer comes. */
 export async function loadOlder(api: Api, feed: FeedStore): Promise<void> {
-  const { from, items } = feed.get().buffer;
+  const { from } = feed.get().buffer;
   if (!from) return;
   const start = { ...from, sequence: Math.max(from.sequence - STEP, 0) };
   const after = start.sequence === 0 ? "earliest" : formatCursor(start);
-  const page = await answer(api.GET("/api/events", { params: { query: { after, limit: STEP } } }));
+  const signal = feed.listSignal;
+  const page = await answer(
+    api.GET("/api/events", { params: { query: { after, limit: STEP } }, signal }),
+  ).catch((error: unknown) => {
+    if (signal.aborted) return null;
+    throw error;
+  });
+  const { buffer } = feed.get();
+  // A list that begins elsewhere by now would have a hole.
+  if (!page || signal.aborted || buffer.from !== from) return;
   const events = page.events.flatMap((value) => parseEvent(value) ?? []);
   // The page goes on into what is in the list, where something was erased between.
-  const end = events.findIndex((event) => event.id === items[0]?.id);
+  const end = events.findIndex((event) => event.id === buffer.items[0]?.id);
   feed.addOlder(end < 0 ? events : events.slice(0, end), start);
 }

@@ -1,5 +1,5 @@
 import type { RecordedEvent } from "../event/event.ts";
-import { advance, append, type Buffer, type Cursor, EMPTY, prepend } from "./buffer.ts";
+import { advance, append, type Buffer, type Cursor, EMPTY, type Item, prepend } from "./buffer.ts";
 import type { Message } from "./stream.ts";
 
 /** How the feed stands with the server. */
@@ -16,6 +16,8 @@ export interface FeedState {
   buffer: Buffer;
   /** That the list could not go on where it was, where so. */
   notice: string | null;
+  /** Another number, another audience: what was shown before is not for who looks now. */
+  audience: number;
 }
 
 /** Several pieces of the network become one change of the page. */
@@ -25,12 +27,18 @@ type Listener = () => void;
 
 /** What the page shows of the feed; outside of React, as it lives longer than any page. */
 export class FeedStore {
-  private state: FeedState = { connection: { state: "connecting" }, buffer: EMPTY, notice: null };
+  private state: FeedState = {
+    connection: { state: "connecting" },
+    buffer: EMPTY,
+    notice: null,
+    audience: 0,
+  };
   private readonly listeners = new Set<Listener>();
-  private readonly arrivals = new Set<(events: readonly RecordedEvent[]) => void>();
+  private readonly arrivals = new Set<(items: readonly Item[]) => void>();
   private waiting: Message[] = [];
   private lastTaken: Cursor | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
+  private list = new AbortController();
 
   readonly get = (): FeedState => this.state;
 
@@ -40,7 +48,7 @@ export class FeedStore {
   };
 
   /** Calls with what arrives from now on, a batch at a time. */
-  onArrival(take: (events: readonly RecordedEvent[]) => void): () => void {
+  onArrival(take: (items: readonly Item[]) => void): () => void {
     this.arrivals.add(take);
     return () => this.arrivals.delete(take);
   }
@@ -59,6 +67,11 @@ export class FeedStore {
     return this.lastTaken;
   }
 
+  /** Aborted as soon as another list begins: what was asked for this one is not for that one. */
+  get listSignal(): AbortSignal {
+    return this.list.signal;
+  }
+
   connected(connection: Connection): void {
     this.set({ connection });
   }
@@ -67,8 +80,16 @@ export class FeedStore {
     this.set({ buffer: prepend(this.state.buffer, events, from) });
   }
 
-  /** Begins an empty list. */
+  /** Begins an empty list, for somebody else or with other rights: nothing of what was shown may stay. */
   restart(notice: string | null): void {
+    this.beginAnew(notice);
+    this.set({ audience: this.state.audience + 1 });
+  }
+
+  /** Begins an empty list, for who saw the one before, where that cannot go on. */
+  beginAnew(notice: string | null): void {
+    this.list.abort();
+    this.list = new AbortController();
     this.waiting = [];
     this.lastTaken = null;
     this.set({ buffer: EMPTY, notice });
@@ -92,8 +113,8 @@ export class FeedStore {
     );
     this.set({ buffer });
     if (buffer.items === before.items) return;
-    const events = received.map(({ event }) => event);
-    for (const take of this.arrivals) take(events);
+    const items = received.map(({ event, cursor }) => ({ ...event, place: cursor }));
+    for (const take of this.arrivals) take(items);
   }
 
   private set(change: Partial<FeedState>): void {

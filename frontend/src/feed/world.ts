@@ -13,7 +13,8 @@ export interface Viewer {
   isAdmin: boolean;
 }
 
-export function worldOf(session: Session, api: Api, viewer: Viewer, rightsChanged: () => void): World {
+/** What following the feed needs. `askAgain` is called where what pages show may be untrue. */
+export function worldOf(session: Session, api: Api, viewer: Viewer, askAgain: () => void): World {
   return {
     ask: (path, headers, signal) =>
       askAs(session, new Request(new URL(path, location.origin), { headers, signal, cache: "no-store" })),
@@ -25,6 +26,11 @@ export function worldOf(session: Session, api: Api, viewer: Viewer, rightsChange
       if (!head) throw new Error("the API gave a cursor that is none");
       return { after: placeToBegin(head, recall(viewer.pk), viewer.isAdmin), head };
     },
+    forgetPlace: () => {
+      sessionStorage.removeItem(keyOf(viewer.pk));
+      // What happened between the lists touched other pages as well, and nobody told them.
+      askAgain();
+    },
     wait,
     renew: async () => {
       const renewal = await session.renew();
@@ -34,7 +40,7 @@ export function worldOf(session: Session, api: Api, viewer: Viewer, rightsChange
     // Who lost the rights of an admin only may go on. Anybody else is out, which ends the session.
     mayGoOn: async () => {
       const { response } = await api.GET("/api/me");
-      if (response.ok) rightsChanged();
+      if (response.ok) askAgain();
       return response.ok;
     },
   };
