@@ -1,4 +1,8 @@
+use std::collections::BTreeMap;
 use std::time::Instant;
+
+use serde_json::Value;
+use testkit::eventually;
 
 use crate::support::events::{erased, group_created, logged_in, registered, user};
 use crate::support::sse::Received;
@@ -53,6 +57,48 @@ async fn a_caller_gets_their_own_events_alone_and_their_cursor_moves() {
     // The progress is a place to come back to.
     let mut client = world.stream("", &world.token(1, &[]), Some(&progress.id)).await;
     assert_eq!(client.next().await.unwrap().sequence(), own);
+}
+
+#[tokio::test]
+async fn a_list_and_what_is_streamed_after_it_are_everything() {
+    const N_USERS: i64 = 10;
+    let world = World::start().await;
+    let admin = world.admin();
+    for pk in 1..=N_USERS {
+        world.record(registered(user(pk, "first"))).await;
+    }
+    let writing = async {
+        let mut last = 0;
+        for n in 0..200 {
+            last = record(&world.log, logged_in(user(n % N_USERS + 1, &format!("after-{n}")))).await;
+        }
+        last
+    };
+    let listing = async {
+        // In the middle of the changes.
+        eventually("something has changed", || async {
+            let list = world.json("/api/users", Some(&admin)).await;
+            (list["users"][4]["user"]["username"] != "first").then_some(list)
+        })
+        .await
+    };
+    let (last, list) = tokio::join!(writing, listing);
+    let state = |user: &Value| (user["pk"].as_i64().unwrap(), user["username"].as_str().unwrap().to_owned());
+    let mut users: BTreeMap<_, _> =
+        list["users"].as_array().unwrap().iter().map(|view| state(&view["user"])).collect();
+    let as_of = list["as_of"].as_str().unwrap();
+    assert_ne!(as_of, world.cursor(last), "the list is older than the last change");
+    let mut client = world.stream(&format!("?after={as_of}"), &admin, None).await;
+    loop {
+        let received = client.next().await.unwrap();
+        let event: Value = serde_json::from_str(&received.data).unwrap();
+        users.extend([state(&event["data"]["user"])]);
+        if received.sequence() == last {
+            break;
+        }
+    }
+    let expected = (0..N_USERS).map(|index| (index + 1, format!("after-{}", 200 - N_USERS + index)));
+    assert_eq!(users, expected.collect());
 }
 
 #[tokio::test]

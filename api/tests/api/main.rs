@@ -12,4 +12,5 @@ mod reads;
 mod revocation;
 mod slow;
 mod support;
+mod tokens;
 mod web;
