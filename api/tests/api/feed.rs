@@ -82,11 +82,11 @@ async fn a_list_and_what_is_streamed_after_it_are_everything() {
         })
         .await
     };
-    let (last, list) = tokio::join!(writing, listing);
+    let (last, listed) = tokio::join!(writing, listing);
     let state = |user: &Value| (user["pk"].as_i64().unwrap(), user["username"].as_str().unwrap().to_owned());
     let mut users: BTreeMap<_, _> =
-        list["users"].as_array().unwrap().iter().map(|view| state(&view["user"])).collect();
-    let as_of = list["as_of"].as_str().unwrap();
+        listed["users"].as_array().unwrap().iter().map(|view| state(&view["user"])).collect();
+    let as_of = listed["as_of"].as_str().unwrap();
     assert_ne!(as_of, world.cursor(last), "the list is older than the last change");
     let mut client = world.stream(&format!("?after={as_of}"), &admin, None).await;
     loop {
@@ -146,7 +146,7 @@ async fn the_feed_goes_on_after_nats_was_away() {
     world.record(registered(user(1, "ada"))).await;
     let mut client = world.stream("", &world.admin(), None).await;
     world.server.restart().await;
-    testkit::eventually("connected again", || async { world.nats.is_connected().then_some(()) }).await;
+    eventually("connected again", || async { world.nats.is_connected().then_some(()) }).await;
     let sequence = record(&world.log, logged_in(user(1, "ada"))).await;
     assert_eq!(client.next().await.unwrap().sequence(), sequence);
 }
