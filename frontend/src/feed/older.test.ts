@@ -95,3 +95,18 @@ it("makes no hole in a list that begins later by now", async () => {
   expect(idsOf(store)[0]).toBe("e-44");
   expect(store.get().buffer.from?.sequence).toBe(43);
 });
+
+it("asks from the earliest event where the place before was erased", async () => {
+  const store = new FeedStore();
+  receive(store, 1043);
+  const asked: (string | null)[] = [];
+  const api = apiOf(async (request) => {
+    asked.push(new URL(request.url).searchParams.get("after"));
+    if (asked.length > 1) return page("e-900", "e-1043");
+    return Response.json({ title: "Gone", detail: "no longer kept" }, { status: 410 });
+  });
+  await loadOlder(api, store);
+  expect(asked).toEqual(["e-542", "earliest"]);
+  expect(idsOf(store)).toEqual(["e-900", "e-1043"]);
+  expect(store.get().buffer.from?.sequence).toBe(0);
+});

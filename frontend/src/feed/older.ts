@@ -1,4 +1,5 @@
 import { type Api, answer } from "../api/client.ts";
+import { Problem } from "../api/problem.ts";
 import { parseEvent } from "../event/event.ts";
 import { formatCursor } from "./buffer.ts";
 import type { FeedStore } from "./store.ts";
@@ -10,15 +11,21 @@ const STEP = 500;
 export async function loadOlder(api: Api, feed: FeedStore): Promise<void> {
   const { from } = feed.get().buffer;
   if (!from) return;
-  const start = { ...from, sequence: Math.max(from.sequence - STEP, 0) };
-  const after = start.sequence === 0 ? "earliest" : formatCursor(start);
+  let start = { ...from, sequence: Math.max(from.sequence - STEP, 0) };
   const signal = feed.listSignal;
-  const page = await answer(
-    api.GET("/api/events", { params: { query: { after, limit: STEP } }, signal }),
-  ).catch((error: unknown) => {
-    if (signal.aborted) return null;
-    throw error;
-  });
+  const ask = (after: string) =>
+    answer(api.GET("/api/events", { params: { query: { after, limit: STEP } }, signal }));
+  const page = await ask(start.sequence === 0 ? "earliest" : formatCursor(start))
+    // Where the first events of the log were erased, what is left begins after that place.
+    .catch((error: unknown) => {
+      if (!(error instanceof Problem && error.status === 410)) throw error;
+      start = { ...from, sequence: 0 };
+      return ask("earliest");
+    })
+    .catch((error: unknown) => {
+      if (signal.aborted) return null;
+      throw error;
+    });
   const { buffer } = feed.get();
   // A list that begins elsewhere by now would have a hole.
   if (!page || signal.aborted || buffer.from !== from) return;
