@@ -1,9 +1,4 @@
-use std::cell::Cell;
-use std::collections::BTreeMap;
 use std::time::Instant;
-
-use serde_json::Value;
-use testkit::eventually;
 
 use crate::support::events::{erased, group_created, logged_in, registered, user};
 use crate::support::sse::Received;
@@ -61,56 +56,6 @@ async fn a_caller_gets_their_own_events_alone_and_their_cursor_moves() {
 }
 
 #[tokio::test]
-async fn a_list_and_what_is_streamed_after_it_are_everything() {
-    const N_USERS: i64 = 10;
-    let world = World::start().await;
-    let admin = world.admin();
-    for pk in 1..=N_USERS {
-        world.record(registered(user(pk, "first"))).await;
-    }
-    let is_listed = Cell::new(false);
-    let mut expected = BTreeMap::new();
-    let writing = async {
-        let mut n_after = 0;
-        for n in 0.. {
-            let (pk, username) = (n % N_USERS + 1, format!("after-{n}"));
-            let last = record(&world.log, logged_in(user(pk, &username))).await;
-            expected.insert(pk, username);
-            n_after += u32::from(is_listed.get());
-            if n_after == 20 {
-                return last;
-            }
-        }
-        0
-    };
-    let listing = async {
-        // In the middle of the changes.
-        let list = eventually("something has changed", || async {
-            let list = world.json("/api/users", Some(&admin)).await;
-            (list["users"][4]["user"]["username"] != "first").then_some(list)
-        })
-        .await;
-        is_listed.set(true);
-        list
-    };
-    let (last, listed) = tokio::join!(writing, listing);
-    let state = |user: &Value| (user["pk"].as_i64().unwrap(), user["username"].as_str().unwrap().to_owned());
-    let mut users: BTreeMap<_, _> =
-        listed["users"].as_array().unwrap().iter().map(|view| state(&view["user"])).collect();
-    let as_of = listed["as_of"].as_str().unwrap();
-    let mut client = world.stream(&format!("?after={as_of}"), &admin, None).await;
-    loop {
-        let received = client.next().await.unwrap();
-        let event: Value = serde_json::from_str(&received.data).unwrap();
-        users.extend([state(&event["data"]["user"])]);
-        if received.sequence() == last {
-            break;
-        }
-    }
-    assert_eq!(users, expected);
-}
-
-#[tokio::test]
 async fn an_admin_filters_by_type_and_user() {
     let world = World::start().await;
     let query = "?type=user-logged-in,user-deleted&user=2&after=earliest";
@@ -155,7 +100,7 @@ async fn the_feed_goes_on_after_nats_was_away() {
     world.record(registered(user(1, "ada"))).await;
     let mut client = world.stream("", &world.admin(), None).await;
     world.server.restart().await;
-    eventually("connected again", || async { world.nats.is_connected().then_some(()) }).await;
+    testkit::eventually("connected again", || async { world.nats.is_connected().then_some(()) }).await;
     let sequence = record(&world.log, logged_in(user(1, "ada"))).await;
     assert_eq!(client.next().await.unwrap().sequence(), sequence);
 }

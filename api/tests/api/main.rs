@@ -12,5 +12,4 @@ mod reads;
 mod revocation;
 mod slow;
 mod support;
-mod tokens;
 mod web;

@@ -16,46 +16,32 @@ pub const PROXY_CLIENT_ID: &str = "proxied";
 /// Its client secret.
 pub const PROXY_SECRET: &str = "a client secret of a proxy provider that nobody else knows";
 
-/// A key pair with a name.
+/// An RSA key pair with a name.
 pub struct SigningKey {
-    kid: String,
+    pub kid: String,
     pub key: EncodingKey,
-    algorithm: Algorithm,
 }
 
 impl SigningKey {
-    /// An RSA key, as authentik makes them.
     pub fn generate(kid: &str) -> Self {
         let pair = KeyPair::generate(KeySize::Rsa2048).expect("generating a key");
         let der: Pkcs8V1Der<'_> = pair.as_der().expect("encoding a key");
-        Self::from_pkcs8(kid, der.as_ref(), Algorithm::RS256)
-    }
-
-    pub fn from_pkcs8(kid: &str, der: &[u8], algorithm: Algorithm) -> Self {
-        let pem =
-            format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der));
-        let key = match algorithm {
-            Algorithm::ES256 => EncodingKey::from_ec_pem(pem.as_bytes()),
-            Algorithm::EdDSA => EncodingKey::from_ed_pem(pem.as_bytes()),
-            _ => EncodingKey::from_rsa_pem(pem.as_bytes()),
-        };
-        Self { kid: kid.to_owned(), key: key.expect("a key in PEM"), algorithm }
-    }
-
-    /// The same key by another name.
-    pub fn called(&self, kid: &str) -> Self {
-        Self { kid: kid.to_owned(), key: self.key.clone(), algorithm: self.algorithm }
+        let pem = format!(
+            "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+            STANDARD.encode(der.as_ref())
+        );
+        Self { kid: kid.to_owned(), key: EncodingKey::from_rsa_pem(pem.as_bytes()).expect("a key in PEM") }
     }
 
     /// As the identity provider publishes it.
     pub fn jwk(&self) -> Value {
-        let mut jwk = Jwk::from_encoding_key(&self.key, self.algorithm).expect("a public key");
+        let mut jwk = Jwk::from_encoding_key(&self.key, Algorithm::RS256).expect("a public key");
         jwk.common.key_id = Some(self.kid.clone());
         serde_json::to_value(jwk).expect("a JWK is JSON")
     }
 
     pub fn sign(&self, claims: &Value) -> String {
-        let header = Header { kid: Some(self.kid.clone()), ..Header::new(self.algorithm) };
+        let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::RS256) };
         encode(&header, claims, &self.key).expect("signing a token")
     }
 }
