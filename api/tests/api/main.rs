@@ -13,4 +13,5 @@ mod reads;
 mod revocation;
 mod slow;
 mod support;
+mod tokens;
 mod web;
