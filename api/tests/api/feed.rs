@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use crate::support::events::{erased, group_created, logged_in, registered, user};
+use crate::support::events::{deleted, erased, group_created, logged_in, registered, user};
 use crate::support::sse::Received;
 use crate::support::{World, check_within, problem, record};
 
@@ -53,6 +53,31 @@ async fn a_caller_gets_their_own_events_alone_and_their_cursor_moves() {
     // The progress is a place to come back to.
     let mut client = world.stream("", &world.token(1, &[]), Some(&progress.id)).await;
     assert_eq!(client.next().await.unwrap().sequence(), own);
+}
+
+#[tokio::test]
+async fn an_own_feed_begins_at_the_last_registration() {
+    let world = World::start().await;
+    let before = world.record(registered(user(1, "before"))).await;
+    world.record(deleted(user(1, "before"))).await;
+    let again = world.record(registered(user(1, "ada"))).await;
+    let then = world.record(logged_in(user(1, "ada"))).await;
+    let own = world.token(1, &[]);
+    let mut clients = [
+        world.stream("?after=earliest", &own, None).await,
+        world.stream("?after=2026-01-01T00:00:00Z&user=1", &own, None).await,
+        // Of the one who had the key before.
+        world.stream("", &own, Some(&world.cursor(before))).await,
+    ];
+    let last = world.record(logged_in(user(1, "ada"))).await;
+    let expected = [("user-registered", again), ("user-logged-in", then), ("user-logged-in", last)];
+    for client in &mut clients {
+        let received = client.take(3).await;
+        let received: Vec<_> =
+            received.iter().map(|event| (event.event.as_str(), event.sequence())).collect();
+        assert_eq!(received, expected);
+        assert!(!client.raw.contains("before"), "{}", client.raw);
+    }
 }
 
 #[tokio::test]

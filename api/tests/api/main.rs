@@ -4,6 +4,7 @@
 mod contract;
 mod feed;
 mod history;
+mod list_then_stream;
 mod me;
 mod operator;
 mod outage;
@@ -12,4 +13,5 @@ mod reads;
 mod revocation;
 mod slow;
 mod support;
+mod tokens;
 mod web;

@@ -2,6 +2,7 @@
 
 pub mod events;
 pub mod keys;
+pub mod other_keys;
 pub mod project;
 pub mod sse;
 
@@ -90,6 +91,15 @@ impl World {
         let first = std::mem::replace(&mut self.api, run_api(&self.server, &self.issuer, &[]).await);
         self.ready().await;
         std::mem::replace(&mut self.api, first)
+    }
+
+    /// From here on nobody can read the keys.
+    pub async fn end_identity_provider(&self) {
+        self.idp.cancel();
+        eventually("the identity provider is gone", || async {
+            reqwest::get(format!("{}jwks/", self.issuer)).await.is_err().then_some(())
+        })
+        .await;
     }
 
     async fn ready(&self) {

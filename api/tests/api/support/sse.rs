@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::Response;
+use reqwest::{RequestBuilder, Response};
 use tokio::time::timeout;
 
 use super::World;
@@ -36,20 +36,25 @@ impl World {
         let request = request.bearer_auth(token);
         let request =
             if let Some(id) = last_event_id { request.header("Last-Event-ID", id) } else { request };
+        Client::open(request).await
+    }
+}
+
+impl Client {
+    /// Opens the stream that is asked for, and waits for what is written at once.
+    pub async fn open(request: RequestBuilder) -> Self {
         let answer = request.send().await.unwrap();
-        assert_eq!(answer.status().as_u16(), 200, "{query}");
+        assert_eq!(answer.status().as_u16(), 200, "{}", answer.url());
         assert_eq!(answer.headers()["content-type"], "text/event-stream");
         assert_eq!(answer.headers()["cache-control"], "no-store");
         assert_eq!(answer.headers()["x-accel-buffering"], "no");
-        let mut client = Client { answer, text: String::new(), raw: String::new() };
+        let mut client = Self { answer, text: String::new(), raw: String::new() };
         while !client.raw.contains("retry: 2000\n") {
             assert!(client.more().await, "the stream ended before it began");
         }
         client
     }
-}
 
-impl Client {
     async fn more(&mut self) -> bool {
         let chunk = timeout(Duration::from_secs(20), self.answer.chunk()).await.expect("something comes");
         let Some(chunk) = chunk.expect("the stream is not torn") else { return false };

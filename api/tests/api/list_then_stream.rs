@@ -1,0 +1,166 @@
+//! How a client gets everything: list, then stream after the `as_of` of that list.
+
+use std::collections::BTreeMap;
+
+use domain::event::{After, EventBody};
+use domain::key::UserPk;
+use futures_util::future::join_all;
+use reqwest::RequestBuilder;
+use serde_json::{Value, json};
+use store::log::EventLog;
+use tokio::task::JoinHandle;
+
+use crate::support::events::{deactivated, deleted, in_group, logged_in, reactivated, registered, user};
+use crate::support::sse::{Client, Received};
+use crate::support::{World, record};
+
+const N_USERS: i64 = 20;
+const N_ROUNDS: i64 = 15;
+const N_CHANGES: u64 = N_USERS.unsigned_abs() * N_ROUNDS.unsigned_abs();
+
+/// How many change users at the same time, each of them other users.
+const N_WRITERS: i64 = 4;
+
+/// What is known of the users that are there, by key: with what sequence it came, and what it is.
+type Known = BTreeMap<UserPk, (u64, Value)>;
+
+/// By sequence: of which user an event is, and what they are from then on; nothing where they are gone.
+type History = BTreeMap<u64, (UserPk, Option<Value>)>;
+
+/// What a client knows of the users, and the stream that it goes on with.
+struct Follower {
+    as_of: u64,
+    /// Nothing that was listed is newer than this.
+    settled: u64,
+    known: Known,
+    stream: Client,
+}
+
+/// Each user is changed again and again, and is gone for a while.
+fn change(pk: UserPk, round: i64) -> EventBody {
+    let now = user(pk, &format!("user{pk}-{round}"));
+    match (round + pk) % 5 {
+        _ if round == 0 => registered(now),
+        0 => deactivated(now),
+        1 => reactivated(in_group(now, 1, "navy")),
+        2 => deleted(now),
+        3 => registered(now),
+        _ => logged_in(now),
+    }
+}
+
+/// Changes every so manieth user as fast as it can.
+async fn write(log: EventLog, writer: i64) -> History {
+    let mut history = History::new();
+    for round in 0..N_ROUNDS {
+        for pk in (1..=N_USERS).filter(|pk| pk % N_WRITERS == writer) {
+            let body = change(pk, round);
+            let now = match body.after() {
+                After::User(user) => Some(json!(user)),
+                After::UserGone(_) => None,
+                other => panic!("{other:?} is no change of a user"),
+            };
+            history.insert(record(&log, body).await, (pk, now));
+        }
+    }
+    history
+}
+
+/// What is true after the event of that sequence.
+fn truth(history: &History, sequence: u64) -> Known {
+    let mut truth = Known::new();
+    for (sequence, (pk, now)) in history.range(..=sequence) {
+        truth.remove(pk);
+        truth.extend(now.clone().map(|user| (*pk, (*sequence, user))));
+    }
+    truth
+}
+
+/// An admin who asks over one connection: making one for each request would take longer than the changes do.
+struct Admin<'a> {
+    world: &'a World,
+    token: String,
+    client: reqwest::Client,
+}
+
+impl Admin<'_> {
+    fn get(&self, path: &str) -> RequestBuilder {
+        self.client.get(format!("{}{path}", self.world.api.url)).bearer_auth(&self.token)
+    }
+
+    async fn page(&self, limit: usize, cursor: &str) -> Value {
+        let answer = self.get(&format!("/api/users?limit={limit}{cursor}")).send().await.unwrap();
+        answer.error_for_status().unwrap().json().await.unwrap()
+    }
+
+    /// Lists page by page, and opens a stream where the first page was true.
+    async fn list_then_stream(&self, limit: usize) -> Follower {
+        let mut page = self.page(limit, "").await;
+        let as_of = page["as_of"].as_str().unwrap().to_owned();
+        let mut known = Known::new();
+        loop {
+            for view in page["users"].as_array().unwrap() {
+                let entry = (view["sequence"].as_u64().unwrap(), view["user"].clone());
+                known.insert(view["pk"].as_i64().unwrap(), entry);
+            }
+            let Some(next) = page["next"].as_str() else { break };
+            page = self.page(limit, &format!("&cursor={next}")).await;
+        }
+        let settled = self.world.log.bounds().await.unwrap().last;
+        let stream = Client::open(self.get(&format!("/api/events/stream?after={as_of}"))).await;
+        let as_of = as_of.rsplit('-').next().unwrap().parse().unwrap();
+        Follower { as_of, settled, known, stream }
+    }
+}
+
+impl Follower {
+    /// Takes in everything there is, and compares with what is true.
+    async fn follow(&mut self, history: &History) {
+        let listed = self.as_of;
+        for sequence in listed + 1..=N_CHANGES {
+            if sequence - 1 == self.settled {
+                assert_eq!(self.known, truth(history, self.settled), "listed as of {listed}");
+            }
+            let received = self.stream.next().await.expect("the stream goes on");
+            assert_eq!(received.sequence(), sequence, "each event comes, once and in turn");
+            self.take_in(sequence, &received);
+        }
+        assert_eq!(self.known, truth(history, N_CHANGES), "listed as of {listed}");
+    }
+
+    fn take_in(&mut self, sequence: u64, received: &Received) {
+        let event: Value = serde_json::from_str(&received.data).unwrap();
+        let user = &event["data"]["user"];
+        let pk = user["pk"].as_i64().unwrap();
+        // A later page may know more than the first one.
+        if self.known.get(&pk).is_some_and(|(known, _)| *known >= sequence) {
+            return;
+        }
+        self.known.remove(&pk);
+        if received.event != "user-deleted" {
+            self.known.insert(pk, (sequence, user.clone()));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_and_the_stream_after_it_have_no_gap_while_users_change() {
+    let world = World::start().await;
+    let admin = Admin { world: &world, token: world.admin(), client: reqwest::Client::new() };
+    let writers: Vec<_> =
+        (0..N_WRITERS).map(|writer| tokio::spawn(write(world.log.clone(), writer))).collect();
+    let mut followers = vec![];
+    let mut is_quiet = false;
+    while !is_quiet {
+        is_quiet = writers.iter().all(JoinHandle::is_finished);
+        // In one page, and in several with changes between them.
+        let limit = if followers.len().is_multiple_of(2) { 500 } else { 3 };
+        followers.push(admin.list_then_stream(limit).await);
+    }
+    let history: History = join_all(writers).await.into_iter().flat_map(Result::unwrap).collect();
+    let n_midway = followers.iter().filter(|follower| (1..N_CHANGES).contains(&follower.as_of)).count();
+    assert!(n_midway >= 2, "users did not change while they were listed");
+    for follower in &mut followers {
+        follower.follow(&history).await;
+    }
+}
