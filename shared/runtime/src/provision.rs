@@ -1,6 +1,10 @@
 //! Streams and buckets, from the JSON in `nats/`: made where they are missing, never changed where they are not.
 
+use std::time::{Duration, Instant};
+
 use anyhow::Context;
+use async_nats::HeaderMap;
+use async_nats::client::RequestErrorKind;
 use serde_json::{Value, json};
 
 use crate::clock;
@@ -20,6 +24,10 @@ const STREAM_NOT_FOUND: u64 = 10059;
 
 /// JetStream's error code for a stream that is there with another configuration.
 const STREAM_NAME_IN_USE: u64 = 10058;
+
+/// How long a new stream of a cluster may take to listen, and how often that is tried.
+const LISTENS_WITHIN: Duration = Duration::from_secs(5);
+const LISTENS_LOOK: Duration = Duration::from_millis(20);
 
 /// Makes what is missing, and reports what differs from `nats/`.
 ///
@@ -103,10 +111,36 @@ async fn ensure(nats: &Nats, wanted: &Value) -> anyhow::Result<Vec<String>> {
         if error_code(&created).is_some_and(|code| code != STREAM_NAME_IN_USE) {
             anyhow::bail!("making stream {name}: {}", created["error"]["description"]);
         }
+        listens(nats, wanted)
+            .await
+            .with_context(|| format!("waiting until the new stream {name} listens"))?;
         tracing::info!("made stream {name}");
         return Ok(vec![]);
     };
     Ok(differences(name, wanted, &info["config"]))
+}
+
+/// Waits until a stream that was just made takes messages.
+///
+/// In a cluster our node may not have heard yet that its leader listens: a publish would find nobody.
+async fn listens(nats: &Nats, wanted: &Value) -> anyhow::Result<()> {
+    let filter = wanted["subjects"][0].as_str().context("a stream has a subject")?;
+    let subject = filter.replace('>', "probe");
+    // Refused, as no stream is called so: any answer will do, and nothing is stored.
+    let mut headers = HeaderMap::new();
+    headers.insert("Nats-Expected-Stream", "none");
+    let begin = Instant::now();
+    loop {
+        let refused = nats.client.request_with_headers(subject.clone(), headers.clone(), vec![].into()).await;
+        match refused {
+            Err(error)
+                if error.kind() == RequestErrorKind::NoResponders && begin.elapsed() < LISTENS_WITHIN =>
+            {
+                tokio::time::sleep(LISTENS_LOOK).await;
+            }
+            answer => return answer.map(drop).context("nobody answers on its subject"),
+        }
+    }
 }
 
 /// What JetStream says of a stream; nothing where there is none.

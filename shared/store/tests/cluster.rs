@@ -12,8 +12,8 @@ use runtime::nats::Nats;
 use runtime::{CancellationToken, provision};
 use store::follow::Follow;
 use store::log::{EventLog, From};
-use store::publish::{Expected, Outgoing, PublishError, publish};
-use store::views;
+use store::publish::{Expected, Outgoing, PublishError, Stored, publish};
+use store::{generations, views};
 use testkit::cluster::N_NODES;
 use testkit::{NatsCluster, eventually};
 
@@ -22,6 +22,9 @@ const SOON: Duration = Duration::from_secs(20);
 
 /// So often is a bucket read, while somebody writes it.
 const N_READS: u32 = 200;
+
+/// So often is a bucket written right after it was made.
+const N_BUCKETS: u64 = 50;
 
 /// Appends something about a user of whom there is nothing yet; returns its sequence.
 async fn append(nats: &Nats, log: &EventLog, pk: i64) -> u64 {
@@ -83,6 +86,19 @@ async fn whichever_node_dies_the_next_event_comes_soon_and_once() {
         assert!(begin.elapsed() < SOON, "{:?} after node {node} died", begin.elapsed());
         cluster.restart(node).await;
         cluster.current(node).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_can_be_written_as_soon_as_it_is_made() {
+    let cluster = NatsCluster::start().await;
+    let nats = cluster.provisioned().await;
+    for generation in 1..=N_BUCKETS {
+        let bucket = nats.namespace.projection_bucket("activity", generation);
+        provision::ensure_projection_bucket(&nats, &bucket, 3).await.unwrap();
+        let written = views::write(&nats, &bucket, "a", &generation, 0).await;
+        assert_eq!(written, Ok(Stored { sequence: 1 }), "in bucket {generation}");
+        generations::delete(&nats, "activity", generation).await.unwrap();
     }
 }
 
