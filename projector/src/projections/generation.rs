@@ -15,6 +15,10 @@ use super::Projections;
 /// Views that one commit takes; the server takes 1000 messages, the checkpoint is one.
 const COMMIT: usize = 900;
 
+/// Views that change before a generation that nobody reads yet is written: a view that changes again and again is written
+/// once, and what a kill loses is read again within seconds.
+const BULK: usize = 50 * COMMIT;
+
 /// After this time without an event, who waits for the newest one asks again which that is.
 pub(super) const QUIET: Duration = Duration::from_secs(1);
 
@@ -66,14 +70,22 @@ impl<P: Projection> Generation<P> {
             progress(self.views.sequence(), head);
             if self.views.sequence() >= head {
                 head = log.head().await?;
-                if self.views.sequence() >= head {
-                    return self.commit().await;
-                }
             }
-            match self.next(&mut events).await? {
-                Some(message) => take(&mut self.views, &message),
+            let (is_at_head, n_changed) = (self.views.sequence() >= head, self.views.n_changed());
+            if is_at_head || n_changed >= BULK {
+                self.commit().await?;
+            }
+            if is_at_head {
+                if n_changed <= COMMIT {
+                    return Ok(());
+                }
+                // Much may have been appended while much was written.
+                continue;
+            }
+            match tokio::time::timeout(QUIET, events.next()).await {
+                Ok(message) => take(&mut self.views, &message?),
                 // The event that was the newest one may be erased by now.
-                None => head = log.head().await?,
+                Err(_) => head = log.head().await?,
             }
         }
     }
