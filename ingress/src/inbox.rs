@@ -1,7 +1,7 @@
-//! Where webhooks wait to be stored: what waits is stored with one commit.
+//! Where webhooks wait to be stored: many that wait are stored with one commit.
 //!
 //! With `sync_interval: always` each commit costs a write to disk, whether it holds one message or hundreds. So
-//! while commits are under way, newcomers gather, and the next commit takes them all.
+//! while commits are under way, newcomers gather, and the next commit takes them all. Few are stored one by one.
 
 use std::sync::Arc;
 use std::time::Duration;
