@@ -141,7 +141,7 @@ impl Held {
         let mut renewed = Instant::now();
         loop {
             tokio::time::sleep(RENEWAL).await;
-            match self.write(Some(self.holder.clone())).await {
+            match self.renew().await {
                 Ok(()) => renewed = Instant::now(),
                 Err(PublishError::Conflict) => return,
                 // NATS is away: nobody else can take it either, until the expiry.
@@ -161,18 +161,38 @@ impl Held {
     }
 
     async fn release(&mut self) -> anyhow::Result<()> {
-        let bucket = self.nats.namespace.meta_bucket();
-        loop {
-            let entry = views::read::<Lease>(&self.nats, &bucket, &self.key).await?;
-            let ours = entry.filter(|entry| entry.value.holder.as_ref() == Some(&self.holder));
-            let Some(entry) = ours else { return Ok(()) };
-            self.revision = entry.revision;
+        while self.find().await? {
             match self.write(None).await {
                 // A renewal that was cut off was stored all the same, after we read.
                 Err(PublishError::Conflict) => {}
                 written => return Ok(written?),
             }
         }
+        Ok(())
+    }
+
+    /// Writes it again; a conflict where it is ours no longer.
+    async fn renew(&mut self) -> Result<(), PublishError> {
+        loop {
+            match self.write(Some(self.holder.clone())).await {
+                // An earlier renewal was stored, though its acknowledgement never came.
+                Err(PublishError::Conflict) if self.is_found().await? => {}
+                written => return written,
+            }
+        }
+    }
+
+    async fn is_found(&mut self) -> Result<bool, PublishError> {
+        self.find().await.map_err(|error| PublishError::Unacknowledged(format!("{error:#}")))
+    }
+
+    /// Reads its revision; false where it is ours no longer.
+    async fn find(&mut self) -> anyhow::Result<bool> {
+        let bucket = self.nats.namespace.meta_bucket();
+        let entry = views::read::<Lease>(&self.nats, &bucket, &self.key).await?;
+        let ours = entry.filter(|entry| entry.value.holder.as_ref() == Some(&self.holder));
+        self.revision = ours.as_ref().map_or(self.revision, |entry| entry.revision);
+        Ok(ours.is_some())
     }
 
     async fn write(&mut self, holder: Option<String>) -> Result<(), PublishError> {
@@ -180,5 +200,43 @@ impl Held {
         let stored = views::write(&self.nats, &bucket, &self.key, &Lease { holder }, self.revision).await?;
         self.revision = stored.sequence;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use testkit::wait::DEADLINE;
+    use testkit::{NatsServer, eventually};
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_renewal_whose_acknowledgement_got_lost_does_not_lose_the_lease() {
+        let server = NatsServer::start().await;
+        let nats = server.provisioned().await;
+        let meta = nats.namespace.meta_bucket();
+        let mut held = acquire(&nats, "test", &CancellationToken::new()).await.unwrap();
+        let key = held.key.clone();
+        let ours = Lease { holder: Some(held.holder.clone()) };
+        let unknown = views::write(&nats, &meta, &key, &ours, held.revision).await.unwrap().sequence;
+        let renewed = eventually("it is renewed", || async {
+            let entry = views::read::<Lease>(&nats, &meta, &key).await.unwrap().unwrap();
+            (entry.revision > unknown).then_some(entry.value)
+        });
+        tokio::select! {
+            () = held.keep() => panic!("it was lost"),
+            lease = renewed => assert_eq!(lease, ours),
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_lease_that_somebody_else_took_is_lost() {
+        let server = NatsServer::start().await;
+        let nats = server.provisioned().await;
+        let mut held = acquire(&nats, "test", &CancellationToken::new()).await.unwrap();
+        let other = Lease { holder: Some("other".to_owned()) };
+        let meta = nats.namespace.meta_bucket();
+        views::write(&nats, &meta, &held.key, &other, held.revision).await.unwrap();
+        tokio::time::timeout(DEADLINE, held.keep()).await.expect("it is lost");
     }
 }
