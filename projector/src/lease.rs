@@ -172,7 +172,7 @@ impl Held {
     }
 
     /// Writes it again; a conflict where it is ours no longer.
-    async fn renew(&mut self) -> Result<(), PublishError> {
+    pub(crate) async fn renew(&mut self) -> Result<(), PublishError> {
         loop {
             match self.write(Some(self.holder.clone())).await {
                 // An earlier renewal was stored, though its acknowledgement never came.

@@ -97,7 +97,9 @@ impl Projections {
             () = shutdown.cancelled() => Ok(None),
         };
         let Ok(Some(generation)) = built else {
+            // Where the lease is lost, or NATS is away, the bucket may be somebody else's by the time it is deleted.
             if half_built == HalfBuilt::Discard
+                && lease.renew().await.is_ok()
                 && let Err(error) = generations::delete(&self.nats, P::NAME, number).await
             {
                 tracing::warn!("the next rebuild of {} will delete generation {number}: {error:#}", P::NAME);
