@@ -42,11 +42,20 @@ impl From<OffsetDateTime> for Timestamp {
     }
 }
 
+/// No instant of the years 0 to 9999 in UTC, as RFC 3339.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a point in time as RFC 3339 has it: {0}")]
+pub struct NotATimestamp(String);
+
 impl FromStr for Timestamp {
-    type Err = time::error::Parse;
+    type Err = NotATimestamp;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        OffsetDateTime::parse(text, &Rfc3339).map(Self::from)
+        let instant =
+            OffsetDateTime::parse(text, &Rfc3339).map_err(|error| NotATimestamp(error.to_string()))?;
+        // Its own offset can carry it out of what RFC 3339 can say.
+        let instant = instant.checked_to_offset(UtcOffset::UTC).filter(|instant| instant.year() >= 0);
+        instant.map(Self).ok_or_else(|| NotATimestamp("out of range in UTC".to_owned()))
     }
 }
 
@@ -89,6 +98,16 @@ mod tests {
         let rest: Timestamp = "2026-11-22T08:52:53.234649Z".parse().unwrap();
         assert_eq!(webhook, rest);
         assert_eq!(webhook.to_string(), "2026-11-22T08:52:53.234649Z");
+    }
+
+    #[test]
+    fn what_utc_cannot_say_is_refused() {
+        for text in ["9999-12-31T23:59:59-01:00", "0000-01-01T00:00:00+01:00", "yesterday"] {
+            assert!(text.parse::<Timestamp>().is_err(), "{text}");
+        }
+        for text in ["9999-12-31T23:59:59.000000Z", "0000-01-01T00:00:00.000000Z"] {
+            assert_eq!(text.parse::<Timestamp>().unwrap().to_string(), text);
+        }
     }
 
     #[test]
