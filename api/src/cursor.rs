@@ -6,7 +6,7 @@ use std::str::FromStr;
 use domain::timestamp::Timestamp;
 use poem::http::StatusCode;
 use runtime::problem::Problem;
-use store::log::From as PageFrom;
+use store::log::ReadFrom;
 
 use crate::answer::{Refusal, bad_parameter};
 use crate::live::Live;
@@ -76,7 +76,7 @@ pub async fn resolve(live: &Live, after: After) -> Result<u64, Refusal> {
         After::Earliest => Ok(0),
         After::Cursor(cursor) => checked(live, &cursor).await,
         After::Time(time) => {
-            let first = live.log.page(&live.everything(), PageFrom::Time(time), 1).await;
+            let first = live.log.page(&live.everything(), ReadFrom::Time(time), 1).await;
             let first = first.map_err(|error| Refusal::nats_away(&error))?;
             Ok(first.first().map_or_else(|| live.feed.head(), |first| first.sequence - 1))
         }

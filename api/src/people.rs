@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{PoisonError, RwLock};
 
-use domain::event::{After, EventBody, Recorded};
+use domain::event::{EventBody, Recorded, StateAfter};
 use domain::key::{Entity, GroupId, UserPk};
 use domain::snapshot::User;
 use domain::view::users::{UserStatus, UserView, Users};
@@ -121,9 +121,9 @@ impl People {
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         index.pks.insert(pk);
         match event.event.body.after() {
-            After::User(user) => index.add(pk, user, true),
-            After::UserGone(user) => index.add(pk, user, false),
-            After::UserErased | After::Group(_) | After::GroupGone(_) => {}
+            StateAfter::User(user) => index.add(pk, user, true),
+            StateAfter::UserGone(user) => index.add(pk, user, false),
+            StateAfter::UserErased | StateAfter::Group(_) | StateAfter::GroupGone(_) => {}
         }
     }
 

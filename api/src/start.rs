@@ -11,7 +11,7 @@ use domain::view::Projection;
 use runtime::health::Health;
 use runtime::nats::Nats;
 use runtime::{CancellationToken, clock};
-use store::log::{Bounds, EventLog, From as PageFrom};
+use store::log::{Bounds, EventLog, ReadFrom};
 use store::publish::retry_delay;
 use store::replica::Replica;
 
@@ -89,7 +89,7 @@ async fn remember(log: &EventLog, people: &People, loaded: &Loaded) -> anyhow::R
     let name_of = |group: GroupId| {
         loaded.groups.read(|groups| Some(groups.get(&group.to_string())?.group.as_ref()?.name.clone()))
     };
-    let begin = PageFrom::Time(Timestamp::from(since));
+    let begin = ReadFrom::Time(Timestamp::from(since));
     let depart = |event: &Recorded| {
         if let Entity::User(pk) = event.event.subject {
             people.note_departure(pk, event, name_of);
@@ -106,14 +106,14 @@ async fn remember(log: &EventLog, people: &People, loaded: &Loaded) -> anyhow::R
 async fn read_all(
     log: &EventLog,
     event_type: EventType,
-    mut from: PageFrom,
+    mut from: ReadFrom,
     take: impl Fn(&Recorded),
 ) -> anyhow::Result<()> {
     let subject = log.namespace().events_filter(None, Some(event_type));
     loop {
         let page = log.page(&subject, from, 500).await?;
         let Some(last) = page.last() else { return Ok(()) };
-        from = PageFrom::Sequence(last.sequence + 1);
+        from = ReadFrom::Sequence(last.sequence + 1);
         page.iter().filter_map(|message| message.decode().ok()).for_each(|event| take(&event));
     }
 }
@@ -130,7 +130,7 @@ pub async fn caught_up(live: &Live) -> anyhow::Result<()> {
             return Ok(());
         }
         // The last event may have been erased: then nothing is left to wait for.
-        let next = PageFrom::Sequence(live.feed.head() + 1);
+        let next = ReadFrom::Sequence(live.feed.head() + 1);
         if live.log.page(&live.everything(), next, 1).await?.is_empty() {
             return Ok(());
         }

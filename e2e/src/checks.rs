@@ -8,7 +8,7 @@ use domain::history;
 use domain::key::Entity;
 use futures_util::TryStreamExt;
 use serde_json::Value;
-use store::log::{EventLog, From};
+use store::log::{EventLog, ReadFrom};
 use testkit::eventually;
 use testkit::nats::inbox_is_worked_off_within;
 use testkit::wait::eventually_within;
@@ -100,7 +100,7 @@ pub async fn recorded(system: &System) -> Vec<Recorded> {
     let filter = log.namespace().events_filter(None, None);
     let mut events: Vec<Recorded> = vec![];
     loop {
-        let from = From::Sequence(events.last().map_or(1, |event| event.sequence + 1));
+        let from = ReadFrom::Sequence(events.last().map_or(1, |event| event.sequence + 1));
         let page = log.page(&filter, from, 256).await.expect("reading a page of events");
         if page.is_empty() {
             return events;

@@ -1,7 +1,7 @@
 //! Wrong clocks: what cannot be verified is refused and says why, and the catch-up brings it all the same.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-use domain::event::{After, Channel, EventType};
+use domain::event::{Channel, EventType, StateAfter};
 use domain::key::Entity;
 use e2e::System;
 use e2e::checks::{nothing_is_there_twice, recorded};
@@ -27,7 +27,7 @@ async fn is_refused_and_caught_up_with(setup: Setup, said: &str) {
     let events = eventually("the catch-up brought everything", || async {
         let mut events = recorded(&system).await;
         events.retain(|event| event.event.subject == Entity::User(pk));
-        let After::User(user) = events.last()?.event.body.after() else { return None };
+        let StateAfter::User(user) = events.last()?.event.body.after() else { return None };
         let is_up_to_date = user.name == "Mary Jackson" && !user.is_active;
         let signed_in = events.iter().any(|event| event.event.body.event_type() == EventType::UserLoggedIn);
         (is_up_to_date && signed_in).then_some(events)

@@ -10,7 +10,7 @@ use e2e::nats::Nats;
 use e2e::system::Setup;
 use futures_util::TryStreamExt;
 use serde_json::json;
-use store::log::{EventLog, From};
+use store::log::{EventLog, ReadFrom};
 use store::publish::{Outgoing, publish};
 use testkit::eventually;
 use testkit::nats::inbox_is_worked_off;
@@ -45,7 +45,8 @@ async fn live(system: &System, name: &str) -> Vec<i64> {
 /// Everything that is recorded, as text.
 async fn recorded(system: &System) -> String {
     let log = EventLog::open(&system.nats.connect().await).await.unwrap();
-    let page = log.page(&log.namespace().events_filter(None, None), From::Sequence(1), 1000).await.unwrap();
+    let page =
+        log.page(&log.namespace().events_filter(None, None), ReadFrom::Sequence(1), 1000).await.unwrap();
     page.iter().map(|message| String::from_utf8_lossy(&message.payload).into_owned()).collect()
 }
 

@@ -14,7 +14,7 @@ use poem::{IntoResponse, Response};
 use runtime::CancellationToken;
 use runtime::nats::Nats;
 use serde_json::{Value, json};
-use store::log::{EventLog, From};
+use store::log::{EventLog, ReadFrom};
 use store::publish::{Outgoing, publish};
 use testkit::nats::inbox_is_worked_off;
 use testkit::recordings::{self, Webhook};
@@ -116,7 +116,7 @@ impl Pipeline {
 
     async fn events(&self) -> Vec<Value> {
         let filter = self.log.namespace().events_filter(None, None);
-        let page = self.log.page(&filter, From::Sequence(1), 100).await.unwrap();
+        let page = self.log.page(&filter, ReadFrom::Sequence(1), 100).await.unwrap();
         page.iter().map(|message| serde_json::from_slice(&message.payload).unwrap()).collect()
     }
 

@@ -110,7 +110,7 @@ async fn nobody_misses_or_doubles(amount: Amount) {
         let user = system.authentik.find_user(pk).await?;
         let events = recorded(&system).await;
         let last = events.iter().rev().find(|event| event.event.subject == Entity::User(pk))?;
-        let domain::event::After::User(last) = last.event.body.after() else { return None };
+        let domain::event::StateAfter::User(last) = last.event.body.after() else { return None };
         (user["name"] == last.name.as_str()).then_some(())
     })
     .await;

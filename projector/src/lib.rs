@@ -1,23 +1,17 @@
 //! The projector: from hints in the inbox to events, and from events to projections.
 
-mod cli;
-mod commands;
 mod config;
 pub mod dead_letters;
+mod delivery;
 pub mod directory;
 pub mod doctor;
 pub mod erasure;
-mod guard;
-mod handle;
-mod inbox;
-mod lanes;
+mod intake;
 mod lease;
-mod members;
-mod meter;
+mod operate;
 pub mod projections;
+pub mod reconcile;
 mod record;
-pub mod status;
-pub mod sweep;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,18 +26,20 @@ use runtime::{CancellationToken, http, program, provision};
 use store::log::EventLog;
 use tokio::task::JoinSet;
 
-pub use cli::{Cli, Command, cli};
 pub use config::Config;
 pub use directory::{AuthentikDirectory, Directory, DirectoryError};
-pub use guard::allow_deletions;
+pub use operate::cli::{Cli, Command, cli};
+pub use operate::status;
+pub use record::guard::allow_deletions;
 
 use crate::directory::Breaker;
-use crate::guard::Guard;
-use crate::handle::Handler;
-use crate::members::Members;
+use crate::intake::{Handler, Inbox};
+use crate::operate::{meter, server};
 use crate::projections::{Projections, Runner};
+use crate::reconcile::{Sweep, Sweeper};
 use crate::record::Recorder;
-use crate::sweep::{Sweep, Sweeper};
+use crate::record::guard::Guard;
+use crate::record::members::{self, Members};
 
 /// Runs until shutdown: provisions, takes hints from the inbox, folds projections, serves health and metrics.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
@@ -67,38 +63,67 @@ async fn start(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     let nats = Nats::connect(&config.nats, "projector", health).await?;
-    tasks.spawn(commands::tell_health(nats.clone(), health.clone(), shutdown.clone()));
+    tasks.spawn(server::answer_health(nats.clone(), health.clone(), shutdown.clone()));
     provision_until_done(&nats, config.nats_replicas, health, shutdown).await;
     let log = EventLog::open(&nats).await?;
-    let members = Members::default();
-    tasks.spawn(members::follow(
-        members.clone(),
-        nats.clone(),
-        log.clone(),
-        health.clone(),
-        shutdown.clone(),
-    ));
-    let directory = Breaker::new(directory, health.clone());
-    let circuit = directory.signal();
-    tasks.spawn(directory.clone().watch(shutdown.clone()));
-    let guard = Guard::new(nats.clone(), log.clone(), members.clone(), health.clone());
-    let recorder = Arc::new(Recorder::new(directory, log.clone(), guard.clone(), config.envelope()?));
-    if !config.sweep_interval.is_zero() {
-        let sweep = Sweep { recorder: Arc::clone(&recorder), nats: nats.clone(), guard };
-        let sweeper = Sweeper { sweep, health: health.clone(), interval: config.sweep_interval };
-        tasks.spawn(sweeper.run(shutdown.clone()));
-    }
-    let handler = Handler::new(recorder, nats.clone(), members, config.settle);
-    let inbox = inbox::Inbox { nats: nats.clone(), concurrency: config.concurrency, circuit };
-    tasks.spawn(inbox.work(Arc::new(handler), shutdown.clone()));
-    let projections = Projections { nats, log, replicas: config.nats_replicas };
-    tasks.spawn(commands::serve(projections.clone(), shutdown.clone()));
-    tasks.spawn(meter::measure_until(projections.clone(), shutdown.clone()));
-    let projections = Runner { projections, grace: config.grace, health: health.clone() };
-    tasks.spawn(projections.clone().run::<Users>(shutdown.clone()));
-    tasks.spawn(projections.clone().run::<Groups>(shutdown.clone()));
-    tasks.spawn(projections.run::<Activity>(shutdown.clone()));
+    let projector = Projector { config, nats, log, health, shutdown };
+    projector.start_recording(directory, tasks)?;
+    projector.start_projecting(tasks);
     Ok(())
+}
+
+/// What every task of the projector is made of.
+struct Projector<'a> {
+    config: &'a Config,
+    nats: Nats,
+    log: EventLog,
+    health: &'a Health,
+    shutdown: &'a CancellationToken,
+}
+
+impl Projector<'_> {
+    /// Starts the tasks that append events: the workers on the inbox, and the sweeper unless it is switched off.
+    fn start_recording(
+        &self,
+        directory: AuthentikDirectory,
+        tasks: &mut JoinSet<anyhow::Result<()>>,
+    ) -> anyhow::Result<()> {
+        let Self { config, nats, log, health, shutdown } = self;
+        let members = Members::default();
+        tasks.spawn(members::follow(
+            members.clone(),
+            nats.clone(),
+            log.clone(),
+            Health::clone(health),
+            CancellationToken::clone(shutdown),
+        ));
+        let directory = Breaker::new(directory, Health::clone(health));
+        let circuit = directory.signal();
+        tasks.spawn(directory.clone().watch(CancellationToken::clone(shutdown)));
+        let guard = Guard::new(nats.clone(), log.clone(), members.clone(), Health::clone(health));
+        let recorder = Arc::new(Recorder::new(directory, log.clone(), guard.clone(), config.envelope()?));
+        if !config.sweep_interval.is_zero() {
+            let sweep = Sweep { recorder: Arc::clone(&recorder), nats: nats.clone(), guard };
+            let sweeper = Sweeper { sweep, health: Health::clone(health), interval: config.sweep_interval };
+            tasks.spawn(sweeper.run(CancellationToken::clone(shutdown)));
+        }
+        let handler = Arc::new(Handler::new(recorder, nats.clone(), members, config.settle));
+        let inbox = Inbox { nats: nats.clone(), concurrency: config.concurrency, circuit };
+        tasks.spawn(inbox.work(handler, CancellationToken::clone(shutdown)));
+        Ok(())
+    }
+
+    /// Starts the tasks that read events: a runner for each projection, operator commands, and metrics.
+    fn start_projecting(self, tasks: &mut JoinSet<anyhow::Result<()>>) {
+        let Self { config, nats, log, health, shutdown } = self;
+        let projections = Projections { nats, log, replicas: config.nats_replicas };
+        tasks.spawn(server::serve(projections.clone(), shutdown.clone()));
+        tasks.spawn(meter::measure_until(projections.clone(), shutdown.clone()));
+        let runner = Runner { projections, grace: config.grace, health: health.clone() };
+        tasks.spawn(runner.clone().run::<Users>(shutdown.clone()));
+        tasks.spawn(runner.clone().run::<Groups>(shutdown.clone()));
+        tasks.spawn(runner.run::<Activity>(shutdown.clone()));
+    }
 }
 
 /// NATS may be away, or JetStream without a leader, when we start: that is waited for, not died of.

@@ -41,7 +41,7 @@ impl Parts {
             projector: local(config.projector_port),
             admin_token: config.admin_token.clone(),
         };
-        // Known to this process alone: made anew at each start.
+        // RecordedState to this process alone: made anew at each start.
         let secret = format!(
             "whsec_{}",
             STANDARD.encode([clock::new_id().into_bytes(), clock::new_id().into_bytes()].concat())

@@ -1,6 +1,6 @@
 //! Reading events in order, from the stream as long as the ring does not reach back far enough.
 
-use store::log::{EventLog, From as PageFrom};
+use store::log::{EventLog, ReadFrom};
 
 use super::ring::TooOld;
 use super::{Feed, Filter, Frame};
@@ -49,7 +49,7 @@ impl Reader {
         limits: Limits,
         ring_from: u64,
     ) -> anyhow::Result<Vec<Frame>> {
-        let from = PageFrom::Sequence(self.cursor + 1);
+        let from = ReadFrom::Sequence(self.cursor + 1);
         let subject = filter.subject(log.namespace());
         let page = log.page(&subject, from, limits.n_frames.min(PAGE)).await?;
         let mut frames = vec![];

@@ -48,7 +48,7 @@ pub struct Accepted {
 pub enum MeAnswer {
     /// The caller as they are recorded.
     #[oai(status = 200)]
-    Known(Json<Box<Me>>),
+    RecordedState(Json<Box<Me>>),
     /// Nobody recorded the caller yet; authentik is being asked.
     #[oai(status = 202)]
     Pending(
@@ -92,7 +92,7 @@ impl Routes {
         let view = own.and_then(|own| users.read(|views| views.get(&own.pk.to_string()).cloned()));
         Ok(match view {
             Some(view) => {
-                MeAnswer::Known(Json(Box::new(Me { view, is_admin: caller.rights.is_admin, as_of })))
+                MeAnswer::RecordedState(Json(Box::new(Me { view, is_admin: caller.rights.is_admin, as_of })))
             }
             None => MeAnswer::Pending(Json(Pending { status: "pending" }), 2),
         })

@@ -2,7 +2,7 @@ use domain::event::EventBody;
 use domain::key::Entity;
 use domain::view::Views;
 use domain::view::users::Users;
-use store::log::From;
+use store::log::ReadFrom;
 use testkit::eventually;
 
 use crate::support::events::{event, group_created, in_group, left, logged_in, registered, user};
@@ -109,7 +109,8 @@ async fn what_was_erased_is_no_hole_and_what_is_gone_is_told() {
 async fn a_rebuilt_projection_is_read_without_a_restart() {
     let world = World::with(&[], &[registered(user(1, "ada")), registered(user(2, "grace"))]).await;
     let admin = world.admin();
-    let page = world.log.page(&world.log.namespace().events_filter(None, None), From::Sequence(1), 10).await;
+    let page =
+        world.log.page(&world.log.namespace().events_filter(None, None), ReadFrom::Sequence(1), 10).await;
     let mut views = Views::<Users>::default();
     for message in page.unwrap() {
         let mut recorded = message.decode().unwrap();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::event::{After, EventBody};
+use domain::event::{EventBody, StateAfter};
 use domain::key::UserPk;
 use futures_util::future::join_all;
 use reqwest::RequestBuilder;
@@ -22,7 +22,7 @@ const N_CHANGES: u64 = N_USERS.unsigned_abs() * N_ROUNDS.unsigned_abs();
 const N_WRITERS: i64 = 4;
 
 /// What is known of the users that are there, by key: with what sequence it came, and what it is.
-type Known = BTreeMap<UserPk, (u64, Value)>;
+type RecordedState = BTreeMap<UserPk, (u64, Value)>;
 
 /// By sequence: of which user an event is, and what they are from then on; nothing where they are gone.
 type History = BTreeMap<u64, (UserPk, Option<Value>)>;
@@ -32,7 +32,7 @@ struct Follower {
     as_of: u64,
     /// Nothing that was listed is newer than this.
     settled: u64,
-    known: Known,
+    known: RecordedState,
     stream: Client,
 }
 
@@ -56,8 +56,8 @@ async fn write(log: EventLog, writer: i64) -> History {
         for pk in (1..=N_USERS).filter(|pk| pk % N_WRITERS == writer) {
             let body = change(pk, round);
             let now = match body.after() {
-                After::User(user) => Some(json!(user)),
-                After::UserGone(_) => None,
+                StateAfter::User(user) => Some(json!(user)),
+                StateAfter::UserGone(_) => None,
                 other => panic!("{other:?} is no change of a user"),
             };
             history.insert(record(&log, body).await, (pk, now));
@@ -67,8 +67,8 @@ async fn write(log: EventLog, writer: i64) -> History {
 }
 
 /// What is true after the event of that sequence.
-fn truth(history: &History, sequence: u64) -> Known {
-    let mut truth = Known::new();
+fn truth(history: &History, sequence: u64) -> RecordedState {
+    let mut truth = RecordedState::new();
     for (sequence, (pk, now)) in history.range(..=sequence) {
         truth.remove(pk);
         truth.extend(now.clone().map(|user| (*pk, (*sequence, user))));
@@ -97,7 +97,7 @@ impl Admin<'_> {
     async fn list_then_stream(&self, limit: usize) -> Follower {
         let mut page = self.page(limit, "").await;
         let as_of = page["as_of"].as_str().unwrap().to_owned();
-        let mut known = Known::new();
+        let mut known = RecordedState::new();
         loop {
             for view in page["users"].as_array().unwrap() {
                 let entry = (view["sequence"].as_u64().unwrap(), view["user"].clone());

@@ -9,10 +9,10 @@ use domain::hint::ERASED_BODY;
 use domain::key::Entity;
 use e2e::System;
 use futures_util::TryStreamExt;
-use projector::sweep::{LAST_SWEEP_KEY, LastSweep};
+use projector::reconcile::{LAST_SWEEP_KEY, LastSweep};
 use runtime::nats::Nats;
 use serde_json::{Value, json};
-use store::log::{EventLog, From};
+use store::log::{EventLog, ReadFrom};
 use store::messages;
 use testkit::eventually;
 use testkit::nats::inbox_is_worked_off;
@@ -116,7 +116,7 @@ impl World {
         let filter = self.log.namespace().events_filter(pk.map(Entity::User), None);
         let mut events: Vec<Recorded> = vec![];
         loop {
-            let from = From::Sequence(events.last().map_or(1, |event| event.sequence + 1));
+            let from = ReadFrom::Sequence(events.last().map_or(1, |event| event.sequence + 1));
             let page = self.log.page(&filter, from, 256).await.unwrap();
             if page.is_empty() {
                 return events;

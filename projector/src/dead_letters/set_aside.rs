@@ -8,7 +8,7 @@ use runtime::nats::Nats;
 use store::publish::{self, Expected, Outgoing, PublishError};
 
 use super::{ATTEMPTS, FIRST_FAILURE, LAST_FAILURE, REASON, SERVER_HEADERS};
-use crate::handle::Delivery;
+use crate::delivery::Delivery;
 
 /// Longest reason that is kept.
 const MAX_REASON: usize = 1000;

@@ -10,7 +10,8 @@ use super::finding::Verdict;
 use super::judge::clock;
 use super::judge::nats::{Room, room_of_server, rooms_of_streams, storage, streams, sync};
 use super::{Examination, Settings};
-use crate::{Config, cli};
+use crate::Config;
+use crate::operate::cli;
 
 /// The connection, where there is one and the streams are there.
 pub(super) async fn examine(

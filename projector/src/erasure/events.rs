@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use domain::event::payload::{ErasedUser, Trigger, UserErased};
-use domain::event::{After, Channel, Event, EventBody, EventType, schema_url};
+use domain::event::{Channel, Event, EventBody, EventType, StateAfter, schema_url};
 use domain::key::{DeliveryId, Entity, UserPk};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use runtime::clock;
@@ -40,11 +40,11 @@ pub(super) async fn recorded(log: &EventLog, pk: UserPk, until: u64) -> anyhow::
         }
         for message in &page {
             match decode(message)?.body.after() {
-                After::User(user) | After::UserGone(user) => {
+                StateAfter::User(user) | StateAfter::UserGone(user) => {
                     recorded.traces.add(user);
                     recorded.n_events += 1;
                 }
-                After::UserErased | After::Group(_) | After::GroupGone(_) => {}
+                StateAfter::UserErased | StateAfter::Group(_) | StateAfter::GroupGone(_) => {}
             }
         }
     }

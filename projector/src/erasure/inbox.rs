@@ -16,7 +16,7 @@ use store::publish::{PublishError, retry_delay};
 use tokio::time::Instant;
 
 use super::traces::Traces;
-use crate::inbox::CONSUMER;
+use crate::intake::CONSUMER;
 
 /// How many messages are erased at once.
 pub(super) const AT_ONCE: usize = 16;

@@ -28,9 +28,9 @@ pub use who::Named;
 
 use self::events::Recorded;
 use crate::directory::Directory;
-use crate::guard::Guard;
-use crate::members::Members;
 use crate::projections::{ProjectionName, Projections, Rebuilt};
+use crate::record::guard::Guard;
+use crate::record::members::Members;
 
 /// What an erasure is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,12 +6,12 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Context, bail};
-use domain::event::{After, EventType};
+use domain::event::{EventType, StateAfter};
 use domain::key::{Entity, UserPk};
 use domain::snapshot::User;
 use domain::view::users::Users;
 use store::history::History;
-use store::log::{EventLog, From as PageFrom};
+use store::log::{EventLog, ReadFrom};
 use store::replica::Replica;
 use uuid::Uuid;
 
@@ -109,7 +109,7 @@ async fn half_erased(log: &EventLog, name: &Named) -> anyhow::Result<BTreeSet<Us
     let mut found = BTreeSet::new();
     let mut next = 1;
     loop {
-        let page = log.page(&receipts, PageFrom::Sequence(next), PAGE).await?;
+        let page = log.page(&receipts, ReadFrom::Sequence(next), PAGE).await?;
         let Some(last) = page.last() else { return Ok(found) };
         next = last.sequence + 1;
         for receipt in page.iter().filter_map(|message| message.decode().ok()) {
@@ -132,8 +132,8 @@ async fn was_recorded_as(log: &EventLog, pk: UserPk, until: u64, name: &Named) -
         let is_named =
             page.iter().filter_map(|message| message.decode().ok()).any(|recorded| {
                 match recorded.event.body.after() {
-                    After::User(user) | After::UserGone(user) => name.is(user),
-                    After::UserErased | After::Group(_) | After::GroupGone(_) => false,
+                    StateAfter::User(user) | StateAfter::UserGone(user) => name.is(user),
+                    StateAfter::UserErased | StateAfter::Group(_) | StateAfter::GroupGone(_) => false,
                 }
             });
         if is_named {

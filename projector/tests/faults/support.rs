@@ -16,7 +16,7 @@ use projector::Config;
 use runtime::CancellationToken;
 use runtime::nats::Nats;
 use serde_json::{Value, json};
-use store::log::{EventLog, From};
+use store::log::{EventLog, ReadFrom};
 use store::publish::{Outgoing, publish, publish_batch};
 use testkit::{NatsServer, eventually, free_port, recordings};
 use tokio::sync::watch;
@@ -200,7 +200,7 @@ impl Projector {
         let log = EventLog::open(&self.nats).await.unwrap();
         let filter = log.namespace().entity_filter(Entity::User(pk));
         eventually(&format!("user {pk} is recorded"), || async {
-            let page = log.page(&filter, From::Sequence(1), 10).await.ok()?;
+            let page = log.page(&filter, ReadFrom::Sequence(1), 10).await.ok()?;
             (page.len() == 1).then_some(())
         })
         .await;
@@ -215,7 +215,7 @@ impl Projector {
         })
         .await;
         let page =
-            log.page(&log.namespace().events_filter(None, None), From::Sequence(1), 5_000).await.unwrap();
+            log.page(&log.namespace().events_filter(None, None), ReadFrom::Sequence(1), 5_000).await.unwrap();
         let recorded: Vec<_> = page.iter().map(|message| message.decode().unwrap().event.subject).collect();
         assert_eq!(recorded.len(), users.len(), "nobody is recorded twice");
         assert_eq!(BTreeSet::from_iter(recorded), users);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::event::{After, EventBody};
+use crate::event::{EventBody, StateAfter};
 
 /// Why a history is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,8 +26,8 @@ pub fn check(events: &[EventBody]) -> Result<(), Violation> {
             return Err(Violation { index, event_type: event.event_type(), problem });
         }
         present = match event.after() {
-            After::User(_) | After::Group(_) => Some(event),
-            After::UserGone(_) | After::UserErased | After::GroupGone(_) => None,
+            StateAfter::User(_) | StateAfter::Group(_) => Some(event),
+            StateAfter::UserGone(_) | StateAfter::UserErased | StateAfter::GroupGone(_) => None,
         };
     }
     Ok(())
@@ -40,12 +40,12 @@ fn problem_of(before: Option<&EventBody>, event: &EventBody) -> Option<&'static 
         None => Some("happens to nobody who is registered"),
         Some(_) if begins => Some("begins what has begun"),
         Some(before) => match (before.after(), event.after()) {
-            (After::User(before), After::User(after) | After::UserGone(after))
+            (StateAfter::User(before), StateAfter::User(after) | StateAfter::UserGone(after))
                 if before.uuid != after.uuid =>
             {
                 Some("is about another uuid")
             }
-            (After::User(before), After::User(after)) => {
+            (StateAfter::User(before), StateAfter::User(after)) => {
                 let same_groups = before.groups == after.groups;
                 match event {
                     EventBody::UserUpdated(data) if data.changes.is_empty() => Some("changes nothing"),

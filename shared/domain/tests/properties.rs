@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::decide::Known;
+use domain::decide::RecordedState;
 use domain::event::payload::Trigger;
 use domain::event::{Channel, EventBody};
 use domain::hint::{About, Cause, Fact, Hint};
@@ -79,7 +79,9 @@ fn work_off(log: &mut Vec<(EventBody, DeliveryId)>, source: Option<&User>, hint:
         step = match step {
             Step::ReadLog => rule.log_read(LogEnd {
                 position: log.len() as u64,
-                known: log.last().map_or(Known::Nothing, |(event, _)| Known::from_newest_of_user(event)),
+                known: log
+                    .last()
+                    .map_or(RecordedState::Nothing, |(event, _)| RecordedState::from_newest_of_user(event)),
             }),
             Step::ReadSource => rule.source_read(source.cloned()),
             Step::SeekCause { .. } => {
@@ -115,10 +117,10 @@ fn check(changes: &[Change], deliveries: &[(usize, usize)]) -> Result<(), TestCa
     }
     let events: Vec<EventBody> = log.iter().map(|(event, _)| event.clone()).collect();
     prop_assert_eq!(history::check(&events), Ok(()));
-    let known = events.last().map_or(Known::Nothing, Known::from_newest_of_user);
+    let known = events.last().map_or(RecordedState::Nothing, RecordedState::from_newest_of_user);
     match (&known, &source) {
-        (Known::Present(known), Some(source)) => prop_assert_eq!(known, source),
-        (Known::Nothing | Known::Gone, None) => {}
+        (RecordedState::Present(known), Some(source)) => prop_assert_eq!(known, source),
+        (RecordedState::Nothing | RecordedState::Gone, None) => {}
         _ => prop_assert!(false, "recorded {:?}, but authentik says {:?}", known, source),
     }
     let mut facts = BTreeSet::new();

@@ -2,7 +2,7 @@
 
 use domain::key::Entity;
 
-use crate::log::{EventLog, From, StoredMessage};
+use crate::log::{EventLog, ReadFrom, StoredMessage};
 
 /// How many events are read at once.
 const PAGE: usize = 256;
@@ -27,7 +27,7 @@ impl History {
         if self.next > self.until {
             return Ok(vec![]);
         }
-        let mut page = self.log.page(&self.filter, From::Sequence(self.next), PAGE).await?;
+        let mut page = self.log.page(&self.filter, ReadFrom::Sequence(self.next), PAGE).await?;
         page.retain(|message| message.sequence <= self.until);
         self.next = page.last().map_or(self.until, |last| last.sequence) + 1;
         Ok(page)

@@ -11,7 +11,7 @@ use domain::view::Checkpoint;
 use runtime::nats::Nats;
 use runtime::{CancellationToken, provision};
 use store::follow::Follow;
-use store::log::{EventLog, From};
+use store::log::{EventLog, ReadFrom};
 use store::publish::{Expected, Outgoing, PublishError, Stored, publish};
 use store::{generations, views};
 use testkit::cluster::N_NODES;
@@ -48,13 +48,13 @@ async fn whichever_replica_answers_what_was_acknowledged_is_in_the_page() {
     let everything = nats.namespace.events_filter(None, None);
     for pk in 1..=N_READS {
         let appended = append(&nats, &log, pk.into()).await;
-        let page = log.page(&everything, From::Sequence(appended), 10).await.unwrap();
+        let page = log.page(&everything, ReadFrom::Sequence(appended), 10).await.unwrap();
         assert_eq!(page.first().map(|message| message.sequence), Some(appended));
         let stored = page[0].stored;
-        let page = log.page(&everything, From::Time(stored), 10).await.unwrap();
+        let page = log.page(&everything, ReadFrom::Time(stored), 10).await.unwrap();
         assert_eq!(page.last().map(|message| message.sequence), Some(appended));
     }
-    let next = From::Sequence(log.head().await.unwrap() + 1);
+    let next = ReadFrom::Sequence(log.head().await.unwrap() + 1);
     assert_eq!(log.page(&everything, next, 10).await.unwrap(), []);
 }
 

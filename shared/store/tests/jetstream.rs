@@ -11,7 +11,7 @@ use domain::view::{Checkpoint, Projection};
 use futures_util::TryStreamExt;
 use runtime::nats::Nats;
 use store::history::History;
-use store::log::{EventLog, From};
+use store::log::{EventLog, ReadFrom};
 use store::messages;
 use store::publish::{Expected, Outgoing, PublishError, publish, publish_batch};
 use store::replica::Replica;
@@ -89,12 +89,12 @@ async fn a_page_is_narrowed_and_begins_where_it_is_asked_to() {
     let sequences =
         |messages: Vec<store::log::StoredMessage>| messages.iter().map(|m| m.sequence).collect::<Vec<_>>();
     let all = log.namespace().events_filter(None, None);
-    assert_eq!(sequences(log.page(&all, From::Sequence(3), 2).await.unwrap()), [3, 4]);
-    assert_eq!(sequences(log.page(&all, From::Sequence(7), 2).await.unwrap()), [0_u64; 0]);
+    assert_eq!(sequences(log.page(&all, ReadFrom::Sequence(3), 2).await.unwrap()), [3, 4]);
+    assert_eq!(sequences(log.page(&all, ReadFrom::Sequence(7), 2).await.unwrap()), [0_u64; 0]);
     let fifth = log.namespace().entity_filter(Entity::User(5));
-    assert_eq!(sequences(log.page(&fifth, From::Sequence(1), 10).await.unwrap()), [5]);
+    assert_eq!(sequences(log.page(&fifth, ReadFrom::Sequence(1), 10).await.unwrap()), [5]);
     let stored = log.newest(Entity::User(5)).await.unwrap().unwrap().stored;
-    assert_eq!(sequences(log.page(&all, From::Time(stored), 10).await.unwrap()).last(), Some(&6));
+    assert_eq!(sequences(log.page(&all, ReadFrom::Time(stored), 10).await.unwrap()).last(), Some(&6));
 }
 
 #[tokio::test]

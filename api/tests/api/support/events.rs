@@ -86,11 +86,11 @@ pub fn group_created(n: u128, name: &str) -> EventBody {
 }
 
 pub fn entity(body: &EventBody) -> Entity {
-    use domain::event::After;
+    use domain::event::StateAfter;
     match body.after() {
-        After::User(user) | After::UserGone(user) => Entity::User(user.pk),
-        After::Group(group) | After::GroupGone(group) => Entity::Group(group.uuid),
-        After::UserErased => match body {
+        StateAfter::User(user) | StateAfter::UserGone(user) => Entity::User(user.pk),
+        StateAfter::Group(group) | StateAfter::GroupGone(group) => Entity::Group(group.uuid),
+        StateAfter::UserErased => match body {
             EventBody::UserErased(data) => Entity::User(data.user.pk),
             other => panic!("{other:?} is about nobody"),
         },

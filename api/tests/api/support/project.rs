@@ -6,7 +6,7 @@ use domain::view::groups::Groups;
 use domain::view::users::Users;
 use domain::view::{Checkpoint, Projection, Views};
 use runtime::nats::Nats;
-use store::log::{EventLog, From};
+use store::log::{EventLog, ReadFrom};
 use store::views::{self, Pointer, pointer_key};
 
 /// Folds everything that is recorded into a first generation of each projection.
@@ -15,7 +15,7 @@ pub async fn all(nats: &Nats, log: &EventLog) {
     let everything = log.namespace().events_filter(None, None);
     loop {
         let from = recorded.last().map_or(1, |last: &Recorded| last.sequence + 1);
-        let page = log.page(&everything, From::Sequence(from), 500).await.unwrap();
+        let page = log.page(&everything, ReadFrom::Sequence(from), 500).await.unwrap();
         if page.is_empty() {
             break;
         }

@@ -52,15 +52,15 @@ fn hint(action: &str, fact: Option<Fact>) -> Hint {
 }
 
 /// Given what is recorded, when authentik says this, then these events follow.
-struct Given(Known<User>);
+struct Given(RecordedState<User>);
 
 impl Given {
     fn when_authentik_says(self, source: impl Into<Option<User>>, hint: &Hint) -> Vec<EventBody> {
         let source = source.into();
         let events = decide_user(PK, &self.0, source.as_ref(), hint, hint.fact.as_ref());
         let mut whole = match &self.0 {
-            Known::Present(user) => registered(user, None, &Trigger::default()),
-            Known::Nothing | Known::Gone => vec![],
+            RecordedState::Present(user) => registered(user, None, &Trigger::default()),
+            RecordedState::Nothing | RecordedState::Gone => vec![],
         };
         whole.extend(events.iter().cloned());
         assert_eq!(history::check(&whole), Ok(()));
@@ -73,13 +73,14 @@ fn types(events: &[EventBody]) -> Vec<EventType> {
 }
 
 fn present(user: User) -> Given {
-    Given(Known::Present(user))
+    Given(RecordedState::Present(user))
 }
 
 #[test]
 fn an_unknown_user_is_registered_with_their_groups() {
     let source = User { is_active: false, ..alice_in(&[1, 2]) };
-    let events = Given(Known::Nothing).when_authentik_says(source.clone(), &hint("model_updated", None));
+    let events =
+        Given(RecordedState::Nothing).when_authentik_says(source.clone(), &hint("model_updated", None));
     let trigger = Trigger { action: "model_updated".into(), actor: Some(Actor { pk: 3 }) };
     assert_eq!(events, [EventBody::UserRegistered(UserRegistered { user: source, partial: false, trigger })]);
 }
@@ -129,7 +130,7 @@ fn several_differences_are_one_event_each_and_end_in_the_state_of_the_source() {
         EventType::UserDeactivated,
     ];
     assert_eq!(types(&events), expected);
-    assert_eq!(Known::from_newest_of_user(&events[3]), Known::Present(source));
+    assert_eq!(RecordedState::from_newest_of_user(&events[3]), RecordedState::Present(source));
 }
 
 #[test]
@@ -158,12 +159,12 @@ fn a_user_who_is_gone_is_deleted_as_last_recorded() {
 
 #[test]
 fn a_deletion_is_recorded_once() {
-    assert_eq!(Given(Known::Gone).when_authentik_says(None, &hint("model_deleted", None)), []);
+    assert_eq!(Given(RecordedState::Gone).when_authentik_says(None, &hint("model_deleted", None)), []);
 }
 
 #[test]
 fn a_user_who_came_and_went_unseen_leaves_a_partial_registration() {
-    let events = Given(Known::Nothing).when_authentik_says(None, &hint("model_created", None));
+    let events = Given(RecordedState::Nothing).when_authentik_says(None, &hint("model_created", None));
     let [EventBody::UserRegistered(registered), EventBody::UserDeleted(_)] = events.as_slice() else {
         panic!("{events:?}")
     };
@@ -174,7 +175,11 @@ fn a_user_who_came_and_went_unseen_leaves_a_partial_registration() {
 #[test]
 fn a_404_alone_registers_nobody() {
     for action in ["model_updated", "model_deleted", "resync"] {
-        assert_eq!(Given(Known::Nothing).when_authentik_says(None, &hint(action, None)), [], "{action}");
+        assert_eq!(
+            Given(RecordedState::Nothing).when_authentik_says(None, &hint(action, None)),
+            [],
+            "{action}"
+        );
     }
 }
 
@@ -187,7 +192,7 @@ fn another_uuid_under_the_same_key_is_somebody_else() {
 
 #[test]
 fn a_user_who_is_back_is_registered_again() {
-    let events = Given(Known::Gone).when_authentik_says(alice(), &hint("model_updated", None));
+    let events = Given(RecordedState::Gone).when_authentik_says(alice(), &hint("model_updated", None));
     assert_eq!(types(&events), [EventType::UserRegistered]);
 }
 
@@ -213,7 +218,7 @@ fn a_fact_is_recorded_with_the_state_it_happened_in() {
     for (fact, expected) in facts() {
         let events = present(alice()).when_authentik_says(alice(), &hint("x", Some(fact)));
         assert_eq!(types(&events), [expected]);
-        assert_eq!(Known::from_newest_of_user(&events[0]), Known::Present(alice()));
+        assert_eq!(RecordedState::from_newest_of_user(&events[0]), RecordedState::Present(alice()));
     }
 }
 
@@ -226,7 +231,7 @@ fn a_fact_comes_after_the_differences_and_before_a_deletion() {
         assert_eq!(types(&events), [EventType::UserUpdated, expected]);
         let events = present(alice()).when_authentik_says(None, &hint);
         assert_eq!(types(&events), [expected, EventType::UserDeleted]);
-        let events = Given(Known::Nothing).when_authentik_says(alice(), &hint);
+        let events = Given(RecordedState::Nothing).when_authentik_says(alice(), &hint);
         assert_eq!(types(&events), [EventType::UserRegistered, expected]);
     }
 }
@@ -235,8 +240,8 @@ fn a_fact_comes_after_the_differences_and_before_a_deletion() {
 fn a_fact_about_a_user_who_is_gone_is_not_recorded() {
     for (fact, _) in facts() {
         let hint = hint("x", Some(fact));
-        assert_eq!(Given(Known::Gone).when_authentik_says(None, &hint), []);
-        assert_eq!(Given(Known::Nothing).when_authentik_says(None, &hint), []);
+        assert_eq!(Given(RecordedState::Gone).when_authentik_says(None, &hint), []);
+        assert_eq!(Given(RecordedState::Nothing).when_authentik_says(None, &hint), []);
     }
 }
 
@@ -250,7 +255,7 @@ fn engineers() -> Group {
     }
 }
 
-fn decide_about_group(known: &Known<Group>, source: Option<&Group>) -> Vec<EventType> {
+fn decide_about_group(known: &RecordedState<Group>, source: Option<&Group>) -> Vec<EventType> {
     types(&decide_group(known, source, &Trigger::default()))
 }
 
@@ -259,21 +264,21 @@ fn a_group_is_created_updated_and_deleted() {
     let renamed = Group { name: "builders".into(), ..engineers() };
     let nested = Group { parents: BTreeSet::from([group(2)]), ..engineers() };
     let powerful = Group { is_superuser: true, ..engineers() };
-    let known = || Known::Present(engineers());
-    assert_eq!(decide_about_group(&Known::Nothing, Some(&engineers())), [EventType::GroupCreated]);
-    assert_eq!(decide_about_group(&Known::Gone, Some(&engineers())), [EventType::GroupCreated]);
+    let known = || RecordedState::Present(engineers());
+    assert_eq!(decide_about_group(&RecordedState::Nothing, Some(&engineers())), [EventType::GroupCreated]);
+    assert_eq!(decide_about_group(&RecordedState::Gone, Some(&engineers())), [EventType::GroupCreated]);
     for changed in [renamed, nested, powerful] {
         assert_eq!(decide_about_group(&known(), Some(&changed)), [EventType::GroupUpdated]);
     }
     assert_eq!(decide_about_group(&known(), None), [EventType::GroupDeleted]);
-    assert_eq!(decide_about_group(&Known::Gone, None), []);
-    assert_eq!(decide_about_group(&Known::Nothing, None), []);
+    assert_eq!(decide_about_group(&RecordedState::Gone, None), []);
+    assert_eq!(decide_about_group(&RecordedState::Nothing, None), []);
 }
 
 #[test]
 fn another_number_of_members_is_no_change_of_a_group() {
     let larger = Group { n_members: 3, ..engineers() };
-    assert_eq!(decide_about_group(&Known::Present(engineers()), Some(&larger)), []);
+    assert_eq!(decide_about_group(&RecordedState::Present(engineers()), Some(&larger)), []);
 }
 
 fn erased() -> EventBody {
@@ -285,14 +290,14 @@ fn erased() -> EventBody {
 fn of_an_erased_user_who_is_gone_nothing_is_recorded_any_more() {
     let login = Fact::LoggedIn { client_ip: None, auth_method: None };
     for hint in [hint("model_created", None), hint("model_deleted", None), hint("login", Some(login))] {
-        let known = Known::from_newest_of_user(&erased());
+        let known = RecordedState::from_newest_of_user(&erased());
         assert_eq!(Given(known).when_authentik_says(None, &hint), []);
     }
 }
 
 #[test]
 fn an_erased_user_who_is_still_there_is_registered_anew() {
-    let known = Known::from_newest_of_user(&erased());
+    let known = RecordedState::from_newest_of_user(&erased());
     let anew = Given(known).when_authentik_says(alice(), &hint("model_updated", None));
     let mut history: Vec<EventBody> = registered(&alice(), None, &Trigger::default());
     history.push(erased());

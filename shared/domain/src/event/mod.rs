@@ -189,7 +189,7 @@ pub fn schema_url(base: &str, event_type: EventType) -> String {
 
 /// What an event says of its subject's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum After<'a> {
+pub enum StateAfter<'a> {
     /// The user is so.
     User(&'a User),
     /// The user is gone; so they were last.
@@ -204,28 +204,28 @@ pub enum After<'a> {
 
 impl EventBody {
     /// The recorded state after this event: the newest event of an entity *is* its current state.
-    pub fn after(&self) -> After<'_> {
+    pub fn after(&self) -> StateAfter<'_> {
         match self {
-            Self::UserRegistered(data) => After::User(&data.user),
-            Self::UserUpdated(data) => After::User(&data.user),
-            Self::UserDeactivated(data) => After::User(&data.user),
-            Self::UserReactivated(data) => After::User(&data.user),
-            Self::UserDeleted(data) => After::UserGone(&data.user),
-            Self::UserErased(_) => After::UserErased,
-            Self::UserJoinedGroup(data) => After::User(&data.user),
-            Self::UserLeftGroup(data) => After::User(&data.user),
-            Self::UserPasswordChanged(data) => After::User(&data.user),
-            Self::UserLoggedIn(data) => After::User(&data.user),
-            Self::UserLoginFailed(data) => After::User(&data.user),
-            Self::UserLoggedOut(data) => After::User(&data.user),
-            Self::UserAuthorizedApplication(data) => After::User(&data.user),
-            Self::UserLinkedSource(data) => After::User(&data.user),
-            Self::UserSuspiciousRequest(data) => After::User(&data.user),
-            Self::UserImpersonationStarted(data) => After::User(&data.user),
-            Self::UserImpersonationEnded(data) => After::User(&data.user),
-            Self::GroupCreated(data) => After::Group(&data.group),
-            Self::GroupUpdated(data) => After::Group(&data.group),
-            Self::GroupDeleted(data) => After::GroupGone(&data.group),
+            Self::UserRegistered(data) => StateAfter::User(&data.user),
+            Self::UserUpdated(data) => StateAfter::User(&data.user),
+            Self::UserDeactivated(data) => StateAfter::User(&data.user),
+            Self::UserReactivated(data) => StateAfter::User(&data.user),
+            Self::UserDeleted(data) => StateAfter::UserGone(&data.user),
+            Self::UserErased(_) => StateAfter::UserErased,
+            Self::UserJoinedGroup(data) => StateAfter::User(&data.user),
+            Self::UserLeftGroup(data) => StateAfter::User(&data.user),
+            Self::UserPasswordChanged(data) => StateAfter::User(&data.user),
+            Self::UserLoggedIn(data) => StateAfter::User(&data.user),
+            Self::UserLoginFailed(data) => StateAfter::User(&data.user),
+            Self::UserLoggedOut(data) => StateAfter::User(&data.user),
+            Self::UserAuthorizedApplication(data) => StateAfter::User(&data.user),
+            Self::UserLinkedSource(data) => StateAfter::User(&data.user),
+            Self::UserSuspiciousRequest(data) => StateAfter::User(&data.user),
+            Self::UserImpersonationStarted(data) => StateAfter::User(&data.user),
+            Self::UserImpersonationEnded(data) => StateAfter::User(&data.user),
+            Self::GroupCreated(data) => StateAfter::Group(&data.group),
+            Self::GroupUpdated(data) => StateAfter::Group(&data.group),
+            Self::GroupDeleted(data) => StateAfter::GroupGone(&data.group),
         }
     }
 }

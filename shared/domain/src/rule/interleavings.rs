@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet, VecDeque};
 
 use super::{AboutUser, Conflict, LogEnd, Rule, Step};
-use crate::decide::Known;
+use crate::decide::RecordedState;
 use crate::event::payload::Trigger;
 use crate::event::{Channel, EventBody};
 use crate::hint::{About, Cause, Fact, Hint};
@@ -173,7 +173,10 @@ impl World {
     }
 
     fn log_end(&self) -> LogEnd<User> {
-        let known = self.log.last().map_or(Known::Nothing, |(event, _)| Known::from_newest_of_user(event));
+        let known = self
+            .log
+            .last()
+            .map_or(RecordedState::Nothing, |(event, _)| RecordedState::from_newest_of_user(event));
         LogEnd { position: self.log.len() as u64, known }
     }
 
@@ -208,8 +211,8 @@ impl World {
             return Some(violation.to_string());
         }
         let agrees = match (self.log_end().known, &self.source) {
-            (Known::Present(known), Some(source)) => known == *source,
-            (Known::Nothing | Known::Gone, None) => true,
+            (RecordedState::Present(known), Some(source)) => known == *source,
+            (RecordedState::Nothing | RecordedState::Gone, None) => true,
             _ => false,
         };
         if !agrees {

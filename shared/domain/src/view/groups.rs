@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Projection;
-use crate::event::{After, EventBody, Recorded};
+use crate::event::{EventBody, Recorded, StateAfter};
 use crate::key::{Entity, GroupId};
 use crate::snapshot::Group;
 use crate::timestamp::Timestamp;
@@ -82,9 +82,9 @@ impl Projection for Groups {
             sequence: 0,
         });
         match event.event.body.after() {
-            After::Group(group) => (view.deleted, view.group) = (false, Some(group.clone())),
-            After::GroupGone(group) => (view.deleted, view.group) = (true, Some(group.clone())),
-            After::User(_) | After::UserGone(_) | After::UserErased => {
+            StateAfter::Group(group) => (view.deleted, view.group) = (false, Some(group.clone())),
+            StateAfter::GroupGone(group) => (view.deleted, view.group) = (true, Some(group.clone())),
+            StateAfter::User(_) | StateAfter::UserGone(_) | StateAfter::UserErased => {
                 let (joined, left) = membership_changes(&event.event.body);
                 view.n_members += u64::from(joined.contains(&uuid));
                 view.n_members = view.n_members.saturating_sub(u64::from(left.contains(&uuid)));

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Projection;
-use crate::event::{After, EventBody, Recorded};
+use crate::event::{EventBody, Recorded, StateAfter};
 use crate::key::{Entity, UserPk};
 use crate::snapshot::User;
 use crate::timestamp::Timestamp;
@@ -71,11 +71,11 @@ impl Projection for Users {
     fn fold(_: &str, view: Option<&UserView>, event: &Recorded) -> Option<UserView> {
         let Entity::User(pk) = event.event.subject else { return None };
         let (status, user) = match event.event.body.after() {
-            After::User(user) if user.is_active => (UserStatus::Active, Some(user.clone())),
-            After::User(user) => (UserStatus::Inactive, Some(user.clone())),
-            After::UserGone(user) => (UserStatus::Deleted, Some(user.clone())),
-            After::UserErased => (UserStatus::Erased, None),
-            After::Group(_) | After::GroupGone(_) => return None,
+            StateAfter::User(user) if user.is_active => (UserStatus::Active, Some(user.clone())),
+            StateAfter::User(user) => (UserStatus::Inactive, Some(user.clone())),
+            StateAfter::UserGone(user) => (UserStatus::Deleted, Some(user.clone())),
+            StateAfter::UserErased => (UserStatus::Erased, None),
+            StateAfter::Group(_) | StateAfter::GroupGone(_) => return None,
         };
         let registers = matches!(event.event.body, EventBody::UserRegistered(_));
         let (registered, registered_sequence) = match view {

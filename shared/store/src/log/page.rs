@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use serde_json::json;
 
-use super::{EventLog, From, StoredMessage};
+use super::{EventLog, ReadFrom, StoredMessage};
 use crate::publish::retry_delay;
 
 /// Largest page, if it is more than one event.
@@ -19,21 +19,28 @@ impl EventLog {
     /// Up to `limit` messages on the subjects of `filter`, oldest first. None where the leader has none.
     ///
     /// A replica that lags behind may lack the last ones, so a page that is not full says nothing about what follows it.
-    pub async fn page(&self, filter: &str, from: From, limit: usize) -> anyhow::Result<Vec<StoredMessage>> {
+    pub async fn page(
+        &self,
+        filter: &str,
+        from: ReadFrom,
+        limit: usize,
+    ) -> anyhow::Result<Vec<StoredMessage>> {
         for n_empty in 0..MAX_LAGGING {
             let page = self.page_of_a_replica(filter, from, limit).await?;
             if !page.is_empty() {
                 return Ok(page);
             }
             match from {
-                From::Sequence(sequence) => return Ok(Vec::from_iter(self.first(filter, sequence).await?)),
-                From::Time(time)
+                ReadFrom::Sequence(sequence) => {
+                    return Ok(Vec::from_iter(self.first(filter, sequence).await?));
+                }
+                ReadFrom::Time(time)
                     if self.newest_on(filter).await?.is_none_or(|newest| newest.stored < time) =>
                 {
                     return Ok(vec![]);
                 }
                 // The leader is not asked for a time: the replica will have it soon.
-                From::Time(_) => tokio::time::sleep(retry_delay(n_empty)).await,
+                ReadFrom::Time(_) => tokio::time::sleep(retry_delay(n_empty)).await,
             }
         }
         bail!("the replica that answers lags behind the log: try again")
@@ -51,13 +58,13 @@ impl EventLog {
     async fn page_of_a_replica(
         &self,
         filter: &str,
-        from: From,
+        from: ReadFrom,
         limit: usize,
     ) -> anyhow::Result<Vec<StoredMessage>> {
         let mut request = json!({"next_by_subj": filter, "batch": limit, "max_bytes": MAX_BYTES});
         match from {
-            From::Sequence(sequence) => request["seq"] = json!(sequence.max(1)),
-            From::Time(time) => request["start_time"] = json!(time),
+            ReadFrom::Sequence(sequence) => request["seq"] = json!(sequence.max(1)),
+            ReadFrom::Time(time) => request["start_time"] = json!(time),
         }
         let client = &self.nats.client;
         let inbox = client.new_inbox();

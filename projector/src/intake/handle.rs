@@ -5,33 +5,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
-use domain::event::Channel;
 use domain::hint::{About, Cause, Hint, OwnHint, Reading};
-use domain::key::{DeliveryId, Entity, GroupId, UserPk};
+use domain::key::{Entity, GroupId, UserPk};
 use domain::timestamp::Timestamp;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use runtime::nats::Nats;
 use store::inbox::put_hint;
 use store::publish::PublishError;
 
+use crate::delivery::Delivery;
 use crate::directory::Directory;
-use crate::inbox::CONSUMER;
-use crate::members::Members;
+use crate::intake::CONSUMER;
+use crate::record::members::Members;
 use crate::record::{HandleError, Recorder};
 
 /// How many member hints of one group are published at once.
 const MEMBER_HINTS_IN_FLIGHT: usize = 64;
-
-/// A delivery as it stands in the inbox.
-#[derive(Clone, Debug)]
-pub(crate) struct Delivery {
-    pub(crate) id: DeliveryId,
-    pub(crate) channel: Channel,
-    pub(crate) body: bytes::Bytes,
-    pub(crate) received: Timestamp,
-    /// How often it was delivered to a worker, this time included.
-    pub(crate) n_deliveries: i64,
-}
 
 /// How a hint ended well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,12 +8,12 @@ use async_nats::jetstream::stream::DirectGetErrorKind;
 use domain::status::Status;
 use domain::timestamp::Timestamp;
 use runtime::{CancellationToken, clock};
-use store::log::From;
+use store::log::ReadFrom;
 use tokio::time::MissedTickBehavior;
 
-use crate::inbox;
+use crate::intake;
+use crate::operate::status;
 use crate::projections::Projections;
-use crate::status;
 
 /// Shorter than Prometheus asks.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -49,7 +49,7 @@ async fn read(projections: &Projections) -> anyhow::Result<Measured> {
     let everything = projections.log.namespace().events_filter(None, None);
     let mut oldest_unfolded = vec![];
     for projection in &status.projections {
-        let next = From::Sequence(projection.checkpoint + 1);
+        let next = ReadFrom::Sequence(projection.checkpoint + 1);
         let next = projections.log.page(&everything, next, 1).await?;
         oldest_unfolded.push((projection.name.clone(), next.first().map(|event| event.stored)));
     }
@@ -60,7 +60,7 @@ async fn oldest_delivery(projections: &Projections) -> anyhow::Result<Option<Tim
     let nats = &projections.nats;
     let name = nats.namespace.inbox_stream();
     let inbox = nats.jetstream.get_stream_no_info(&name).await.context("opening the inbox")?;
-    let worked_off = match inbox.consumer_info(inbox::CONSUMER).await {
+    let worked_off = match inbox.consumer_info(intake::CONSUMER).await {
         Ok(consumer) if consumer.num_pending == 0 && consumer.num_ack_pending == 0 => return Ok(None),
         Ok(consumer) => consumer.ack_floor.stream_sequence,
         Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => 0,

@@ -13,11 +13,11 @@ use super::Format;
 use super::output::Output;
 use super::progress::Progress;
 use crate::directory::AuthentikDirectory;
-use crate::guard::Guard;
-use crate::members::{self, Members};
 use crate::projections::Projections;
+use crate::reconcile::{CaughtUp, Differences, Mode, Stage, Sweep};
 use crate::record::Recorder;
-use crate::sweep::{CaughtUp, Differences, Mode, Stage, Sweep};
+use crate::record::guard::Guard;
+use crate::record::members::{self, Members};
 use crate::{Config, lease};
 
 /// Longest time ago that can be asked for: a century is before anything.

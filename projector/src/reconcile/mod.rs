@@ -20,8 +20,8 @@ use runtime::nats::Nats;
 use store::views;
 
 use crate::directory::Directory;
-use crate::guard::Guard;
 use crate::record::Recorder;
+use crate::record::guard::Guard;
 
 pub(crate) use catch_up::CaughtUp;
 pub use domain::status::LastSweep;

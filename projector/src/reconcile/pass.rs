@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use domain::decide::{Known, decide_group, decide_user};
+use domain::decide::{RecordedState, decide_group, decide_user};
 use domain::event::payload::Trigger;
 use domain::event::{Channel, EventBody};
 use domain::hint::{About, Cause, Hint};
@@ -18,7 +18,7 @@ use store::replica::Replica;
 use super::report::{Outcome, Pass};
 use super::{Mode, Progress, Stage, Sweep};
 use crate::directory::Directory;
-use crate::record::{HandleError, Listed};
+use crate::record::{HandleError, PageItem};
 
 /// How many users of a page are worked on at once.
 pub(super) const AT_ONCE: usize = 32;
@@ -36,7 +36,7 @@ pub(super) struct Walk {
 #[derive(Default)]
 pub(super) struct Compared {
     /// Nothing is recorded of them.
-    pub(super) new: Vec<Listed>,
+    pub(super) new: Vec<PageItem>,
     pub(super) differing: Vec<Entity>,
     /// Their key means somebody else now.
     pub(super) replaced: Vec<UserPk>,
@@ -64,7 +64,7 @@ impl<D: Directory> Sweep<D> {
             let page = self.recorder.directory().users(number, Some(since)).await?;
             next = page.next;
             let looks =
-                page.items.into_iter().map(|user| self.look_at_listed(&run, Listed::User(Box::new(user))));
+                page.items.into_iter().map(|user| self.look_at_listed(&run, PageItem::User(Box::new(user))));
             let looks: Vec<_> = stream::iter(looks).buffer_unordered(AT_ONCE).collect().await;
             for (entity, looked) in looks {
                 pass.take(entity, looked)?;
@@ -76,7 +76,7 @@ impl<D: Directory> Sweep<D> {
     async fn look_at_listed(
         &self,
         run: &DeliveryId,
-        listed: Listed,
+        listed: PageItem,
     ) -> (Entity, Result<Outcome, HandleError>) {
         let entity = listed.entity();
         let hint = hint(run, entity);
@@ -204,33 +204,35 @@ impl Walk {
     /// Adds the user to `compared`, where they differ.
     pub(super) fn compare_user(&self, user: User, compared: &mut Compared) {
         let known = self.users.read(|views| match views.get(&user.pk.to_string()) {
-            None => Known::Nothing,
-            Some(view) => view.present().map_or(Known::Gone, |user| Known::Present(user.clone())),
+            None => RecordedState::Nothing,
+            Some(view) => {
+                view.present().map_or(RecordedState::Gone, |user| RecordedState::Present(user.clone()))
+            }
         });
         let entity = Entity::User(user.pk);
         if decide_user(user.pk, &known, Some(&user), &self.hint(entity), None).is_empty() {
             return;
         }
         match known {
-            Known::Nothing => compared.new.push(Listed::User(Box::new(user))),
-            Known::Present(known) if known.uuid != user.uuid => compared.replaced.push(user.pk),
-            Known::Present(_) | Known::Gone => compared.differing.push(entity),
+            RecordedState::Nothing => compared.new.push(PageItem::User(Box::new(user))),
+            RecordedState::Present(known) if known.uuid != user.uuid => compared.replaced.push(user.pk),
+            RecordedState::Present(_) | RecordedState::Gone => compared.differing.push(entity),
         }
     }
 
     fn compare_group(&self, group: Group, compared: &mut Compared) {
         let known = self.groups.read(|views| match views.get(&group.uuid.to_string()) {
-            Some(view) if view.deleted => Known::Gone,
-            Some(view) => view.group.clone().map_or(Known::Nothing, Known::Present),
-            None => Known::Nothing,
+            Some(view) if view.deleted => RecordedState::Gone,
+            Some(view) => view.group.clone().map_or(RecordedState::Nothing, RecordedState::Present),
+            None => RecordedState::Nothing,
         });
         let entity = Entity::Group(group.uuid);
         if decide_group(&known, Some(&group), &self.hint(entity).cause.trigger).is_empty() {
             return;
         }
         match known {
-            Known::Nothing => compared.new.push(Listed::Group(group)),
-            Known::Present(_) | Known::Gone => compared.differing.push(entity),
+            RecordedState::Nothing => compared.new.push(PageItem::Group(group)),
+            RecordedState::Present(_) | RecordedState::Gone => compared.differing.push(entity),
         }
     }
 }

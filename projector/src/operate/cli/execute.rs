@@ -16,9 +16,10 @@ use super::forget::{self, Forget};
 use super::output::Output;
 use super::progress::Progress;
 use super::{Command, DeadLetters, text};
+use crate::Config;
 use crate::dead_letters::{self, DeadLetterError};
+use crate::operate::status;
 use crate::projections::{ProjectionName, Projections};
-use crate::{Config, status};
 
 /// How long a command waits for the server.
 const CONNECT: Duration = Duration::from_secs(5);

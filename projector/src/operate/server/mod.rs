@@ -31,7 +31,7 @@ const GRACE: Duration = Duration::from_secs(6);
 
 /// Carries out commands.
 #[derive(Clone)]
-pub(crate) struct Commands {
+pub(crate) struct CommandServer {
     projections: Projections,
     /// What goes on in the background.
     tracker: TaskTracker,
@@ -41,7 +41,7 @@ pub(crate) struct Commands {
 /// Serves commands until shutdown: then first none are taken any more, and what is under way is put away.
 pub(crate) async fn serve(projections: Projections, shutdown: CancellationToken) -> anyhow::Result<()> {
     let nats = projections.nats.clone();
-    let commands = Commands { projections, tracker: TaskTracker::new(), shutdown: shutdown.clone() };
+    let commands = CommandServer { projections, tracker: TaskTracker::new(), shutdown: shutdown.clone() };
     let subject = nats.namespace.command_subject("*");
     let mut requests = nats.client.queue_subscribe(subject, QUEUE_GROUP.to_owned()).await?;
     let at_once = Arc::new(Semaphore::new(AT_ONCE));
@@ -71,7 +71,7 @@ async fn drain(requests: &mut Subscriber) -> Vec<Message> {
     requests.collect().await
 }
 
-impl Commands {
+impl CommandServer {
     fn take(&self, request: Message, at_once: &Arc<Semaphore>) {
         // It has a subscription of its own, at every projector.
         let name = request.subject.rsplit('.').next().unwrap_or_default().to_owned();
@@ -96,7 +96,7 @@ impl Commands {
 }
 
 /// Answers each question after the health of the projectors with ours, until shutdown.
-pub(crate) async fn tell_health(
+pub(crate) async fn answer_health(
     nats: Nats,
     health: Health,
     shutdown: CancellationToken,

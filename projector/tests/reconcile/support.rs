@@ -7,11 +7,11 @@ use std::process::Stdio;
 use clap::Parser;
 use domain::event::EventBody;
 use projector::Config;
-use projector::sweep::{LAST_SWEEP_KEY, LastSweep};
+use projector::reconcile::{LAST_SWEEP_KEY, LastSweep};
 use runtime::CancellationToken;
 use runtime::nats::Nats;
 use serde_json::{Value, json};
-use store::log::{EventLog, From};
+use store::log::{EventLog, ReadFrom};
 use store::views;
 use testkit::{NatsServer, eventually};
 use tokio::process::{Child, Command};
@@ -164,7 +164,7 @@ impl World {
         let mut recorded = BTreeMap::<_, Vec<_>>::new();
         let filter = self.log.namespace().events_filter(None, None);
         loop {
-            let page = self.log.page(&filter, From::Sequence(from), 200).await.unwrap();
+            let page = self.log.page(&filter, ReadFrom::Sequence(from), 200).await.unwrap();
             let Some(last) = page.last() else { return recorded };
             from = last.sequence + 1;
             for event in page.iter().filter_map(|message| message.decode().ok()) {

@@ -7,11 +7,11 @@ use domain::command::{
 use domain::operation::OperationKind;
 use domain::status::Status;
 
-use super::{Commands, operation, wire};
+use super::{CommandServer, operation, wire};
 use crate::dead_letters::{self, DeadLetterError};
-use crate::status;
+use crate::operate::status;
 
-impl Commands {
+impl CommandServer {
     /// What is sent back, whatever came.
     pub(super) async fn answer(&self, name: &str, payload: &[u8]) -> Vec<u8> {
         match name {

@@ -53,7 +53,7 @@ impl StoredMessage {
     }
 }
 
-impl std::convert::From<StreamMessage> for StoredMessage {
+impl From<StreamMessage> for StoredMessage {
     fn from(message: StreamMessage) -> Self {
         Self {
             sequence: message.sequence,
@@ -75,7 +75,7 @@ pub struct Bounds {
 
 /// Where a page begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum From {
+pub enum ReadFrom {
     /// At this sequence.
     Sequence(u64),
     /// At the first message stored at this time or later.

@@ -14,7 +14,7 @@
 //! Everything that can be carried out in another order, repeated or cut off is behind a [`Step`], so the very
 //! code that runs in the projector is tested over all interleavings.
 
-use crate::decide::{Known, decide_group, decide_user};
+use crate::decide::{RecordedState, decide_group, decide_user};
 use crate::event::EventBody;
 use crate::hint::{Fact, Hint};
 use crate::key::UserPk;
@@ -26,7 +26,7 @@ pub struct LogEnd<S> {
     /// Its sequence; 0 where there is none.
     pub position: u64,
     /// What it says.
-    pub known: Known<S>,
+    pub known: RecordedState<S>,
 }
 
 /// What is to be done next.
@@ -65,7 +65,7 @@ pub trait Subject {
     /// See [`decide_user`] and [`decide_group`].
     fn decide(
         &self,
-        known: &Known<Self::State>,
+        known: &RecordedState<Self::State>,
         source: Option<&Self::State>,
         fact: Option<&Fact>,
     ) -> Vec<EventBody>;
@@ -86,7 +86,12 @@ pub struct AboutUser {
 impl Subject for AboutUser {
     type State = User;
 
-    fn decide(&self, known: &Known<User>, source: Option<&User>, fact: Option<&Fact>) -> Vec<EventBody> {
+    fn decide(
+        &self,
+        known: &RecordedState<User>,
+        source: Option<&User>,
+        fact: Option<&Fact>,
+    ) -> Vec<EventBody> {
         decide_user(self.pk, known, source, &self.hint, fact)
     }
 
@@ -105,7 +110,12 @@ pub struct AboutGroup {
 impl Subject for AboutGroup {
     type State = Group;
 
-    fn decide(&self, known: &Known<Group>, source: Option<&Group>, _: Option<&Fact>) -> Vec<EventBody> {
+    fn decide(
+        &self,
+        known: &RecordedState<Group>,
+        source: Option<&Group>,
+        _: Option<&Fact>,
+    ) -> Vec<EventBody> {
         decide_group(known, source, &self.hint.cause.trigger)
     }
 
@@ -186,7 +196,7 @@ impl<T: Subject> Rule<T> {
         }
     }
 
-    fn fact_is_due(&self, known: &Known<T::State>) -> bool {
+    fn fact_is_due(&self, known: &RecordedState<T::State>) -> bool {
         let n_events = |fact| self.subject.decide(known, self.source.as_ref(), fact).len();
         self.subject.fact().is_some_and(|fact| n_events(Some(fact)) > n_events(None))
     }

@@ -1,8 +1,8 @@
 //! The command line: the service, and what an operator does beside it.
 
 mod catch_up;
-mod commands;
 mod doctor;
+mod execute;
 mod forget;
 mod output;
 mod progress;
@@ -18,7 +18,7 @@ use crate::Config;
 use crate::erasure::Named;
 use crate::projections::ProjectionName;
 
-pub(crate) use commands::connect;
+pub(crate) use execute::connect;
 
 /// The projector with its commands.
 #[derive(Clone, Debug, Parser)]
@@ -145,5 +145,5 @@ pub async fn cli(cli: Cli, shutdown: CancellationToken) -> anyhow::Result<()> {
         None | Some(Command::Run) => return crate::run(cli.config, shutdown).await,
         Some(command) => command,
     };
-    Box::pin(commands::execute(&cli.config, command, &shutdown)).await
+    Box::pin(execute::execute(&cli.config, command, &shutdown)).await
 }

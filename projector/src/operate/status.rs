@@ -5,9 +5,9 @@ use async_nats::jetstream::context::ConsumerInfoErrorKind;
 use domain::status::{InboxStatus, LastSweep, ProjectionStatus, Status, StreamStatus};
 use store::views;
 
-use crate::inbox;
+use crate::intake;
 use crate::projections::{ProjectionName, Projections};
-use crate::sweep::LAST_SWEEP_KEY;
+use crate::reconcile::LAST_SWEEP_KEY;
 
 /// Asks for everything, from the leaders.
 pub async fn status(projections: &Projections) -> anyhow::Result<Status> {
@@ -43,7 +43,7 @@ async fn stream_status(projections: &Projections, name: String) -> anyhow::Resul
 async fn inbox_status(projections: &Projections) -> anyhow::Result<InboxStatus> {
     let name = projections.nats.namespace.inbox_stream();
     let stream = projections.nats.jetstream.get_stream(&name).await.context("opening the inbox")?;
-    match stream.consumer_info(inbox::CONSUMER).await {
+    match stream.consumer_info(intake::CONSUMER).await {
         Ok(consumer) => {
             let in_hand = u64::try_from(consumer.num_ack_pending).unwrap_or(u64::MAX);
             Ok(InboxStatus { pending: consumer.num_pending, in_hand })

@@ -9,14 +9,14 @@ use crate::event::payload::{
     UserLeftGroup, UserLinkedSource, UserLoggedIn, UserLoggedOut, UserLoginFailed, UserPasswordChanged,
     UserReactivated, UserRegistered, UserSuspiciousRequest, UserUpdated,
 };
-use crate::event::{After, EventBody};
+use crate::event::{EventBody, StateAfter};
 use crate::hint::{Fact, Hint};
 use crate::key::{GroupId, UserPk};
 use crate::snapshot::{Group, User};
 
 /// What the newest event of a user or group says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Known<S> {
+pub enum RecordedState<S> {
     /// Nothing was ever recorded.
     Nothing,
     /// This is the recorded state.
@@ -25,22 +25,28 @@ pub enum Known<S> {
     Gone,
 }
 
-impl Known<User> {
+impl RecordedState<User> {
     /// What the newest event of a user says of them.
     pub fn from_newest_of_user(body: &EventBody) -> Self {
         match body.after() {
-            After::User(user) => Self::Present(user.clone()),
-            After::UserGone(_) | After::UserErased | After::Group(_) | After::GroupGone(_) => Self::Gone,
+            StateAfter::User(user) => Self::Present(user.clone()),
+            StateAfter::UserGone(_)
+            | StateAfter::UserErased
+            | StateAfter::Group(_)
+            | StateAfter::GroupGone(_) => Self::Gone,
         }
     }
 }
 
-impl Known<Group> {
+impl RecordedState<Group> {
     /// What the newest event of a group says of it.
     pub fn from_newest_of_group(body: &EventBody) -> Self {
         match body.after() {
-            After::Group(group) => Self::Present(group.clone()),
-            After::GroupGone(_) | After::User(_) | After::UserGone(_) | After::UserErased => Self::Gone,
+            StateAfter::Group(group) => Self::Present(group.clone()),
+            StateAfter::GroupGone(_)
+            | StateAfter::User(_)
+            | StateAfter::UserGone(_)
+            | StateAfter::UserErased => Self::Gone,
         }
     }
 }
@@ -50,32 +56,32 @@ impl Known<Group> {
 /// Returns nothing where log and source agree, so a repeated hint changes nothing.
 pub fn decide_user(
     pk: UserPk,
-    known: &Known<User>,
+    known: &RecordedState<User>,
     source: Option<&User>,
     hint: &Hint,
     fact: Option<&Fact>,
 ) -> Vec<EventBody> {
     let trigger = &hint.cause.trigger;
     match (known, source) {
-        (Known::Nothing, None) => match &hint.created {
+        (RecordedState::Nothing, None) => match &hint.created {
             Some(name) => came_and_went(User::partial(pk, name.clone()), trigger),
             None => vec![],
         },
-        (Known::Gone, None) => vec![],
-        (Known::Nothing | Known::Gone, Some(source)) => registered(source, fact, trigger),
-        (Known::Present(known), None) => {
+        (RecordedState::Gone, None) => vec![],
+        (RecordedState::Nothing | RecordedState::Gone, Some(source)) => registered(source, fact, trigger),
+        (RecordedState::Present(known), None) => {
             let mut events: Vec<_> =
                 fact.map(|fact| fact_event(fact, known.clone(), trigger)).into_iter().collect();
             events.push(deleted(known, trigger));
             events
         }
         // authentik was restored: the key means somebody else now.
-        (Known::Present(known), Some(source)) if known.uuid != source.uuid => {
+        (RecordedState::Present(known), Some(source)) if known.uuid != source.uuid => {
             let mut events = vec![deleted(known, trigger)];
             events.extend(registered(source, fact, trigger));
             events
         }
-        (Known::Present(known), Some(source)) => {
+        (RecordedState::Present(known), Some(source)) => {
             let mut events = user_differences(known, source, trigger);
             events.extend(fact.map(|fact| fact_event(fact, source.clone(), trigger)));
             events
@@ -84,17 +90,21 @@ pub fn decide_user(
 }
 
 /// What must be recorded about a group.
-pub fn decide_group(known: &Known<Group>, source: Option<&Group>, trigger: &Trigger) -> Vec<EventBody> {
+pub fn decide_group(
+    known: &RecordedState<Group>,
+    source: Option<&Group>,
+    trigger: &Trigger,
+) -> Vec<EventBody> {
     let trigger = trigger.clone();
     match (known, source) {
-        (Known::Nothing | Known::Gone, None) => vec![],
-        (Known::Nothing | Known::Gone, Some(source)) => {
+        (RecordedState::Nothing | RecordedState::Gone, None) => vec![],
+        (RecordedState::Nothing | RecordedState::Gone, Some(source)) => {
             vec![EventBody::GroupCreated(GroupCreated { group: source.clone(), trigger })]
         }
-        (Known::Present(known), None) => {
+        (RecordedState::Present(known), None) => {
             vec![EventBody::GroupDeleted(GroupDeleted { group: known.clone(), trigger })]
         }
-        (Known::Present(known), Some(source)) => {
+        (RecordedState::Present(known), Some(source)) => {
             let mut changes = Changes::new();
             note(&mut changes, "name", &known.name, &source.name);
             note(&mut changes, "is_superuser", &known.is_superuser, &source.is_superuser);

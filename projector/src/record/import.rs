@@ -1,6 +1,6 @@
 //! What a page of all users or groups gives: it is old when it is worked on, so it is recorded only where nothing is.
 
-use domain::decide::{Known, decide_group, decide_user};
+use domain::decide::{RecordedState, decide_group, decide_user};
 use domain::event::{Event, EventBody, EventType};
 use domain::hint::Hint;
 use domain::key::Entity;
@@ -17,12 +17,12 @@ const AT_ONCE: usize = 32;
 
 /// A user or a group as a page gave them.
 #[derive(Clone, Debug)]
-pub(crate) enum Listed {
+pub(crate) enum PageItem {
     User(Box<User>),
     Group(Group),
 }
 
-impl Listed {
+impl PageItem {
     pub(crate) fn entity(&self) -> Entity {
         match self {
             Self::User(user) => Entity::User(user.pk),
@@ -33,8 +33,8 @@ impl Listed {
     /// What is recorded first of them.
     pub(crate) fn first(&self, hint: &Hint) -> Vec<EventBody> {
         match self {
-            Self::User(user) => decide_user(user.pk, &Known::Nothing, Some(user), hint, None),
-            Self::Group(group) => decide_group(&Known::Nothing, Some(group), &hint.cause.trigger),
+            Self::User(user) => decide_user(user.pk, &RecordedState::Nothing, Some(user), hint, None),
+            Self::Group(group) => decide_group(&RecordedState::Nothing, Some(group), &hint.cause.trigger),
         }
     }
 }
@@ -52,12 +52,12 @@ impl<D: Directory> Recorder<D> {
     pub(crate) async fn preview(&self, entity: Entity, hint: &Hint) -> Result<Vec<EventType>, HandleError> {
         let bodies = match entity {
             Entity::User(pk) => {
-                let log_end = self.log_end(entity, Known::from_newest_of_user).await?;
+                let log_end = self.log_end(entity, RecordedState::from_newest_of_user).await?;
                 let user = self.directory.user(pk).await?;
                 decide_user(pk, &log_end.known, user.as_ref(), hint, None)
             }
             Entity::Group(id) => {
-                let log_end = self.log_end(entity, Known::from_newest_of_group).await?;
+                let log_end = self.log_end(entity, RecordedState::from_newest_of_group).await?;
                 let group = self.directory.group(id).await?.map(|group| group.group);
                 decide_group(&log_end.known, group.as_ref(), &hint.cause.trigger)
             }
@@ -66,15 +66,15 @@ impl<D: Directory> Recorder<D> {
     }
 
     /// Whether the log agrees with what a page says.
-    pub(crate) async fn is_recorded(&self, listed: &Listed, hint: &Hint) -> Result<bool, HandleError> {
+    pub(crate) async fn is_recorded(&self, listed: &PageItem, hint: &Hint) -> Result<bool, HandleError> {
         let entity = listed.entity();
         let differences = match listed {
-            Listed::User(user) => {
-                let log_end = self.log_end(entity, Known::from_newest_of_user).await?;
+            PageItem::User(user) => {
+                let log_end = self.log_end(entity, RecordedState::from_newest_of_user).await?;
                 decide_user(user.pk, &log_end.known, Some(user), hint, None)
             }
-            Listed::Group(group) => {
-                let log_end = self.log_end(entity, Known::from_newest_of_group).await?;
+            PageItem::Group(group) => {
+                let log_end = self.log_end(entity, RecordedState::from_newest_of_group).await?;
                 decide_group(&log_end.known, Some(group), &hint.cause.trigger)
             }
         };
@@ -83,8 +83,11 @@ impl<D: Directory> Recorder<D> {
 
     /// Records those of whom nothing is recorded, as a page gave them, with one commit. Says of each whether it did:
     /// who was recorded meanwhile gets the rule, where the page differs.
-    pub(crate) async fn import(&self, new: Vec<(Listed, Hint)>) -> Vec<(Entity, Result<bool, HandleError>)> {
-        let first = |(listed, hint): &(Listed, Hint)| {
+    pub(crate) async fn import(
+        &self,
+        new: Vec<(PageItem, Hint)>,
+    ) -> Vec<(Entity, Result<bool, HandleError>)> {
+        let first = |(listed, hint): &(PageItem, Hint)| {
             self.events(listed.entity(), 0, listed.first(hint), &hint.cause)
         };
         let firsts: Vec<Event> = new.iter().flat_map(first).collect();
@@ -98,7 +101,7 @@ impl<D: Directory> Recorder<D> {
             }
             Err(error @ PublishError::Unacknowledged(_)) => {
                 let failed =
-                    |(listed, _): (Listed, Hint)| (listed.entity(), Err(unacknowledged(error.clone())));
+                    |(listed, _): (PageItem, Hint)| (listed.entity(), Err(unacknowledged(error.clone())));
                 new.into_iter().map(failed).collect()
             }
             // One that may not be stored has all of them refused.
@@ -111,7 +114,7 @@ impl<D: Directory> Recorder<D> {
         }
     }
 
-    async fn import_one(&self, listed: Listed, hint: Hint, first: Event) -> Result<bool, HandleError> {
+    async fn import_one(&self, listed: PageItem, hint: Hint, first: Event) -> Result<bool, HandleError> {
         let entity = listed.entity();
         match self.log.append(entity, 0, std::slice::from_ref(&first)).await {
             Ok(_) => {

@@ -1,5 +1,7 @@
 //! Takes deliveries from the inbox while authentik can be asked about them.
 
+mod handle;
+mod lanes;
 mod worker;
 
 use std::future::Future;
@@ -16,7 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio_util::task::TaskTracker;
 
 use crate::directory::{Directory, Signal};
-use crate::handle::Handler;
+pub(crate) use handle::Handler;
 use worker::{Worker, answer};
 
 /// Name of the durable consumer that all projectors share.

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use anyhow::Context;
-use domain::event::{After, Recorded};
+use domain::event::{Recorded, StateAfter};
 use domain::key::{Entity, GroupId, UserPk};
 use domain::snapshot::User;
 use domain::view::users::{UserView, Users};
@@ -87,8 +87,11 @@ impl Members {
         let Entity::User(pk) = event.event.subject else { return };
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         match event.event.body.after() {
-            After::User(user) => index.set(pk, user.groups.clone()),
-            After::UserGone(_) | After::UserErased | After::Group(_) | After::GroupGone(_) => {
+            StateAfter::User(user) => index.set(pk, user.groups.clone()),
+            StateAfter::UserGone(_)
+            | StateAfter::UserErased
+            | StateAfter::Group(_)
+            | StateAfter::GroupGone(_) => {
                 index.remove(pk);
             }
         }

@@ -8,12 +8,12 @@ use store::operations::Record;
 
 use super::answer::unavailable;
 use super::operation::{self, Progress};
-use super::{Commands, shutting_down};
+use super::{CommandServer, shutting_down};
 use crate::dead_letters;
 use crate::lease::Held;
 use crate::projections::ProjectionName;
 
-impl Commands {
+impl CommandServer {
     pub(super) async fn rebuild(&self, request: Request<Rebuild>) -> Result<Operation, Failure> {
         let Request { asked_by, command: Rebuild { projection } } = request;
         let name = ProjectionName::ALL.into_iter().find(|name| name.as_str() == projection);

@@ -1,25 +1,27 @@
 //! Carries out the rule: reads the log and the directory, and appends.
 
-mod listed;
+pub(crate) mod guard;
+mod import;
+pub(crate) mod members;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Context;
-use domain::decide::Known;
+use domain::decide::RecordedState;
 use domain::event::{Event, EventBody, Recorded, schema_url};
 use domain::hint::{Cause, Hint};
 use domain::key::{Entity, GroupId, UserPk};
 use domain::rule::{AboutGroup, AboutUser, Conflict, LogEnd, Rule, Step};
 use domain::timestamp::Timestamp;
 use runtime::clock;
-use store::log::{EventLog, From, StoredMessage};
+use store::log::{EventLog, ReadFrom, StoredMessage};
 use store::publish::{PublishError, retry_delay};
 
 use crate::directory::{Directory, DirectoryError};
-use crate::guard::{Guard, Stopped};
+use crate::record::guard::{Guard, Stopped};
 
-pub(crate) use listed::Listed;
+pub(crate) use import::PageItem;
 
 /// How often a conflict is tried again at once before the hint is put back.
 const MAX_CONFLICTS: u32 = 20;
@@ -50,7 +52,7 @@ pub(crate) enum HandleError {
     Reject(#[source] anyhow::Error),
 }
 
-impl std::convert::From<DirectoryError> for HandleError {
+impl From<DirectoryError> for HandleError {
     fn from(error: DirectoryError) -> Self {
         match error {
             DirectoryError::Away(_) => Self::Retry(error.into()),
@@ -62,7 +64,7 @@ impl std::convert::From<DirectoryError> for HandleError {
     }
 }
 
-impl std::convert::From<Stopped> for HandleError {
+impl From<Stopped> for HandleError {
     fn from(stopped: Stopped) -> Self {
         match stopped {
             Stopped::Directory(error) => error.into(),
@@ -111,13 +113,15 @@ impl<D: Directory> Recorder<D> {
     ) -> Result<usize, HandleError> {
         let entity = Entity::User(pk);
         let cause = hint.cause.clone();
-        let received = From::Time((received.to_offset_date_time() - CLOCK_SKEW).into());
+        let received = ReadFrom::Time((received.to_offset_date_time() - CLOCK_SKEW).into());
         let mut rule = Rule::new(AboutUser { pk, hint });
         let mut step = rule.start();
         let mut n_conflicts = 0;
         loop {
             step = match step {
-                Step::ReadLog => rule.log_read(self.log_end(entity, Known::from_newest_of_user).await?),
+                Step::ReadLog => {
+                    rule.log_read(self.log_end(entity, RecordedState::from_newest_of_user).await?)
+                }
                 Step::ReadSource => rule.source_read(self.directory.user(pk).await?),
                 Step::SeekCause { until } => {
                     rule.cause_sought(self.seek_cause(entity, &cause, received, until).await?)
@@ -144,7 +148,9 @@ impl<D: Directory> Recorder<D> {
         let mut n_conflicts = 0;
         loop {
             step = match step {
-                Step::ReadLog => rule.log_read(self.log_end(entity, Known::from_newest_of_group).await?),
+                Step::ReadLog => {
+                    rule.log_read(self.log_end(entity, RecordedState::from_newest_of_group).await?)
+                }
                 Step::ReadSource => {
                     let group = self.directory.group(id).await?;
                     let (group, read) =
@@ -165,10 +171,10 @@ impl<D: Directory> Recorder<D> {
     async fn log_end<S>(
         &self,
         entity: Entity,
-        known: fn(&EventBody) -> Known<S>,
+        known: fn(&EventBody) -> RecordedState<S>,
     ) -> Result<LogEnd<S>, HandleError> {
         let newest = self.log.newest(entity).await.map_err(HandleError::Retry)?;
-        let Some(newest) = newest else { return Ok(LogEnd { position: 0, known: Known::Nothing }) };
+        let Some(newest) = newest else { return Ok(LogEnd { position: 0, known: RecordedState::Nothing }) };
         let recorded = decode(&newest)?;
         Ok(LogEnd { position: recorded.sequence, known: known(&recorded.event.body) })
     }
@@ -178,7 +184,7 @@ impl<D: Directory> Recorder<D> {
         &self,
         entity: Entity,
         cause: &Cause,
-        received: From,
+        received: ReadFrom,
         until: u64,
     ) -> Result<bool, HandleError> {
         let filter = self.log.namespace().entity_filter(entity);
@@ -191,7 +197,7 @@ impl<D: Directory> Recorder<D> {
                 }
             }
             match page.last() {
-                Some(last) if last.sequence < until => from = From::Sequence(last.sequence + 1),
+                Some(last) if last.sequence < until => from = ReadFrom::Sequence(last.sequence + 1),
                 // Without any nothing was recorded since the hint arrived.
                 Some(_) | None => return Ok(false),
             }

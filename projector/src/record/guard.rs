@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use domain::decide::Known;
+use domain::decide::RecordedState;
 use domain::key::{Entity, UserPk};
 use domain::timestamp::Timestamp;
 use runtime::health::Health;
@@ -19,8 +19,8 @@ use store::views::{self, Entry};
 use uuid::Uuid;
 
 use crate::directory::{Directory, DirectoryError};
-use crate::members::Members;
 use crate::projections::fingerprint::Fingerprint;
+use crate::record::members::Members;
 
 /// The while in which deletions are counted.
 const WINDOW: Duration = Duration::from_mins(10);
@@ -257,9 +257,9 @@ impl Guard {
     async fn recorded_uuid(&self, pk: UserPk) -> anyhow::Result<Option<Uuid>> {
         let Some(newest) = self.log.newest(Entity::User(pk)).await? else { return Ok(None) };
         let Ok(event) = newest.decode() else { return Ok(None) };
-        Ok(match Known::from_newest_of_user(&event.event.body) {
-            Known::Present(user) => Some(user.uuid),
-            Known::Nothing | Known::Gone => None,
+        Ok(match RecordedState::from_newest_of_user(&event.event.body) {
+            RecordedState::Present(user) => Some(user.uuid),
+            RecordedState::Nothing | RecordedState::Gone => None,
         })
     }
 

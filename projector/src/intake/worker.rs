@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use anyhow::Context;
 use async_nats::jetstream::{AckKind, Message};
-use domain::event::Channel;
 use domain::hint::{About, Hint, Reading};
 use runtime::nats::Nats;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::handle::{Handled, Handler};
+use super::lanes::{Lanes, Place};
 use crate::dead_letters;
+use crate::delivery::Delivery;
 use crate::directory::{Directory, Signal};
-use crate::handle::{Delivery, Handled, Handler};
-use crate::lanes::{Lanes, Place};
 use crate::record::HandleError;
 
 /// How often a worker says that it is still at it.
@@ -84,7 +84,7 @@ impl<D: Directory> Worker<D> {
 
     /// Reads a delivery; what needs no look at authentik is answered here.
     pub(super) async fn begin(self: Arc<Self>, message: Message) -> Option<Work<D>> {
-        let Some(delivery) = delivery_of(&self.nats, &message) else {
+        let Some(delivery) = Delivery::from_message(&self.nats, &message) else {
             tracing::error!(subject = %message.subject, "a message in the inbox is no delivery; it stays there");
             answer(&message, AckKind::Ack).await;
             count("not-a-delivery");
@@ -222,22 +222,6 @@ impl<D: Directory> Work<D> {
     }
 }
 
-fn delivery_of(nats: &Nats, message: &Message) -> Option<Delivery> {
-    let id = nats.namespace.delivery_of(&message.subject)?;
-    let info = message.info().ok()?;
-    let channel = message
-        .headers
-        .as_ref()
-        .and_then(|headers| Channel::from_name(headers.get(store::inbox::CHANNEL)?.as_str()));
-    Some(Delivery {
-        id,
-        channel: channel.unwrap_or(Channel::Webhook),
-        body: message.payload.clone(),
-        received: info.published.into(),
-        n_deliveries: info.delivered,
-    })
-}
-
 /// 1 s, doubling, up to a minute; spread by the delivery's id, so that they do not all come back at once.
 fn backoff(delivery: &Delivery) -> Duration {
     let doublings = u32::try_from(delivery.n_deliveries.clamp(1, 7) - 1).unwrap_or(0);
@@ -259,6 +243,8 @@ fn count(result: &'static str) {
 
 #[cfg(test)]
 mod tests {
+    use domain::event::Channel;
+
     use super::*;
 
     fn delivered(n_deliveries: i64) -> Delivery {

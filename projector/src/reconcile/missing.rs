@@ -10,7 +10,7 @@ use super::pass::{AT_ONCE, Compared, Walk};
 use super::report::Pass;
 use super::{Progress, Stage, Sweep};
 use crate::directory::Directory;
-use crate::guard::Stopped;
+use crate::record::guard::Stopped;
 
 /// Who is not there any more, as far as that was asked.
 #[derive(Default)]
