@@ -8,7 +8,7 @@ import { Shell } from "./shell.tsx";
 
 const root = createRootRoute({
   component: Shell,
-  notFoundComponent: () => <Empty title="There is no such page">Choose one on the left.</Empty>,
+  notFoundComponent: () => <Empty title="Page not found">Choose a page in the menu.</Empty>,
   errorComponent: ({ error, reset }) => <ProblemAlert error={error} onRetry={reset} />,
 });
 

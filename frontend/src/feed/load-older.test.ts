@@ -1,17 +1,12 @@
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { sample } from "../event/samples.ts";
-import { apiOf } from "../test/api.ts";
+import { fakeApi } from "../test/fake-api.ts";
+import { eventMessage } from "../test/messages.ts";
 import { CAPACITY } from "./buffer.ts";
-import { loadOlder } from "./older.ts";
+import { loadOlder } from "./load-older.ts";
 import { FeedStore } from "./store.ts";
-import type { Message } from "./stream.ts";
 
 const { raw } = sample("user-updated");
-
-const at = (sequence: number): Message => ({
-  kind: "event",
-  received: { event: { ...sample("user-updated"), id: `e-${sequence}` }, cursor: { epoch: "e", sequence } },
-});
 
 beforeEach(() => {
   vi.useFakeTimers();
@@ -21,30 +16,30 @@ afterEach(() => {
 });
 
 function receive(store: FeedStore, ...sequences: number[]): void {
-  store.take(sequences.map(at));
+  store.receive(sequences.map((sequence) => eventMessage(sequence)));
   vi.runAllTimers();
 }
 
-/** A list from the 43rd event on, whose older ones were asked for, and are not answered yet. */
-async function asking() {
+/** A list that starts at event 43, with an unanswered request for older events. */
+async function pendingRequest() {
   const store = new FeedStore();
   receive(store, 43);
-  let answer = (_: Response): void => {};
-  const answered = new Promise<Response>((resolve) => {
-    answer = resolve;
+  let respond = (_: Response): void => {};
+  const response = new Promise<Response>((resolve) => {
+    respond = resolve;
   });
   const requests: Request[] = [];
-  const api = apiOf((request) => {
+  const api = fakeApi((request) => {
     requests.push(request);
-    return answered;
+    return response;
   });
   const loaded = loadOlder(api, store);
-  const request = await vi.waitUntil(() => requests[0]);
-  const settle = async (response: Response) => {
-    answer(response);
+  const { signal } = await vi.waitUntil(() => requests[0]);
+  const answer = async (page: Response) => {
+    respond(page);
     await loaded;
   };
-  return { store, signal: request.signal, answer: settle };
+  return { store, signal, answer };
 }
 
 function page(...ids: string[]): Response {
@@ -54,59 +49,59 @@ function page(...ids: string[]): Response {
 
 const idsOf = (store: FeedStore) => store.get().buffer.items.map(({ id }) => id);
 
-it("puts older ones before what is there, up to where that begins", async () => {
-  const { store, answer } = await asking();
+it("adds older events before the first event of the list", async () => {
+  const { store, answer } = await pendingRequest();
   receive(store, 44);
   await answer(page("e-41", "e-42", "e-43", "e-44"));
   expect(idsOf(store)).toEqual(["e-41", "e-42", "e-43", "e-44"]);
   expect(store.get().buffer.from).toEqual({ epoch: "e", sequence: 0 });
 });
 
-it("puts nothing into the list of somebody else", async () => {
-  const { store, answer } = await asking();
-  store.restart(null);
+it("adds nothing to another user's list", async () => {
+  const { store, answer } = await pendingRequest();
+  store.restartForViewer(null);
   await answer(page("e-41", "e-42", "e-43"));
   expect(store.get().buffer).toMatchObject({ items: [], from: null });
   receive(store, 7);
   expect(idsOf(store)).toEqual(["e-7"]);
 });
 
-it("puts nothing into a list that began anew at the same place", async () => {
-  const { store, answer } = await asking();
-  store.restart(null);
+it("adds nothing to a list that restarted at the same position", async () => {
+  const { store, answer } = await pendingRequest();
+  store.restartForViewer(null);
   receive(store, 43);
   await answer(page("e-41", "e-42"));
   expect(idsOf(store)).toEqual(["e-43"]);
 });
 
-it("gives up the request when another list begins, and says nothing of it", async () => {
-  const { store, signal, answer } = await asking();
+it("aborts the request without an error when the list restarts", async () => {
+  const { store, signal, answer } = await pendingRequest();
   expect(signal.aborted).toBe(false);
-  store.restart(null);
+  store.restartForViewer(null);
   expect(signal.aborted).toBe(true);
   await answer(Response.json({ title: "Unauthorized", detail: "signed out" }, { status: 401 }));
   expect(store.get().buffer.items).toEqual([]);
 });
 
-it("makes no hole in a list that begins later by now", async () => {
-  const { store, answer } = await asking();
+it("leaves no gap in a list whose start moved", async () => {
+  const { store, answer } = await pendingRequest();
   receive(store, ...Array.from({ length: CAPACITY }, (_, n) => 44 + n));
   await answer(page("e-41", "e-42", "e-43"));
   expect(idsOf(store)[0]).toBe("e-44");
   expect(store.get().buffer.from?.sequence).toBe(43);
 });
 
-it("asks from the earliest event where the place before was erased", async () => {
+it("requests from the earliest event when the earlier position was erased", async () => {
   const store = new FeedStore();
   receive(store, 1043);
-  const asked: (string | null)[] = [];
-  const api = apiOf(async (request) => {
-    asked.push(new URL(request.url).searchParams.get("after"));
-    if (asked.length > 1) return page("e-900", "e-1043");
+  const starts: (string | null)[] = [];
+  const api = fakeApi(async (request) => {
+    starts.push(new URL(request.url).searchParams.get("after"));
+    if (starts.length > 1) return page("e-900", "e-1043");
     return Response.json({ title: "Gone", detail: "no longer kept" }, { status: 410 });
   });
   await loadOlder(api, store);
-  expect(asked).toEqual(["e-542", "earliest"]);
+  expect(starts).toEqual(["e-542", "earliest"]);
   expect(idsOf(store)).toEqual(["e-900", "e-1043"]);
   expect(store.get().buffer.from?.sequence).toBe(0);
 });

@@ -1,26 +1,26 @@
-import { Anchor, Badge, Group, Table, Text } from "@mantine/core";
-import { Link } from "@tanstack/react-router";
+import { Badge, Group, Table, Text } from "@mantine/core";
 import type { ReactNode } from "react";
 import type { Schemas } from "../api/client.ts";
 import { useIsAdmin } from "../app/context.tsx";
 import { dateTime, exactTime, valueText } from "../ui/format.ts";
+import { GroupLink } from "../ui/links.tsx";
 import { StatusBadge } from "./status-badge.tsx";
 
 type User = Schemas["User"];
 
-/** What is recorded of a user now. */
-export function UserFacts({ view }: { view: Schemas["UserView"] }) {
+/** The current recorded state of a user. */
+export function UserProperties({ view }: { view: Schemas["UserView"] }) {
   const { user } = view;
   return (
-    <Table withTableBorder verticalSpacing={4} fz="sm" aria-label="Current state" className="facts">
+    <Table withTableBorder verticalSpacing={4} fz="sm" aria-label="Current state">
       <Table.Tbody>
-        <Fact name="Status">
+        <PropertyRow name="Status">
           <StatusBadge status={view.status} />
-        </Fact>
-        <Fact name="Key">{view.pk}</Fact>
+        </PropertyRow>
+        <PropertyRow name="Key">{view.pk}</PropertyRow>
         {user && <UserRows user={user} />}
-        <Moment name="Registered" time={view.registered} />
-        <Moment name="Last event" time={view.last_event} />
+        <TimeRow name="Registered" time={view.registered} />
+        <TimeRow name="Last event" time={view.last_event} />
       </Table.Tbody>
     </Table>
   );
@@ -29,23 +29,23 @@ export function UserFacts({ view }: { view: Schemas["UserView"] }) {
 function UserRows({ user }: { user: User }) {
   return (
     <>
-      <Fact name="Username">{user.username || <Nothing />}</Fact>
-      <Fact name="Name">{user.name || <Nothing />}</Fact>
-      <Fact name="E-mail">{user.email || <Nothing />}</Fact>
-      <Fact name="Type">{user.type || <Nothing />}</Fact>
-      <Fact name="Path">{user.path || <Nothing />}</Fact>
-      <Fact name="Superuser">{user.is_superuser ? "yes" : "no"}</Fact>
-      <Fact name="Groups">
+      <PropertyRow name="Username">{user.username || <Nothing />}</PropertyRow>
+      <PropertyRow name="Name">{user.name || <Nothing />}</PropertyRow>
+      <PropertyRow name="E-mail">{user.email || <Nothing />}</PropertyRow>
+      <PropertyRow name="Type">{user.type || <Nothing />}</PropertyRow>
+      <PropertyRow name="Path">{user.path || <Nothing />}</PropertyRow>
+      <PropertyRow name="Superuser">{user.is_superuser ? "yes" : "no"}</PropertyRow>
+      <PropertyRow name="Groups">
         <GroupNames user={user} />
-      </Fact>
+      </PropertyRow>
       {Object.entries(user.attributes ?? {}).map(([name, value]) => (
-        <Fact key={name} name={name}>
+        <PropertyRow key={name} name={name}>
           {valueText(value)}
-        </Fact>
+        </PropertyRow>
       ))}
-      <Moment name="Joined" time={user.date_joined} />
-      <Moment name="Last login" time={user.last_login} />
-      <Moment name="Password changed" time={user.password_change_date} />
+      <TimeRow name="Joined" time={user.date_joined} />
+      <TimeRow name="Last login" time={user.last_login} />
+      <TimeRow name="Password changed" time={user.password_change_date} />
     </>
   );
 }
@@ -58,13 +58,9 @@ export function GroupNames({ user }: { user: User }) {
       {user.groups.map((uuid) => {
         const name = user.group_names?.[uuid] ?? uuid.slice(0, 8);
         return isAdmin ? (
-          <Anchor
-            key={uuid}
-            size="sm"
-            renderRoot={(props) => <Link {...props} to="/groups/$uuid" params={{ uuid }} />}
-          >
+          <GroupLink key={uuid} uuid={uuid} size="sm">
             {name}
-          </Anchor>
+          </GroupLink>
         ) : (
           <Badge key={uuid} variant="default" size="sm" radius="sm" tt="none">
             {name}
@@ -75,7 +71,7 @@ export function GroupNames({ user }: { user: User }) {
   );
 }
 
-export function Fact({ name, children }: { name: string; children: ReactNode }) {
+export function PropertyRow({ name, children }: { name: string; children: ReactNode }) {
   return (
     <Table.Tr>
       <Table.Th scope="row" w="9rem">
@@ -86,9 +82,9 @@ export function Fact({ name, children }: { name: string; children: ReactNode }) 
   );
 }
 
-export function Moment({ name, time }: { name: string; time: string | null | undefined }) {
+export function TimeRow({ name, time }: { name: string; time: string | null | undefined }) {
   return (
-    <Fact name={name}>
+    <PropertyRow name={name}>
       {time ? (
         <time dateTime={time} title={exactTime(time)}>
           {dateTime(time)}
@@ -96,7 +92,7 @@ export function Moment({ name, time }: { name: string; time: string | null | und
       ) : (
         <Nothing />
       )}
-    </Fact>
+    </PropertyRow>
   );
 }
 
