@@ -2,7 +2,7 @@ import { defineConfig } from "@playwright/test";
 
 export default defineConfig({
   testDir: "tests",
-  // Each worker would start an installation of its own.
+  // Each worker starts a whole installation, which is too much for several at a time.
   workers: 1,
   timeout: 60_000,
   expect: { timeout: 15_000 },

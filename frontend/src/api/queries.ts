@@ -3,7 +3,7 @@ import { afterOf, FROM_EARLIEST, type LogRange, nextRange, PAGE, readPage } from
 import type { UsersSearch } from "../users/search.ts";
 import { type Api, type Schemas, unwrap } from "./client.ts";
 
-/** How often to ask for a caller who is not recorded yet. */
+/** The interval between requests while the caller is not recorded yet. */
 const PENDING_MS = 2_000;
 
 /** A list that the API answers in pages. `fetchPage` requests the page at a cursor; the first page has none. */
@@ -20,7 +20,7 @@ export function pagedQuery<Page extends { next?: string | null }>(
   });
 }
 
-/** Recorded events, complete or only the newest. `fetchPage` requests events after a place in the log. */
+/** Recorded events, complete or only the newest. `fetchPage` requests events after a cursor. */
 function historyQuery(
   queryKey: QueryKey,
   fetchPage: (query: { after: string; limit: number }, signal: AbortSignal) => Promise<Schemas["EventPage"]>,

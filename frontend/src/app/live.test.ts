@@ -1,8 +1,9 @@
 import { QueryClient } from "@tanstack/react-query";
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { expect, it, vi } from "vitest";
 import { userOf } from "../event/event.ts";
 import { sample } from "../event/samples.ts";
 import { FeedStore } from "../feed/store.ts";
+import { fakeTimers } from "../test/fake-timers.ts";
 import { eventMessage } from "../test/messages.ts";
 import { refreshOnEvents, staleKeys } from "./live.ts";
 import { NameCache } from "./name-cache.ts";
@@ -10,12 +11,7 @@ import { NameCache } from "./name-cache.ts";
 const updated = sample("user-updated");
 const PK = userOf(updated) ?? 0;
 
-beforeEach(() => {
-  vi.useFakeTimers();
-});
-afterEach(() => {
-  vi.useRealTimers();
-});
+fakeTimers();
 
 it("refreshes the user's own page only for their own events", () => {
   expect(staleKeys(updated, PK)).toContainEqual(["me"]);

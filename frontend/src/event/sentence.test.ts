@@ -58,6 +58,6 @@ describe("parseLine", () => {
 
   it("treats an event without a username as unknown", () => {
     const { raw } = sample("user-updated");
-    expect(parseLine(raw.replace('"username":', '"nobody":'))?.known).toBe(false);
+    expect(parseLine(raw.replace('"username":', '"missing":'))?.known).toBe(false);
   });
 });

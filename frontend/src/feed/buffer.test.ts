@@ -77,7 +77,7 @@ describe("a cursor", () => {
     expect(parseCursor(formatCursor(cursor))).toEqual(cursor);
   });
 
-  it.each(["", "42", "-42", "e-", "e-x"])("does not parse from %j", (text) => {
+  it.each(["", "42", "-42", "e-", "e-x"])("is null or at sequence 0 when parsed from %j", (text) => {
     const cursor = parseCursor(text);
     expect(cursor === null || cursor.sequence === 0).toBe(true);
   });

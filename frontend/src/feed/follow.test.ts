@@ -1,5 +1,6 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { sample } from "../event/samples.ts";
+import { fakeTimers } from "../test/fake-timers.ts";
 import { type FeedEnvironment, follow } from "./follow.ts";
 import { FeedStore } from "./store.ts";
 
@@ -68,12 +69,7 @@ class FakeServer implements FeedEnvironment {
 }
 
 describe("follow", () => {
-  beforeEach(() => {
-    vi.useFakeTimers();
-  });
-  afterEach(() => {
-    vi.useRealTimers();
-  });
+  fakeTimers();
 
   it("continues after the last event when the server comes back", async () => {
     const server = new FakeServer(

@@ -80,13 +80,9 @@ async function connect(
   signal: AbortSignal,
 ): Promise<NextStep> {
   const { after, head } = await environment.findStart(signal);
-  const response = store.lastCursor
-    ? await environment.request(
-        "/api/events/stream",
-        { "last-event-id": formatCursor(store.lastCursor) },
-        signal,
-      )
-    : await environment.request(`/api/events/stream?after=${fromEarliest ? "earliest" : after}`, {}, signal);
+  const query = store.lastCursor ? "" : `?after=${fromEarliest ? "earliest" : after}`;
+  const headers = store.lastCursor ? { "last-event-id": formatCursor(store.lastCursor) } : undefined;
+  const response = await environment.request(`/api/events/stream${query}`, headers ?? {}, signal);
   if (!response.ok || !response.body) return afterRefusal(store, environment, await problemOf(response));
   const isBehind = () => store.lastCursor?.epoch !== head.epoch || store.lastCursor.sequence < head.sequence;
   store.setConnection({ state: isBehind() && head.sequence > 0 ? "catching-up" : "live" });

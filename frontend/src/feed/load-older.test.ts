@@ -1,6 +1,7 @@
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { expect, it, vi } from "vitest";
 import { sample } from "../event/samples.ts";
 import { fakeApi } from "../test/fake-api.ts";
+import { fakeTimers } from "../test/fake-timers.ts";
 import { eventMessage } from "../test/messages.ts";
 import { CAPACITY } from "./buffer.ts";
 import { loadOlder } from "./load-older.ts";
@@ -8,12 +9,7 @@ import { FeedStore } from "./store.ts";
 
 const { raw } = sample("user-updated");
 
-beforeEach(() => {
-  vi.useFakeTimers();
-});
-afterEach(() => {
-  vi.useRealTimers();
-});
+fakeTimers();
 
 function receive(store: FeedStore, ...sequences: number[]): void {
   store.receive(sequences.map((sequence) => eventMessage(sequence)));

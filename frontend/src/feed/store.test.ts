@@ -1,13 +1,9 @@
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { expect, it, vi } from "vitest";
+import { fakeTimers } from "../test/fake-timers.ts";
 import { eventMessage } from "../test/messages.ts";
 import { FeedStore } from "./store.ts";
 
-beforeEach(() => {
-  vi.useFakeTimers();
-});
-afterEach(() => {
-  vi.useRealTimers();
-});
+fakeTimers();
 
 it("notifies once for all messages of a batch", () => {
   const store = new FeedStore();

@@ -50,7 +50,7 @@ export async function readStream(
   }
 }
 
-/** Converts a server-sent event; returns nothing for one without a cursor, such as a comment. */
+/** Converts a server-sent event; returns nothing for an unknown event without a cursor. */
 function parseMessage({ id, event, data }: EventSourceMessage): Message[] {
   if (event === "token-expired") return [{ kind: "token-expired" }];
   if (event === "revoked") return [{ kind: "revoked", reason: reasonIn(data) }];

@@ -3,7 +3,7 @@ import { count, counted } from "../ui/format.ts";
 
 export type Status = Schemas["Status"];
 
-/** `good` needs no action, `busy` may need some, `bad` needs some; `unknown` cannot be determined now. */
+/** `good` needs no action, `busy` may need attention, `bad` needs an operator, `unknown` is not reported now. */
 export type Level = "good" | "busy" | "bad" | "unknown";
 
 export interface Finding {

@@ -29,11 +29,11 @@ export function UserProperties({ view }: { view: Schemas["UserView"] }) {
 function UserRows({ user }: { user: User }) {
   return (
     <>
-      <PropertyRow name="Username">{user.username || <Nothing />}</PropertyRow>
-      <PropertyRow name="Name">{user.name || <Nothing />}</PropertyRow>
-      <PropertyRow name="E-mail">{user.email || <Nothing />}</PropertyRow>
-      <PropertyRow name="Type">{user.type || <Nothing />}</PropertyRow>
-      <PropertyRow name="Path">{user.path || <Nothing />}</PropertyRow>
+      <PropertyRow name="Username">{user.username || <NoValue />}</PropertyRow>
+      <PropertyRow name="Name">{user.name || <NoValue />}</PropertyRow>
+      <PropertyRow name="E-mail">{user.email || <NoValue />}</PropertyRow>
+      <PropertyRow name="Type">{user.type || <NoValue />}</PropertyRow>
+      <PropertyRow name="Path">{user.path || <NoValue />}</PropertyRow>
       <PropertyRow name="Superuser">{user.is_superuser ? "yes" : "no"}</PropertyRow>
       <PropertyRow name="Groups">
         <GroupNames user={user} />
@@ -52,7 +52,7 @@ function UserRows({ user }: { user: User }) {
 
 export function GroupNames({ user }: { user: User }) {
   const isAdmin = useIsAdmin();
-  if (user.groups.length === 0) return <Nothing />;
+  if (user.groups.length === 0) return <NoValue />;
   return (
     <Group gap={4}>
       {user.groups.map((uuid) => {
@@ -90,13 +90,13 @@ export function TimeRow({ name, time }: { name: string; time: string | null | un
           {dateTime(time)}
         </time>
       ) : (
-        <Nothing />
+        <NoValue />
       )}
     </PropertyRow>
   );
 }
 
-function Nothing() {
+function NoValue() {
   return (
     <Text span inherit c="dimmed">
       –
