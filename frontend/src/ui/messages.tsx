@@ -22,7 +22,7 @@ export function ProblemAlert({ error, onRetry }: { error: unknown; onRetry?: () 
   );
 }
 
-export function Forbidden({ detail }: { detail: string }) {
+function Forbidden({ detail }: { detail: string }) {
   return (
     <Alert color="yellow" role="alert" icon={<IconLock aria-hidden />} title="Access denied">
       <Text size="sm">

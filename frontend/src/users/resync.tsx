@@ -34,7 +34,7 @@ export function Resync({ pk }: { pk: number | "me" }) {
         Resync now
       </Button>
       <Text size="sm" role="status" component="div" c={resync.error ? "red" : "dimmed"}>
-        {resync.error && `${asSentence(asProblem(resync.error).message)} Try again later.`}
+        {resync.error && `Resync failed: ${asSentence(asProblem(resync.error).message)} Try again later.`}
         {resync.data && <Outcome key={resync.data.delivery} accepted={resync.data} />}
       </Text>
     </Group>
