@@ -2,7 +2,7 @@ import { defineConfig } from "@playwright/test";
 
 export default defineConfig({
   testDir: "tests",
-  // Each worker starts a whole installation.
+  // Each worker starts a whole installation, which is too much for several at a time.
   workers: 1,
   timeout: 60_000,
   expect: { timeout: 15_000 },
@@ -13,7 +13,7 @@ export default defineConfig({
     locale: "en-GB",
     actionTimeout: 15_000,
     trace: "retain-on-failure",
-    // Debian's, as browsers of the package are not on its registry.
+    // A system browser, because Playwright's own browsers are not part of its npm package.
     launchOptions: { executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium" },
   },
 });

@@ -8,9 +8,9 @@ import { AuthProvider } from "react-oidc-context";
 import { createApi } from "./api/client.ts";
 import { asProblem } from "./api/problem.ts";
 import { type App, AppContext } from "./app/context.tsx";
-import { NameBook } from "./app/names.ts";
-import { Root } from "./app/signed-in.tsx";
-import { legible, theme } from "./app/theme.ts";
+import { NameCache } from "./app/name-cache.ts";
+import { Root } from "./app/root.tsx";
+import { readableColors, theme } from "./app/theme.ts";
 import { returnPath, Session } from "./auth/session.ts";
 import { loadConfig } from "./config.ts";
 import { FeedStore } from "./feed/store.ts";
@@ -22,7 +22,7 @@ const queries = new QueryClient({
   defaultOptions: {
     queries: {
       staleTime: 5_000,
-      retry: (nFailures, error) => asProblem(error).isPassing && nFailures < MAX_RETRIES,
+      retry: (nFailures, error) => asProblem(error).isTransient && nFailures < MAX_RETRIES,
     },
   },
 });
@@ -31,20 +31,20 @@ async function start(): Promise<App> {
   const config = await loadConfig();
   const session = new Session(config);
   await session.restore();
-  return { config, session, api: createApi(session), feed: new FeedStore(), names: new NameBook(), queries };
+  return { config, session, api: createApi(session), feed: new FeedStore(), names: new NameCache(), queries };
 }
 
 const element = document.getElementById("root");
-if (!element) throw new Error("index.html has no element for the page");
+if (!element) throw new Error("index.html lacks the element with the id root");
 const root = createRoot(element);
 
 function Page({ app }: { app: App }) {
-  const goOn = (user: { state?: unknown } | undefined) =>
+  const returnToPage = (user: { state?: unknown } | undefined) =>
     history.replaceState(null, "", returnPath(user?.state));
   return (
     <QueryClientProvider client={queries}>
       <AppContext value={app}>
-        <AuthProvider userManager={app.session.manager} onSigninCallback={goOn}>
+        <AuthProvider userManager={app.session.manager} onSigninCallback={returnToPage}>
           <Root />
         </AuthProvider>
       </AppContext>
@@ -52,14 +52,14 @@ function Page({ app }: { app: App }) {
   );
 }
 
-const shown = await start().then(
+const content = await start().then(
   (app) => <Page app={app} />,
   (error: unknown) => <ProblemAlert error={error} onRetry={() => location.reload()} />,
 );
 root.render(
   <StrictMode>
-    <MantineProvider theme={theme} cssVariablesResolver={legible} defaultColorScheme="auto">
-      {shown}
+    <MantineProvider theme={theme} cssVariablesResolver={readableColors} defaultColorScheme="auto">
+      {content}
     </MantineProvider>
   </StrictMode>,
 );

@@ -1,8 +1,8 @@
 import type { Page } from "@playwright/test";
-import { AWAY, event, expect, newPerson, registration, signIn, test } from "./fixtures.ts";
+import { API_RESTART, event, expect, newPerson, registration, signIn, test } from "./fixtures.ts";
 import type { Installation } from "./installation.ts";
 
-/** The ids of all events in the page's list, read by scrolling through it. */
+/** The ids of all listed events, oldest first. Scrolls through the list, since only visible rows are rendered. */
 async function shownIds(page: Page): Promise<string[]> {
   const list = page.getByRole("region", { name: "Events, newest first" });
   const ids = new Map<number, string>();
@@ -22,17 +22,17 @@ async function shownIds(page: Page): Promise<string[]> {
   return [...ids].sort(([a], [b]) => b - a).map(([, id]) => id);
 }
 
-async function logInOften(installation: Installation, n: number): Promise<void> {
+async function createLogins(installation: Installation, n: number): Promise<void> {
   const person = await newPerson(installation, "Busy Person");
   for (let i = 0; i < n; i++) await installation.login(person.pk);
 }
 
-test("no event is missing or doubled after the API was restarted", async ({
+test("no event is missing or duplicated after a restart of the API", async ({
   page,
   installation,
-  forgiven,
+  allowedErrors,
 }) => {
-  forgiven.push(AWAY);
+  allowedErrors.push(API_RESTART);
   await signIn(page, installation.url);
   await newPerson(installation, "Before Restart");
   await expect(registration(page, "Before Restart")).toBeVisible();
@@ -53,8 +53,12 @@ test("the list is the same after a reload", async ({ page, installation }) => {
   expect(await shownIds(page)).toEqual(await installation.recordedIds());
 });
 
-test("a list of another log begins anew, and says so", async ({ page, installation, forgiven }) => {
-  forgiven.push(/status of 410/);
+test("the list restarts with a notice when the log is another one", async ({
+  page,
+  installation,
+  allowedErrors,
+}) => {
+  allowedErrors.push(/status of 410/);
   await signIn(page, installation.url);
   await newPerson(installation, "Still Here");
   await expect(registration(page, "Still Here")).toBeVisible();
@@ -64,17 +68,17 @@ test("a list of another log begins anew, and says so", async ({ page, installati
   });
   await page.reload();
   await expect(
-    page.getByText("The list begins anew: the cursor is of another stream of events."),
+    page.getByText("The list was restarted: the cursor is of another stream of events."),
   ).toBeVisible();
   await expect(registration(page, "Still Here")).toBeVisible();
 });
 
-test("filters stand in the address, and a link with them shows the same", async ({ page, installation }) => {
+test("the URL contains the filter, and a reload shows the same events", async ({ page, installation }) => {
   const { pk } = await newPerson(installation, "Filtered Person");
   await signIn(page, installation.url);
   await expect(registration(page, "Filtered Person")).toBeVisible();
   await page.getByRole("button", { name: "Filter" }).click();
-  await page.getByRole("combobox", { name: "Types of events" }).click();
+  await page.getByRole("combobox", { name: "Event types" }).click();
   await page.getByRole("option", { name: "user-registered" }).click();
   await page.keyboard.press("Escape");
   await page.getByRole("combobox", { name: "User", exact: true }).fill("Filtered");
@@ -84,54 +88,54 @@ test("filters stand in the address, and a link with them shows the same", async 
   await page.reload();
   await expect(registration(page, "Filtered Person")).toBeVisible();
   await expect(page.getByRole("article")).toHaveCount(1);
-  await page.getByRole("button", { name: "Show all" }).click();
+  await page.getByRole("button", { name: "Clear filters" }).click();
   await expect(page.getByRole("article").nth(1)).toBeVisible();
 });
 
-test("a paused list stands still, and goes on with what it held back", async ({ page, installation }) => {
+test("a paused list does not change, and shows new events after Resume", async ({ page, installation }) => {
   await signIn(page, installation.url);
   await expect(page.getByRole("article").first()).toBeVisible();
   await page.getByRole("button", { name: "Pause" }).click();
   await newPerson(installation, "Held Back");
-  await expect(page.getByRole("button", { name: /Go on \(\d+ new\)/ })).toBeVisible();
+  await expect(page.getByRole("button", { name: /Resume \(\d+ new\)/ })).toBeVisible();
   await expect(registration(page, "Held Back")).toHaveCount(0);
-  await page.getByRole("button", { name: /Go on/ }).click();
+  await page.getByRole("button", { name: /Resume/ }).click();
   await expect(registration(page, "Held Back")).toBeVisible();
 });
 
-test("a paused list stands still under another filter as well", async ({ page, installation }) => {
+test("a paused list shows no new events under another filter either", async ({ page, installation }) => {
   const { pk } = await newPerson(installation, "Before Pause");
   await signIn(page, installation.url);
   await expect(registration(page, "Before Pause")).toBeVisible();
-  // The newest event is none that the filter passes.
+  // The newest event does not match the filter.
   await installation.login(pk);
   await expect(event(page, /Before Pause signed in/)).toBeVisible();
   await page.getByRole("button", { name: "Pause" }).click();
   await newPerson(installation, "Behind Filter");
-  await expect(page.getByRole("button", { name: /Go on \(\d+ new\)/ })).toBeVisible();
+  await expect(page.getByRole("button", { name: /Resume \(\d+ new\)/ })).toBeVisible();
   await page.getByRole("button", { name: "Filter" }).click();
-  await page.getByRole("combobox", { name: "Types of events" }).click();
+  await page.getByRole("combobox", { name: "Event types" }).click();
   await page.getByRole("option", { name: "user-registered" }).click();
   await page.keyboard.press("Escape");
   await expect(event(page, /Before Pause signed in/)).toHaveCount(0);
   await expect(registration(page, "Before Pause")).toBeVisible();
   await expect(registration(page, "Behind Filter")).toHaveCount(0);
-  await page.getByRole("button", { name: "Show all" }).click();
+  await page.getByRole("button", { name: "Clear filters" }).click();
   await expect(event(page, /Before Pause signed in/)).toBeVisible();
   await expect(registration(page, "Behind Filter")).toHaveCount(0);
-  await page.getByRole("button", { name: /Go on/ }).click();
+  await page.getByRole("button", { name: /Resume/ }).click();
   await expect(registration(page, "Behind Filter")).toBeVisible();
 });
 
-test("who reads further down is not moved, and sees that there is more", async ({ page, installation }) => {
-  await logInOften(installation, 40);
+test("a scrolled list does not move, and offers new events", async ({ page, installation }) => {
+  await createLogins(installation, 40);
   await signIn(page, installation.url);
   const list = page.getByRole("region", { name: "Events, newest first" });
   await expect(page.getByRole("article", { name: /Busy Person signed in/ }).nth(5)).toBeVisible();
   const length = async () => Number(await list.getByRole("article").first().getAttribute("aria-setsize"));
   await expect.poll(length).toBeGreaterThan(40);
   await list.evaluate((element) => element.scrollTo(0, 400));
-  // The rows follow a frame later: which of them is the thirteenth is known when the first is gone.
+  // Rows are rendered a frame after the scroll. The first one is gone when the new rows are there.
   await expect(list.locator("[aria-posinset='1']")).toHaveCount(0);
   const id = await list.getByRole("article").nth(12).getAttribute("id");
   const read = list.locator(`[id="${id}"]`);
@@ -145,7 +149,7 @@ test("who reads further down is not moved, and sees that there is more", async (
   await expect(registration(page, "Meanwhile Registered")).toBeVisible();
 });
 
-test("details show the event as it was sent, and copy it", async ({ page, context, installation }) => {
+test("the details show the event's JSON and copy it", async ({ page, context, installation }) => {
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
   const { pk } = await newPerson(installation, "Detailed Person");
   await signIn(page, installation.url);
@@ -161,12 +165,12 @@ test("details show the event as it was sent, and copy it", async ({ page, contex
   await expect(details).toBeHidden();
 });
 
-test("everything is in reach of the keyboard", async ({ page, installation }) => {
+test("the feed can be used with the keyboard", async ({ page, installation }) => {
   await newPerson(installation, "Keyboard Person");
   await signIn(page, installation.url);
   await expect(registration(page, "Keyboard Person")).toBeVisible();
   await page.keyboard.press("Tab");
-  await expect(page.getByRole("link", { name: "Skip to the content" })).toBeFocused();
+  await expect(page.getByRole("link", { name: "Skip to content" })).toBeFocused();
   const details = page.getByRole("article").first().getByRole("button", { name: "Details" });
   for (let n = 0; n < 40 && !(await details.evaluate((element) => element === document.activeElement)); n++) {
     await page.keyboard.press("Tab");
@@ -177,11 +181,11 @@ test("everything is in reach of the keyboard", async ({ page, installation }) =>
   await expect(details).toBeFocused();
 });
 
-test("older events are fetched when they are asked for", async ({ page, installation }) => {
+test("a button loads older events", async ({ page, installation }) => {
   await newPerson(installation, "Recent Person");
   await signIn(page, installation.url);
   await expect(registration(page, "Recent Person")).toBeVisible();
-  // A list that begins in the middle of the log, as it does where there are thousands.
+  // Make the list start in the middle of the log, as it does in a log of thousands of events.
   await page.evaluate(() => {
     const key = Object.keys(sessionStorage).find((name) => name.startsWith("feed-from"));
     const epoch = key && sessionStorage.getItem(key)?.replace(/-\d+$/, "");
@@ -189,6 +193,6 @@ test("older events are fetched when they are asked for", async ({ page, installa
   });
   await page.reload();
   await page.getByRole("button", { name: "Load older events" }).click();
-  await expect(page.getByText("This is the beginning.")).toBeAttached();
+  await expect(page.getByText("There are no earlier events.")).toBeAttached();
   expect(await shownIds(page)).toEqual(await installation.recordedIds());
 });

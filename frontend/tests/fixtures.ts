@@ -1,25 +1,25 @@
 import { type BrowserContext, test as base, expect, type Locator, type Page } from "@playwright/test";
 import { Installation, type Person } from "./installation.ts";
 
-/** Whose complaints are listened to now. */
+/** The browser contexts whose console is checked. */
 const watched = new Set<BrowserContext>();
 
 interface Shared {
   installation: Installation;
 }
 
-/** What the console says while the API is restarted. */
-export const AWAY =
+/** Console errors during a restart of the API. */
+export const API_RESTART =
   /ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_INCOMPLETE_CHUNKED_ENCODING|status of 503/;
 
 interface Own {
-  /** What the browser's console may say, as the test takes something away. */
-  forgiven: RegExp[];
-  /** What else it said. */
-  complaints: string[];
+  /** Console errors that a test provokes. */
+  allowedErrors: RegExp[];
+  /** Fails the test if the console shows any other error or warning. */
+  consoleCheck: undefined;
 }
 
-/** One installation for the tests of a worker; each test makes people of its own. */
+/** Tests share one installation per worker. Each test creates its own users. */
 export const test = base.extend<Own, Shared>({
   installation: [
     // biome-ignore lint/correctness/noEmptyPattern: Playwright reads the names of the fixtures from here
@@ -31,36 +31,36 @@ export const test = base.extend<Own, Shared>({
     { scope: "worker", timeout: 120_000 },
   ],
   // biome-ignore lint/correctness/noEmptyPattern: Playwright reads the names of the fixtures from here
-  forgiven: async ({}, use) => {
+  allowedErrors: async ({}, use) => {
     await use([]);
   },
-  complaints: [
-    async ({ page, forgiven }, use) => {
-      const complaints: string[] = [];
-      watch(page.context(), complaints);
-      await use(complaints);
-      expect(complaints.filter((text) => !forgiven.some((may) => may.test(text)))).toEqual([]);
+  consoleCheck: [
+    async ({ page, allowedErrors }, use) => {
+      const errors: string[] = [];
+      watchConsole(page.context(), errors);
+      await use(undefined);
+      expect(errors.filter((text) => !allowedErrors.some((allowed) => allowed.test(text)))).toEqual([]);
     },
     { auto: true },
   ],
 });
 
-/** Listens to all pages of one person. */
-function watch(context: BrowserContext, complaints: string[]): void {
+/** Collects errors and warnings of all pages of a browser context. */
+function watchConsole(context: BrowserContext, errors: string[]): void {
   watched.add(context);
   context.on("close", () => watched.delete(context));
-  context.on("weberror", (error) => complaints.push(error.error().message));
+  context.on("weberror", (event) => errors.push(event.error().message));
   context.on("console", (message) => {
     const isBad = message.type() === "error" || message.type() === "warning";
-    // The stand-in for authentik has no icon for its own pages.
+    // The simulator of authentik has no icon for its pages.
     const isOfAuthentik = message.location().url.endsWith("/favicon.ico");
-    if (isBad && !isOfAuthentik) complaints.push(message.text());
+    if (isBad && !isOfAuthentik) errors.push(message.text());
   });
 }
 
 let nPeople = 0;
 
-/** Everything that a page shows in an installation that only one test may change. */
+/** Runs a test with an installation of its own. */
 export async function withInstallation(
   settings: Record<string, string>,
   use: (installation: Installation) => Promise<void>,
@@ -68,7 +68,7 @@ export async function withInstallation(
   const installation = await Installation.start(settings);
   try {
     await use(installation);
-    // What is still open would complain that it is gone.
+    // Open pages would log errors when the installation stops.
     for (const context of watched) {
       for (const page of context.pages()) await page.goto("about:blank");
     }
@@ -77,14 +77,14 @@ export async function withInstallation(
   }
 }
 
-/** Opens another page, of another person: nothing is shared with the first. */
-export async function anotherBrowser(page: Page): Promise<Page> {
+/** Opens a page for another user, in a browser context of its own. */
+export async function newUserPage(page: Page): Promise<Page> {
   const browser = page.context().browser();
   if (!browser) throw new Error("the page has no browser");
   return await (await browser.newContext()).newPage();
 }
 
-/** Somebody of whom no other test knows. */
+/** Creates a user that no other test uses. */
 export async function newPerson(installation: Installation, name: string): Promise<Person> {
   nPeople += 1;
   return await installation.createUser(`person-${process.pid}-${nPeople}`, name);
@@ -99,7 +99,7 @@ export async function signIn(page: Page, url: string, username = "akadmin"): Pro
   await expect(page.getByRole("status", { name: "Feed: live" })).toBeVisible();
 }
 
-/** Somebody's registration. The comparison of each minute may find them before the webhook is worked on. */
+/** A user's registration event. The reconciliation of each minute can find the user before the webhook is processed. */
 export function registration(page: Page, name: string): Locator {
   return event(page, new RegExp(`${name} (registered|was found in authentik)`));
 }

@@ -8,11 +8,11 @@ import { fileURLToPath } from "node:url";
 
 const repository = fileURLToPath(new URL("../../", import.meta.url));
 
-/** How long a process may take to be ready, on a machine that does other things as well. */
+/** The longest time for a process to become ready on a busy machine. */
 const START_MS = 90_000;
 
-/** Users and groups that are there from the start. */
-const N_AT_FIRST = 14;
+/** The number of users and groups in the simulator's initial data. */
+const N_INITIAL = 14;
 
 const ADMIN_TOKEN = "admin-token";
 
@@ -21,7 +21,7 @@ export interface Person {
   username: string;
 }
 
-/** Everything in one process, with data and ports of its own. */
+/** The whole system in one process, with its own data and ports. */
 export class Installation {
   readonly url: string;
   readonly authentik: string;
@@ -52,19 +52,22 @@ export class Installation {
     const directory = await mkdtemp(path.join(tmpdir(), "authentik-events-"));
     const installation = new Installation(directory, await freePorts(5), settings);
     await installation.launch();
-    // Else whoever a test registers is found by the first comparison, instead of being told of.
-    await until("everybody is recorded", async () => (await installation.recordedIds()).length >= N_AT_FIRST);
+    // Otherwise the first reconciliation could find a test's new user before the webhook is processed.
+    await waitUntil(
+      "all initial users and groups are recorded",
+      async () => (await installation.recordedIds()).length >= N_INITIAL,
+    );
     return installation;
   }
 
-  /** Ends the process by force, and starts it again on the same ports and data. */
+  /** Stops the process and starts it again with the same ports and data. */
   async restart(): Promise<void> {
-    await this.kill();
+    await this.terminate();
     await this.launch();
   }
 
   async stop(): Promise<void> {
-    await this.kill();
+    await this.terminate();
     await rm(this.directory, { recursive: true, force: true });
   }
 
@@ -78,12 +81,12 @@ export class Installation {
     await this.admin("PATCH", `core/users/${pk}/`, change);
   }
 
-  /** A change that nobody tells of, as a directory sync makes it. */
-  async changeSilently(change: Record<string, unknown>): Promise<void> {
+  /** Makes a change that causes no webhook, like a directory sync. */
+  async changeWithoutWebhook(change: Record<string, unknown>): Promise<void> {
     await this.send("POST", `${this.authentik}/_control/silent`, change);
   }
 
-  /** One login of the user, as authentik reports it. */
+  /** Reports a login of the user, like authentik. */
   async login(pk: number): Promise<void> {
     await this.emit("login", pk, {
       auth_method: "password",
@@ -91,25 +94,25 @@ export class Installation {
     });
   }
 
-  /** A delivery about nobody whom anybody could find: no retry mends it. */
+  /** Sends a delivery with an invalid user key, which becomes a dead letter. */
   async breakDelivery(pk: number): Promise<void> {
     await this.emit("model_updated", pk, {
       model: { app: "authentik_core", model_name: "user", pk: "none", name: "nobody" },
     });
   }
 
-  /** As many users as a directory sync makes at once; the next comparison finds them. */
+  /** Creates users without webhooks, and restarts so that the first reconciliation finds them. */
   async importUsers(count: number, prefix: string): Promise<void> {
-    await this.changeSilently({ op: "create_users", count, prefix });
+    await this.changeWithoutWebhook({ op: "create_users", count, prefix });
     await this.restart();
   }
 
-  /** Makes authentik answer as it should not. */
-  async fail(faults: Record<string, unknown>): Promise<void> {
+  /** Makes the simulated authentik respond with faults. */
+  async injectFaults(faults: Record<string, unknown>): Promise<void> {
     await this.send("POST", `${this.authentik}/_control/faults`, faults);
   }
 
-  /** The ids of all events that are recorded, in their order. */
+  /** The ids of all recorded events, oldest first. */
   async recordedIds(): Promise<string[]> {
     const token = await this.token("akadmin");
     const ids: string[] = [];
@@ -143,13 +146,13 @@ export class Installation {
     body: unknown,
     token?: string,
   ): Promise<Record<string, unknown>> {
-    const answer = await fetch(url, {
+    const response = await fetch(url, {
       method,
       headers: { "content-type": "application/json", ...(token ? { authorization: `Bearer ${token}` } : {}) },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     });
-    const text = await answer.text();
-    if (!answer.ok) throw new Error(`${method} ${url}: ${answer.status} ${text}`);
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${url}: ${response.status} ${text}`);
     return text ? JSON.parse(text) : {};
   }
 
@@ -162,7 +165,7 @@ export class Installation {
     this.process = child;
     const ended = new Promise<never>((_, reject) => {
       child.once("exit", (code) =>
-        reject(new Error(`standalone ended with ${code}: see ${this.directory}/log`)),
+        reject(new Error(`standalone exited with ${code}; see ${this.directory}/log`)),
       );
       child.once("error", reject);
     });
@@ -171,16 +174,16 @@ export class Installation {
   }
 
   private async ready(): Promise<void> {
-    await until(`ready: see ${this.directory}/log`, () =>
+    await waitUntil(`the process is ready; see ${this.directory}/log`, () =>
       fetch(`${this.url}/readyz`).then(
-        (answer) => answer.ok,
+        (response) => response.ok,
         () => false,
       ),
     );
   }
 
-  /** Asks it to end, as it takes nats-server along then. */
-  private async kill(): Promise<void> {
+  /** Sends SIGTERM, so that the process also stops its nats-server. */
+  private async terminate(): Promise<void> {
     const child = this.process;
     this.process = null;
     if (!child || child.exitCode !== null) return;
@@ -190,10 +193,10 @@ export class Installation {
   }
 }
 
-async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
+async function waitUntil(condition: string, holds: () => Promise<boolean>): Promise<void> {
   const deadline = Date.now() + START_MS;
   while (!(await holds())) {
-    if (Date.now() > deadline) throw new Error(`not within ${START_MS} ms: ${what}`);
+    if (Date.now() > deadline) throw new Error(`not true within ${START_MS} ms: ${condition}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
@@ -210,7 +213,7 @@ async function freePorts(n: number): Promise<number[]> {
     servers.map(async (server) => {
       const address = server.address();
       await new Promise((resolve) => server.close(resolve));
-      if (!address || typeof address === "string") throw new Error("a server without a port");
+      if (!address || typeof address === "string") throw new Error("the server has no port");
       return address.port;
     }),
   );

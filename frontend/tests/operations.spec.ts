@@ -16,14 +16,14 @@ test("dead letters are read, replayed and dropped", async ({ page }) => {
     const letters = page.getByRole("table", { name: "Dead letters" }).getByRole("button");
     await expect(letters).toHaveCount(2);
 
-    // What is still broken comes back, as another try of the same delivery.
+    // The replayed delivery still cannot be processed, so it returns under a new id.
     const first = (await letters.first().textContent()) ?? "";
     await letters.first().click();
     const details = page.getByRole("dialog", { name: "Dead letter" });
     await expect(details.getByText(/"pk": ?"none"/)).toBeVisible();
     await details.getByRole("button", { name: "Replay" }).click();
     await details.getByRole("group").getByRole("button", { name: "Replay" }).click();
-    await expect(details.getByRole("status")).toHaveText(`It is in the inbox again as ${first}.replay-1.`);
+    await expect(details.getByRole("status")).toHaveText(`Returned to the inbox as ${first}.replay-1.`);
     await page.keyboard.press("Escape");
     await letters.filter({ hasText: `${first}.replay-1` }).click();
     await details.getByRole("button", { name: "Drop" }).click();
@@ -32,13 +32,13 @@ test("dead letters are read, replayed and dropped", async ({ page }) => {
 
     await page.getByRole("button", { name: "Replay all" }).click();
     await page.getByRole("group").getByRole("button", { name: "Replay all" }).click();
-    const asked = page.getByRole("table", { name: "Operations" }).getByRole("row");
-    await expect(asked.filter({ hasText: "replay of all dead letters" })).toContainText("done");
-    await expect(asked.filter({ hasText: `drop of ${first}.replay-1` })).toContainText("done");
+    const actions = page.getByRole("table", { name: "Operator actions" }).getByRole("row");
+    await expect(actions.filter({ hasText: "replay of all dead letters" })).toContainText("done");
+    await expect(actions.filter({ hasText: `drop of ${first}.replay-1` })).toContainText("done");
   });
 });
 
-test("a projection is rebuilt, and its readers go on with the new one", async ({ page }) => {
+test("a rebuild switches a projection to a new generation", async ({ page }) => {
   await withInstallation({}, async (installation) => {
     await openOperations(page, installation.url);
     const row = page
@@ -48,17 +48,17 @@ test("a projection is rebuilt, and its readers go on with the new one", async ({
     await expect(row.getByRole("cell").first()).toHaveText("1");
     await page.getByRole("button", { name: "Rebuild users" }).click();
     await expect(row.getByRole("cell").first()).toHaveText("2");
-    const asked = page.getByRole("table", { name: "Operations" }).getByRole("row");
-    await expect(asked.filter({ hasText: "rebuild of users" })).toContainText("fingerprint");
+    const actions = page.getByRole("table", { name: "Operator actions" }).getByRole("row");
+    await expect(actions.filter({ hasText: "rebuild of users" })).toContainText("fingerprint");
   });
 });
 
-test("what is wrong is said in words", async ({ page }) => {
+test("the reason for an unready projector is shown", async ({ page }) => {
   await withInstallation({}, async (installation) => {
     await openOperations(page, installation.url);
     await expect(page.getByText("1 projector ready")).toBeVisible();
-    await installation.fail({ rest_status: 403 });
-    await newPerson(installation, "Nobody Looks").catch(() => {});
+    await installation.injectFaults({ rest_status: 403 });
+    await newPerson(installation, "Unseen Person").catch(() => {});
     await expect(page.getByText("1 of 1 not ready")).toBeVisible({ timeout: 30_000 });
     await expect(page.getByText(/token/).first()).toBeVisible();
   });

@@ -1,14 +1,14 @@
 import type { Page } from "@playwright/test";
-import { event, expect, newPerson, signIn } from "./fixtures.ts";
+import { event, expect, newPerson, signIn, test, withInstallation } from "./fixtures.ts";
 import type { Installation } from "./installation.ts";
 
-/** Every page that there is, by name, and how to come to it and see it whole. */
-export interface Visit {
+/** A page's name, and how to open it and wait for its content. */
+interface Visit {
   name: string;
   open: (page: Page, installation: Installation) => Promise<void>;
 }
 
-/** Somebody who is there from the start. */
+/** The key of a user in the simulator's initial data. */
 const ADA = 6;
 
 function at(path: string, heading: string): Visit["open"] {
@@ -19,8 +19,8 @@ function at(path: string, heading: string): Visit["open"] {
   };
 }
 
-/** In this order: it begins with nobody signed in. */
-export const VISITS: readonly Visit[] = [
+/** All pages, to be visited in this order: the first visit is before the sign-in. */
+const VISITS: readonly Visit[] = [
   {
     name: "welcome",
     open: async (page, { url }) => {
@@ -73,7 +73,7 @@ export const VISITS: readonly Visit[] = [
     name: "me",
     open: async (page, { url }) => {
       await page.goto(`${url}/me`);
-      await expect(page.getByRole("button", { name: "Ask authentik now" })).toBeVisible();
+      await expect(page.getByRole("button", { name: "Resync now" })).toBeVisible();
       await expect(page.getByRole("article").first()).toBeVisible();
     },
   },
@@ -95,13 +95,27 @@ export const VISITS: readonly Visit[] = [
   },
 ];
 
-/** A few things happen, so that there is something to see on each page. */
-export async function bringToLife(installation: Installation): Promise<void> {
+/** Opens every page of an installation with some activity, and calls `check` with the page's name. */
+export async function visitEveryPage(page: Page, check: (name: string) => Promise<void>): Promise<void> {
+  test.setTimeout(180_000);
+  await withInstallation({}, async (installation) => {
+    await createActivity(installation);
+    for (const { name, open } of VISITS) {
+      await test.step(name, async () => {
+        await open(page, installation);
+        await check(name);
+      });
+    }
+  });
+}
+
+/** Creates events and a dead letter, so that every page has content. */
+async function createActivity(installation: Installation): Promise<void> {
   const { pk } = await newPerson(installation, "Mary Jackson");
   await installation.login(pk);
   await installation.updateUser(ADA, { name: "Ada King" });
   await installation.updateUser(pk, { is_active: false });
-  await installation.changeSilently({ op: "add_to_group", pk, group: "armed-forces" });
+  await installation.changeWithoutWebhook({ op: "add_to_group", pk, group: "armed-forces" });
   await installation.updateUser(pk, { is_active: true });
   await installation.breakDelivery(pk);
 }

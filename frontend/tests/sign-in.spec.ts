@@ -1,9 +1,6 @@
 import { expect, newPerson, registration, signIn, test } from "./fixtures.ts";
 
-test("somebody signs up, and sees their own registration without a reload", async ({
-  page,
-  installation,
-}) => {
+test("a new user signs up and sees their registration without a reload", async ({ page, installation }) => {
   const username = `mary-${process.pid}`;
   await page.goto(installation.url);
   await page.getByRole("button", { name: "Sign up" }).click();
@@ -14,18 +11,18 @@ test("somebody signs up, and sees their own registration without a reload", asyn
   await page.getByRole("button", { name: "Sign up" }).click();
   await expect(page.getByRole("heading", { name: "My events" })).toBeVisible();
   await expect(registration(page, "Mary Jackson")).toBeVisible();
-  // Nothing is offered that the API would refuse.
+  // The navigation has no page that the API would refuse.
   await expect(page.getByRole("link", { name: "Users" })).toHaveCount(0);
 });
 
-test("an admin sees a registration as it happens", async ({ page, installation }) => {
+test("an admin sees a registration immediately", async ({ page, installation }) => {
   await signIn(page, installation.url);
   await expect(page.getByRole("heading", { name: "Live feed" })).toBeVisible();
   await newPerson(installation, "Dorothy Vaughan");
   await expect(registration(page, "Dorothy Vaughan")).toBeVisible();
 });
 
-test("a session lasts over a reload, and ends with signing out", async ({ page, installation }) => {
+test("a session survives a reload and ends with the sign-out", async ({ page, installation }) => {
   await signIn(page, installation.url);
   await page.reload();
   await expect(page.getByRole("status", { name: "Feed: live" })).toBeVisible();

@@ -6,13 +6,13 @@ import { activityQuery } from "../api/queries.ts";
 import { useApp } from "../app/context.tsx";
 import { count } from "../ui/format.ts";
 import { Empty, Loading, PageTitle, ProblemAlert } from "../ui/messages.tsx";
-import { Wide } from "../ui/wide.tsx";
+import { ScrollTable } from "../ui/scroll-table.tsx";
 import { DAYS, DEFAULT_DAYS } from "./search.ts";
 import { type Row, rowsOf, SERIES } from "./series.ts";
 
 const Chart = lazy(async () => ({ default: (await import("./chart.tsx")).Chart }));
 
-/** What happened on each day. */
+/** The number of events per day, as a chart and a table. */
 export function ActivityPage() {
   const { api } = useApp();
   const { days = DEFAULT_DAYS } = useSearch({ from: "/activity" });
@@ -36,8 +36,8 @@ export function ActivityPage() {
       {report.error && <ProblemAlert error={report.error} onRetry={() => void report.refetch()} />}
       {report.isPending && <Loading what="activity" />}
       {report.data && isEmpty && (
-        <Empty title="Nothing was recorded in these days">
-          Sign-ins and changes in authentik are counted here.
+        <Empty title="No activity in this period">
+          Sign-ins and changes in authentik are counted here. Choose a longer period to see earlier ones.
         </Empty>
       )}
       {report.data && !isEmpty && (
@@ -47,43 +47,38 @@ export function ActivityPage() {
               <Chart rows={rows} />
             </Suspense>
           </div>
-          <Numbers rows={rows} />
+          <CountTable rows={rows} />
         </>
       )}
     </>
   );
 }
 
-function Numbers({ rows }: { rows: readonly Row[] }) {
+function CountTable({ rows }: { rows: readonly Row[] }) {
   const newestFirst = rows.filter(({ total }) => total > 0).reverse();
+  const head = (
+    <>
+      <Table.Th>Day (UTC)</Table.Th>
+      {[...SERIES.map(({ label }) => label), "All events"].map((label) => (
+        <Table.Th key={label} ta="right">
+          {label}
+        </Table.Th>
+      ))}
+    </>
+  );
   return (
-    <Wide label="Events a day">
-      <Table fz="sm" verticalSpacing={4} aria-label="Events a day">
-        <Table.Thead>
-          <Table.Tr>
-            <Table.Th>Day (UTC)</Table.Th>
-            {SERIES.map(({ label }) => (
-              <Table.Th key={label} ta="right">
-                {label}
-              </Table.Th>
-            ))}
-            <Table.Th ta="right">All events</Table.Th>
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>
-          {newestFirst.map(({ day, counts, total }) => (
-            <Table.Tr key={day}>
-              <Table.Th scope="row">{day}</Table.Th>
-              {SERIES.map(({ label }, index) => (
-                <Table.Td key={label} ta="right">
-                  {count(counts[index] ?? 0)}
-                </Table.Td>
-              ))}
-              <Table.Td ta="right">{count(total)}</Table.Td>
-            </Table.Tr>
+    <ScrollTable label="Events per day" head={head} withBorder={false}>
+      {newestFirst.map(({ day, counts, total }) => (
+        <Table.Tr key={day}>
+          <Table.Th scope="row">{day}</Table.Th>
+          {SERIES.map(({ label }, index) => (
+            <Table.Td key={label} ta="right">
+              {count(counts[index] ?? 0)}
+            </Table.Td>
           ))}
-        </Table.Tbody>
-      </Table>
-    </Wide>
+          <Table.Td ta="right">{count(total)}</Table.Td>
+        </Table.Tr>
+      ))}
+    </ScrollTable>
   );
 }

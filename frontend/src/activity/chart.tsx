@@ -10,11 +10,11 @@ const DAY_S = 86_400;
 
 const isoDay = (seconds: number) => new Date(seconds * 1000).toISOString().slice(0, 10);
 
-/** The rows as lines over time. Who cannot see it has the table below. */
+/** The rows as lines over time. Screen readers get the same numbers from the table below. */
 export function Chart({ rows }: { rows: readonly Row[] }) {
   const element = useRef<HTMLDivElement>(null);
   const scheme = useComputedColorScheme("light");
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the scheme decides what the colours' variables stand for
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the colours are read from CSS variables, which depend on the scheme
   useEffect(() => {
     const parent = element.current;
     if (!parent) return;
@@ -26,7 +26,9 @@ export function Chart({ rows }: { rows: readonly Row[] }) {
       plot.destroy();
     };
   }, [rows, scheme]);
-  return <div ref={element} role="img" aria-label="Events a day, as in the table below" />;
+  return (
+    <div ref={element} role="img" aria-label="Chart of events per day, with the numbers of the table below" />
+  );
 }
 
 function dataOf(rows: readonly Row[]): uPlot.AlignedData {
@@ -42,7 +44,7 @@ function optionsFor(parent: HTMLElement): uPlot.Options {
   return {
     width: parent.clientWidth,
     height: HEIGHT_PX,
-    // Days are counted in UTC, wherever one looks at them.
+    // Days are counted in UTC, whatever the time zone of the browser.
     tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "UTC"),
     scales: { y: { range: (_, _min, max) => [0, Math.max(max, 4)] } },
     axes: [

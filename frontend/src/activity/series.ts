@@ -6,7 +6,7 @@ type Report = Schemas["ActivityReport"];
 export interface Series {
   label: string;
   type: EventType;
-  /** Of Mantine's colours, in a shade that both themes can show. */
+  /** A CSS variable of Mantine, in a shade that is readable in both themes. */
   color: string;
 }
 
@@ -20,14 +20,14 @@ export const SERIES: readonly Series[] = [
 export interface Row {
   /** `YYYY-MM-DD` in UTC. */
   day: string;
-  /** One for each of the series. */
+  /** One count for each of `SERIES`. */
   counts: number[];
   total: number;
 }
 
 const DAY_MS = 86_400_000;
 
-/** One row for each day up to today, also for days on which nothing was recorded. */
+/** One row for each day up to today, including days without events. */
 export function rowsOf(report: Report, nDays: number, now: Date): Row[] {
   const byDay = new Map(report.days.map((day) => [day.day, day.counts]));
   return Array.from({ length: nDays }, (_, index) => {

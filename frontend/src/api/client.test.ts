@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 import type { Renewal, Session } from "../auth/session.ts";
-import { answer, askAs } from "./client.ts";
+import { authorizedFetch, unwrap } from "./client.ts";
 import { Problem } from "./problem.ts";
 
 const REFUSAL = {
@@ -9,78 +9,80 @@ const REFUSAL = {
   detail: "the access token is not accepted: the user is deactivated",
 };
 
-/** A session whose tokens are `first` and then `second`, where it can be renewed. */
-function session(renewal: Renewal) {
+/** A session with the token `first`, which a successful renewal replaces by `second`. */
+function fakeSession(renewal: Renewal) {
   let token = "first";
-  const told: string[] = [];
+  const endReasons: string[] = [];
   const fake = {
-    bearer: async () => token,
-    renew: async (_: string, why: string) => {
+    accessToken: async () => token,
+    renew: async (_: string, reason: string) => {
       if (renewal === "renewed") token = "second";
-      if (renewal === "refused") told.push(why);
+      if (renewal === "refused") endReasons.push(reason);
       return renewal;
     },
-    end: async (why: string) => {
-      told.push(why);
+    end: async (reason: string) => {
+      endReasons.push(reason);
     },
   };
-  // What asking uses of a session.
-  return { session: fake as unknown as Session, told };
+  // The fake has every member that `authorizedFetch` uses.
+  return { session: fake as unknown as Session, endReasons };
 }
 
-const asked = vi.fn<(request: Request) => Promise<Response>>();
-const tokens = () => asked.mock.calls.map(([request]) => request.headers.get("authorization"));
+const fetched = vi.fn<(request: Request) => Promise<Response>>();
+const tokens = () => fetched.mock.calls.map(([request]) => request.headers.get("authorization"));
 const request = () => new Request("http://localhost/api/me");
 
-beforeEach(() => vi.stubGlobal("fetch", asked.mockReset()));
+beforeEach(() => vi.stubGlobal("fetch", fetched.mockReset()));
 afterEach(() => {
   vi.unstubAllGlobals();
 });
 
-describe("askAs", () => {
-  it("renews a token that is refused, and asks once more", async () => {
-    asked.mockResolvedValueOnce(Response.json(REFUSAL, { status: 401 }));
-    asked.mockResolvedValueOnce(Response.json({ pk: 1 }));
-    const { session: renewable, told } = session("renewed");
-    expect((await askAs(renewable, request())).status).toBe(200);
+describe("authorizedFetch", () => {
+  it("renews a refused token and retries once", async () => {
+    fetched.mockResolvedValueOnce(Response.json(REFUSAL, { status: 401 }));
+    fetched.mockResolvedValueOnce(Response.json({ pk: 1 }));
+    const { session, endReasons } = fakeSession("renewed");
+    expect((await authorizedFetch(session, request())).status).toBe(200);
     expect(tokens()).toEqual(["Bearer first", "Bearer second"]);
-    expect(told).toEqual([]);
+    expect(endReasons).toEqual([]);
   });
 
-  it("ends a session whose newer token is refused as well, and says why", async () => {
-    asked.mockImplementation(async () => Response.json(REFUSAL, { status: 401 }));
-    const { session: renewable, told } = session("renewed");
-    expect((await askAs(renewable, request())).status).toBe(401);
+  it("ends the session with the API's reason when the renewed token is refused too", async () => {
+    fetched.mockImplementation(async () => Response.json(REFUSAL, { status: 401 }));
+    const { session, endReasons } = fakeSession("renewed");
+    expect((await authorizedFetch(session, request())).status).toBe(401);
     expect(tokens()).toHaveLength(2);
-    expect(told).toEqual(["Your access ended: the user is deactivated."]);
+    expect(endReasons).toEqual([
+      "Your access has ended: the user is deactivated. Sign in again or contact an administrator.",
+    ]);
   });
 
-  it("does not ask a second time where the session cannot be renewed now", async () => {
-    asked.mockResolvedValueOnce(Response.json(REFUSAL, { status: 401 }));
-    const { session: away } = session("unreachable");
-    expect((await askAs(away, request())).status).toBe(401);
+  it("does not retry when the session cannot be renewed now", async () => {
+    fetched.mockResolvedValueOnce(Response.json(REFUSAL, { status: 401 }));
+    const { session } = fakeSession("unreachable");
+    expect((await authorizedFetch(session, request())).status).toBe(401);
     expect(tokens()).toHaveLength(1);
   });
 });
 
-describe("answer", () => {
+describe("unwrap", () => {
   const outcome = (status: number, error: unknown, headers = {}) =>
-    answer(Promise.resolve({ error, response: new Response(null, { status, headers }) }));
+    unwrap(Promise.resolve({ error, response: new Response(null, { status, headers }) }));
 
-  it("throws the problem that the API tells, with the time to wait", async () => {
-    const told = outcome(429, { title: "Too Many Requests", detail: "slow down" }, { "retry-after": "3" });
-    const problem = await told.catch((thrown: unknown) => thrown);
+  it("throws the API's problem with the time to wait", async () => {
+    const refused = outcome(429, { title: "Too Many Requests", detail: "slow down" }, { "retry-after": "3" });
+    const problem = await refused.catch((thrown: unknown) => thrown);
     expect(problem).toBeInstanceOf(Problem);
-    expect(problem).toMatchObject({ status: 429, message: "slow down", retryAfter: 3, isPassing: true });
+    expect(problem).toMatchObject({ status: 429, message: "slow down", retryAfter: 3, isTransient: true });
   });
 
-  it("takes an answer that is no problem document for what its status says", async () => {
+  it("describes an error without a problem document by its status", async () => {
     const problem = await outcome(502, "<html>Bad gateway</html>").catch((thrown: unknown) => thrown);
-    expect(problem).toMatchObject({ status: 502, title: "Status 502", isPassing: true });
+    expect(problem).toMatchObject({ status: 502, title: "Status 502", isTransient: true });
   });
 
-  it("says that the API is away where there is no answer", async () => {
-    const thrown = await answer(Promise.reject(new TypeError("Failed to fetch"))).catch((cause) => cause);
-    expect(thrown).toMatchObject({ status: null, title: "No answer" });
+  it("reports a missing response", async () => {
+    const thrown = await unwrap(Promise.reject(new TypeError("Failed to fetch"))).catch((cause) => cause);
+    expect(thrown).toMatchObject({ status: null, title: "No response" });
   });
 });

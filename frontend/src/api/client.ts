@@ -6,24 +6,32 @@ import type { components, paths } from "./schema.gen.ts";
 export type Schemas = components["schemas"];
 export type Api = Client<paths>;
 
-/** The API, asked in the name of who is signed in. */
+/** A client of the API that authenticates as the signed-in user. */
 export function createApi(session: Session): Api {
-  return createClient<paths>({ baseUrl: location.origin, fetch: (request) => askAs(session, request) });
+  return createClient<paths>({
+    baseUrl: location.origin,
+    fetch: (request) => authorizedFetch(session, request),
+  });
 }
 
-/** Sends a request with the session's token; a refused token is renewed once, then the session is over. */
-export async function askAs(session: Session, request: Request): Promise<Response> {
-  const token = await session.bearer();
-  if (!token) throw new Problem(401, "Signed out", "Sign in to go on.");
+/**
+ * Sends a request with the session's token.
+ *
+ * When the API refuses the token, the session is renewed and the request is sent once more; a second refusal ends the
+ * session.
+ */
+export async function authorizedFetch(session: Session, request: Request): Promise<Response> {
+  const token = await session.accessToken();
+  if (!token) throw new Problem(401, "Signed out", "Sign in to continue.");
   const response = await fetch(withToken(request.clone(), token));
   if (response.status !== 401) return response;
-  const first = await problemOf(response);
-  if ((await session.renew(token, endOf(first))) !== "renewed") return response;
-  const newer = await session.bearer();
-  if (!newer) throw first;
-  const again = await fetch(withToken(request, newer));
-  if (again.status === 401) await session.end(endOf(await problemOf(again)));
-  return again;
+  const refusal = await problemOf(response);
+  if ((await session.renew(token, endReasonOf(refusal))) !== "renewed") return response;
+  const newToken = await session.accessToken();
+  if (!newToken) throw refusal;
+  const secondResponse = await fetch(withToken(request, newToken));
+  if (secondResponse.status === 401) await session.end(endReasonOf(await problemOf(secondResponse)));
+  return secondResponse;
 }
 
 function withToken(request: Request, token: string): Request {
@@ -31,9 +39,11 @@ function withToken(request: Request, token: string): Request {
   return request;
 }
 
-/** What a person is told whose token the API refuses. */
-function endOf({ message }: Problem): string {
-  return `Your access ended: ${message.replace("the access token is not accepted: ", "")}.`;
+/** Tells the user why the API refused their token. */
+function endReasonOf({ message }: Problem): string {
+  // The API writes the general error, a colon, and the reason.
+  const reason = message.replace(/^[^:]*: /, "");
+  return `Your access has ended: ${reason}. Sign in again or contact an administrator.`;
 }
 
 interface Outcome<T> {
@@ -42,18 +52,18 @@ interface Outcome<T> {
   response: Response;
 }
 
-/** The answer, or the problem thrown. */
-export async function answer<T>(asked: Promise<Outcome<T>>): Promise<T> {
-  const { data, error, response } = await asked.catch((cause: unknown) => {
+/** Returns the data of a successful request. Throws a `Problem` for any other outcome. */
+export async function unwrap<T>(request: Promise<Outcome<T>>): Promise<T> {
+  const { data, error, response } = await request.catch((cause: unknown) => {
     throw asProblem(cause);
   });
   if (error !== undefined || !response.ok) throw await problemFrom(error, response);
-  // Answers without a body, such as 204, have no type but `undefined`.
+  // Responses without a body, such as 204, have the type `undefined`.
   return data as T;
 }
 
 async function problemFrom(error: unknown, response: Response): Promise<Problem> {
-  // The body was read already: the client keeps it as the error.
+  // The client has already read the body, and keeps it as the error.
   const headers = new Headers(response.headers);
   return await problemOf(new Response(JSON.stringify(error ?? null), { status: response.status, headers }));
 }

@@ -1,11 +1,11 @@
 import { isFields } from "../event/event.ts";
 
-/** What the API answered instead of what was asked for (RFC 9457), or that it did not answer. */
+/** A failed request: the API's problem document (RFC 9457), or the lack of a response. */
 export class Problem extends Error {
-  /** HTTP status; nothing where there was no answer. */
+  /** HTTP status; null without a response. */
   readonly status: number | null;
   readonly title: string;
-  /** Seconds after which to ask again, where the API says so. */
+  /** Seconds to wait before a retry, if the API gives them. */
   readonly retryAfter: number | null;
 
   constructor(status: number | null, title: string, detail: string, retryAfter: number | null = null) {
@@ -16,34 +16,34 @@ export class Problem extends Error {
     this.retryAfter = retryAfter;
   }
 
-  /** Whether the same request may work later. */
-  get isPassing(): boolean {
+  /** Whether a retry of the same request can succeed. */
+  get isTransient(): boolean {
     return this.status === null || this.status === 429 || this.status >= 500;
   }
 }
 
-/** Reads an error answer, whatever it is. */
+/** Reads an error response, with or without a problem document. */
 export async function problemOf(response: Response): Promise<Problem> {
   const body: unknown = await response
     .clone()
     .json()
     .catch(() => null);
-  const told = isFields(body) ? body : {};
-  const title = typeof told.title === "string" ? told.title : `Status ${response.status}`;
-  const detail = typeof told.detail === "string" ? told.detail : "the answer does not say why";
+  const fields = isFields(body) ? body : {};
+  const title = typeof fields.title === "string" ? fields.title : `Status ${response.status}`;
+  const detail =
+    typeof fields.detail === "string" ? fields.detail : "the server gave no reason; check the API's log";
   return new Problem(response.status, title, detail, retryAfterOf(response));
 }
 
-/** Seconds of `Retry-After`. */
-export function retryAfterOf(response: Response): number | null {
+function retryAfterOf(response: Response): number | null {
   const seconds = Number(response.headers.get("retry-after") ?? Number.NaN);
   return Number.isFinite(seconds) ? seconds : null;
 }
 
-/** Any failure as a problem, so that pages show all in the same way. */
+/** Converts any failure, so that all pages show failures in the same way. */
 export function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof TypeError)
-    return new Problem(null, "No answer", "The API cannot be reached. Is it running?");
+    return new Problem(null, "No response", "The API cannot be reached. Check your network and the API.");
   return new Problem(null, "Error", error instanceof Error ? error.message : String(error));
 }

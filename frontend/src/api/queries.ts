@@ -1,130 +1,100 @@
-import { infiniteQueryOptions, keepPreviousData, queryOptions } from "@tanstack/react-query";
-import { afterOf, BEGINNING, nextStretch, PAGE, readPage } from "../feed/history.ts";
-import { type Api, answer, type Schemas } from "./client.ts";
+import { infiniteQueryOptions, keepPreviousData, type QueryKey, queryOptions } from "@tanstack/react-query";
+import { afterOf, FROM_EARLIEST, type LogRange, nextRange, PAGE, readPage } from "../feed/history.ts";
+import type { UsersSearch } from "../users/search.ts";
+import { type Api, type Schemas, unwrap } from "./client.ts";
 
-/** How soon to ask again for a caller whom nobody has recorded yet. */
+/** The interval between requests while the caller is not recorded yet. */
 const PENDING_MS = 2_000;
 
-/** The caller; nothing as long as nobody has recorded them. */
+/** A list that the API answers in pages. `fetchPage` requests the page at a cursor; the first page has none. */
+export function pagedQuery<Page extends { next?: string | null }>(
+  queryKey: QueryKey,
+  fetchPage: (cursor: string | undefined, signal: AbortSignal) => Promise<Page>,
+) {
+  return infiniteQueryOptions({
+    queryKey,
+    queryFn: ({ pageParam, signal }) => fetchPage(pageParam || undefined, signal),
+    initialPageParam: "",
+    getNextPageParam: (page: Page) => page.next,
+    placeholderData: keepPreviousData,
+  });
+}
+
+/** Recorded events, complete or only the newest. `fetchPage` requests events after a cursor. */
+function historyQuery(
+  queryKey: QueryKey,
+  fetchPage: (query: { after: string; limit: number }, signal: AbortSignal) => Promise<Schemas["EventPage"]>,
+) {
+  return infiniteQueryOptions({
+    queryKey,
+    queryFn: async ({ pageParam, signal }) =>
+      readPage(await fetchPage({ after: afterOf(pageParam), limit: PAGE }, signal), pageParam),
+    initialPageParam: FROM_EARLIEST as LogRange,
+    getNextPageParam: (_, pages) => nextRange(pages),
+    // The feed brings later events.
+    staleTime: Number.POSITIVE_INFINITY,
+    gcTime: 0,
+  });
+}
+
+/** The caller; null until they are recorded. */
 export function meQuery(api: Api) {
   return queryOptions({
     queryKey: ["me"],
     queryFn: async ({ signal }): Promise<Schemas["Me"] | null> => {
-      const me = await answer(api.GET("/api/me", { signal }));
+      const me = await unwrap(api.GET("/api/me", { signal }));
       return "pk" in me ? me : null;
     },
     refetchInterval: ({ state }) => (state.data === null ? PENDING_MS : false),
   });
 }
 
-export interface UserFilter {
-  search?: string;
-  status?: string;
-  type?: string;
-  group?: string;
-}
-
-export function usersQuery(api: Api, filter: UserFilter) {
-  return infiniteQueryOptions({
-    queryKey: ["users", filter],
-    queryFn: ({ pageParam, signal }) =>
-      answer(
-        api.GET("/api/users", {
-          params: { query: { ...filter, limit: PAGE, ...(pageParam ? { cursor: pageParam } : {}) } },
-          signal,
-        }),
-      ),
-    initialPageParam: "",
-    getNextPageParam: (page) => page.next,
-    placeholderData: keepPreviousData,
-  });
+export function usersQuery(api: Api, filter: UsersSearch) {
+  return pagedQuery(["users", filter], (cursor, signal) =>
+    unwrap(api.GET("/api/users", { params: { query: { ...filter, limit: PAGE, cursor } }, signal })),
+  );
 }
 
 export function userQuery(api: Api, pk: number) {
   return queryOptions({
     queryKey: ["user", pk],
-    queryFn: ({ signal }) => answer(api.GET("/api/users/{pk}", { params: { path: { pk } }, signal })),
+    queryFn: ({ signal }) => unwrap(api.GET("/api/users/{pk}", { params: { path: { pk } }, signal })),
   });
 }
 
-/** What was recorded of a user: all of it, or the newest. */
 export function userEventsQuery(api: Api, pk: number) {
-  return infiniteQueryOptions({
-    queryKey: ["user-events", pk],
-    queryFn: async ({ pageParam, signal }) =>
-      readPage(
-        await answer(
-          api.GET("/api/users/{pk}/events", {
-            params: { path: { pk }, query: { after: afterOf(pageParam), limit: PAGE } },
-            signal,
-          }),
-        ),
-        pageParam,
-      ),
-    initialPageParam: BEGINNING,
-    getNextPageParam: (_, pages) => nextStretch(pages),
-    // What comes later comes by the feed.
-    staleTime: Number.POSITIVE_INFINITY,
-    gcTime: 0,
-  });
+  return historyQuery(["user-events", pk], (query, signal) =>
+    unwrap(api.GET("/api/users/{pk}/events", { params: { path: { pk }, query }, signal })),
+  );
 }
 
 const GROUP_TYPES = "group-created,group-updated,group-deleted,user-joined-group,user-left-group";
 
-/** What was recorded of groups and their members: all of it, or the newest. */
+/** Events of all groups and their members. */
 export function groupEventsQuery(api: Api) {
-  return infiniteQueryOptions({
-    queryKey: ["group-events"],
-    queryFn: async ({ pageParam, signal }) =>
-      readPage(
-        await answer(
-          api.GET("/api/events", {
-            params: { query: { after: afterOf(pageParam), type: GROUP_TYPES, limit: PAGE } },
-            signal,
-          }),
-        ),
-        pageParam,
-      ),
-    initialPageParam: BEGINNING,
-    getNextPageParam: (_, pages) => nextStretch(pages),
-    staleTime: Number.POSITIVE_INFINITY,
-    gcTime: 0,
-  });
+  return historyQuery(["group-events"], (query, signal) =>
+    unwrap(api.GET("/api/events", { params: { query: { ...query, type: GROUP_TYPES } }, signal })),
+  );
 }
 
 export function groupsQuery(api: Api, search: string) {
-  return infiniteQueryOptions({
-    queryKey: ["groups", search],
-    queryFn: ({ pageParam, signal }) =>
-      answer(
-        api.GET("/api/groups", {
-          params: {
-            query: {
-              limit: PAGE,
-              ...(search ? { search } : {}),
-              ...(pageParam ? { cursor: pageParam } : {}),
-            },
-          },
-          signal,
-        }),
-      ),
-    initialPageParam: "",
-    getNextPageParam: (page) => page.next,
-    placeholderData: keepPreviousData,
+  return pagedQuery(["groups", search], (cursor, signal) => {
+    const query = { limit: PAGE, search: search || undefined, cursor };
+    return unwrap(api.GET("/api/groups", { params: { query }, signal }));
   });
 }
 
 export function groupQuery(api: Api, uuid: string) {
   return queryOptions({
     queryKey: ["group", uuid],
-    queryFn: ({ signal }) => answer(api.GET("/api/groups/{uuid}", { params: { path: { uuid } }, signal })),
+    queryFn: ({ signal }) => unwrap(api.GET("/api/groups/{uuid}", { params: { path: { uuid } }, signal })),
   });
 }
 
 export function activityQuery(api: Api, days: number) {
   return queryOptions({
     queryKey: ["activity", days],
-    queryFn: ({ signal }) => answer(api.GET("/api/activity", { params: { query: { days } }, signal })),
+    queryFn: ({ signal }) => unwrap(api.GET("/api/activity", { params: { query: { days } }, signal })),
     placeholderData: keepPreviousData,
   });
 }

@@ -4,15 +4,15 @@ import type { Api } from "../api/client.ts";
 import type { Session } from "../auth/session.ts";
 import type { Config } from "../config.ts";
 import type { FeedStore } from "../feed/store.ts";
-import type { NameBook } from "./names.ts";
+import type { NameCache } from "./name-cache.ts";
 
-/** What every page may use. */
+/** The services that every page can use. */
 export interface App {
   config: Config;
   session: Session;
   api: Api;
   feed: FeedStore;
-  names: NameBook;
+  names: NameCache;
   queries: QueryClient;
 }
 
@@ -20,14 +20,14 @@ export const AppContext = createContext<App | null>(null);
 
 export function useApp(): App {
   const app = useContext(AppContext);
-  if (!app) throw new Error("there is no app around this component");
+  if (!app) throw new Error("wrap this component in an AppContext");
   return app;
 }
 
-/** Told once for all: each sentence of the feed asks. */
+/** Shared through a context because every sentence of the feed reads it. */
 export const IsAdminContext = createContext(false);
 
-/** Whether the caller may see everything. False until that is known. */
+/** Whether the caller may see all events. False until the API has answered. */
 export function useIsAdmin(): boolean {
   return useContext(IsAdminContext);
 }

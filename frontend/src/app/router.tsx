@@ -1,4 +1,10 @@
-import { createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
+import {
+  createRootRoute,
+  createRoute,
+  createRouter,
+  lazyRouteComponent,
+  type RouteComponent,
+} from "@tanstack/react-router";
 import { parseActivitySearch } from "../activity/search.ts";
 import { FeedPage } from "../feed/feed-page.tsx";
 import { parseSearch } from "../feed/filter.ts";
@@ -8,7 +14,7 @@ import { Shell } from "./shell.tsx";
 
 const root = createRootRoute({
   component: Shell,
-  notFoundComponent: () => <Empty title="There is no such page">Choose one on the left.</Empty>,
+  notFoundComponent: () => <Empty title="Page not found">Choose a page in the menu.</Empty>,
   errorComponent: ({ error, reset }) => <ProblemAlert error={error} onRetry={reset} />,
 });
 
@@ -26,24 +32,6 @@ const users = createRoute({
   component: lazyRouteComponent(() => import("../users/users-page.tsx"), "UsersPage"),
 });
 
-const user = createRoute({
-  getParentRoute: () => root,
-  path: "/users/$pk",
-  component: lazyRouteComponent(() => import("../users/user-page.tsx"), "UserPage"),
-});
-
-const groups = createRoute({
-  getParentRoute: () => root,
-  path: "/groups",
-  component: lazyRouteComponent(() => import("../groups/groups-page.tsx"), "GroupsPage"),
-});
-
-const group = createRoute({
-  getParentRoute: () => root,
-  path: "/groups/$uuid",
-  component: lazyRouteComponent(() => import("../groups/group-page.tsx"), "GroupPage"),
-});
-
 const activity = createRoute({
   getParentRoute: () => root,
   path: "/activity",
@@ -51,19 +39,25 @@ const activity = createRoute({
   component: lazyRouteComponent(() => import("../activity/activity-page.tsx"), "ActivityPage"),
 });
 
-const me = createRoute({
-  getParentRoute: () => root,
-  path: "/me",
-  component: lazyRouteComponent(() => import("../me/me-page.tsx"), "MePage"),
-});
+function page<const Path extends string, Name extends string>(
+  path: Path,
+  load: () => Promise<Record<Name, RouteComponent>>,
+  name: Name,
+) {
+  const component = lazyRouteComponent(async () => ({ default: (await load())[name] }));
+  return createRoute({ getParentRoute: () => root, path, component });
+}
 
-const operations = createRoute({
-  getParentRoute: () => root,
-  path: "/operations",
-  component: lazyRouteComponent(() => import("../operations/operations-page.tsx"), "OperationsPage"),
-});
-
-const routeTree = root.addChildren([feed, users, user, groups, group, activity, me, operations]);
+const routeTree = root.addChildren([
+  feed,
+  users,
+  page("/users/$pk", () => import("../users/user-page.tsx"), "UserPage"),
+  page("/groups", () => import("../groups/groups-page.tsx"), "GroupsPage"),
+  page("/groups/$uuid", () => import("../groups/group-page.tsx"), "GroupPage"),
+  activity,
+  page("/me", () => import("../me/me-page.tsx"), "MePage"),
+  page("/operations", () => import("../operations/operations-page.tsx"), "OperationsPage"),
+]);
 
 export function createAppRouter() {
   return createRouter({ routeTree, scrollRestoration: false, defaultPreload: "intent" });

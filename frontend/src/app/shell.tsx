@@ -39,10 +39,10 @@ const PAGES: readonly Page[] = [
   { to: "/groups", label: "Groups", icon: IconUsersGroup, forAdmins: true },
   { to: "/activity", label: "Activity", icon: IconChartBar, forAdmins: true },
   { to: "/operations", label: "Operations", icon: IconSettings, forAdmins: true },
-  { to: "/me", label: "Me", icon: IconUser, forAdmins: false },
+  { to: "/me", label: "My account", icon: IconUser, forAdmins: false },
 ];
 
-/** What is around every page: where one is, who one is, how the feed stands. */
+/** The frame around every page: navigation, account, and the state of the feed. */
 export function Shell() {
   const [isOpen, { toggle, close }] = useDisclosure();
   return (
@@ -53,7 +53,7 @@ export function Shell() {
     >
       <AppShell.Header>
         <a className="skip" href="#content">
-          Skip to the content
+          Skip to content
         </a>
         <Group h="100%" px="sm" justify="space-between" wrap="nowrap" gap="xs">
           <Group gap="xs" wrap="nowrap">
@@ -72,12 +72,12 @@ export function Shell() {
           <Group gap="xs" wrap="nowrap">
             <ConnectionBadge />
             <ThemeSwitch />
-            <Person />
+            <Account />
           </Group>
         </Group>
       </AppShell.Header>
       <AppShell.Navbar p="xs" aria-label="Pages">
-        <Pages onChoose={close} />
+        <Pages onNavigate={close} />
       </AppShell.Navbar>
       <AppShell.Main id="content">
         <Outlet />
@@ -86,20 +86,20 @@ export function Shell() {
   );
 }
 
-function Pages({ onChoose }: { onChoose: () => void }) {
+function Pages({ onNavigate }: { onNavigate: () => void }) {
   const isAdmin = useIsAdmin();
   const path = useRouterState({ select: (state) => state.location.pathname });
-  const offered = PAGES.filter(({ forAdmins }) => isAdmin || !forAdmins);
-  return offered.map(({ to, label, icon: PageIcon }) => {
-    const isHere = to === "/" ? path === "/" : path.startsWith(to);
+  const allowed = PAGES.filter(({ forAdmins }) => isAdmin || !forAdmins);
+  return allowed.map(({ to, label, icon: PageIcon }) => {
+    const isCurrent = to === "/" ? path === "/" : path.startsWith(to);
     return (
       <NavLink
         key={to}
         label={label}
         leftSection={<PageIcon size={16} aria-hidden />}
-        active={isHere}
-        aria-current={isHere ? "page" : undefined}
-        onClick={onChoose}
+        active={isCurrent}
+        aria-current={isCurrent ? "page" : undefined}
+        onClick={onNavigate}
         renderRoot={(props) => <Link {...props} to={to} />}
       />
     );
@@ -112,7 +112,7 @@ export function ThemeSwitch() {
     <ActionIcon
       variant="subtle"
       color="gray"
-      aria-label="Switch between light and dark"
+      aria-label="Toggle light and dark theme"
       onClick={() => toggleColorScheme()}
     >
       <IconMoonStars size={18} aria-hidden />
@@ -120,7 +120,7 @@ export function ThemeSwitch() {
   );
 }
 
-function Person() {
+function Account() {
   const { api, session } = useApp();
   const me = useQuery(meQuery(api)).data;
   const name = me?.user?.name || me?.user?.username || "your account";

@@ -1,15 +1,15 @@
 import { type CSSVariablesResolver, createTheme } from "@mantine/core";
 
 export const theme = createTheme({
-  // With lighter ones white text on them is hard to read.
+  // White text on lighter shades is hard to read.
   primaryShade: 8,
   defaultRadius: "sm",
   respectReducedMotion: true,
   autoContrast: true,
 });
 
-/** Text of every colour on a tint of the same colour, and text that stands back: 4.5 to 1 at least (WCAG 2, AA). */
-export const legible: CSSVariablesResolver = ({ colors }) => {
+/** Gives coloured text on its own tint, and dimmed text, a contrast of at least 4.5 to 1 (WCAG 2, level AA). */
+export const readableColors: CSSVariablesResolver = ({ colors }) => {
   const onTint = (text: (color: string) => string) =>
     Object.fromEntries(
       Object.keys(colors).map((color) => [`--mantine-color-${color}-light-color`, text(color)]),

@@ -3,23 +3,28 @@ import type { Config } from "../config.ts";
 import { isFields } from "../event/event.ts";
 import { SharedStore } from "./shared-store.ts";
 
-/** Renewed so long before the end that a slow answer is no gap. */
+/** Starts a renewal early enough that a slow response does not interrupt the session. */
 const RENEW_BEFORE_END_S = 10;
 
 const RETRY_MS = 5_000;
 
-/** One tab renews for all: a refresh token is good once, and its second use is reported as suspicious. */
+const ENDED_BY_AUTHENTIK = "authentik ended your session. Sign in again.";
+
+export const RENEWAL_FAILED =
+  "authentik cannot be reached, so your session cannot be renewed; check that it is running";
+
+/** Lets one tab renew for all: a refresh token works once, and authentik reports a second use as suspicious. */
 const RENEWAL_LOCK = "authentik-events-renewal";
 
 export type Renewal = "renewed" | "refused" | "unreachable";
 
-/** Who is signed in, in every tab of this browser; and the token that the API takes. */
+/** The session that all tabs of this browser share, and its access token for the API. */
 export class Session {
   readonly manager: UserManager;
-  /** Why the session ended, where it did not end by the person's own wish. */
-  ended: string | null = null;
-  /** Signed out here, and on the way to authentik to be signed out there. */
-  isLeaving = false;
+  /** Why the session ended; null if the user signed out. */
+  endReason: string | null = null;
+  /** True while the browser is being redirected to authentik's sign-out page. */
+  isSigningOut = false;
 
   private user: User | null = null;
   private renewal: Promise<Renewal> | null = null;
@@ -35,50 +40,50 @@ export class Session {
       redirect_uri: new URL(config.redirectPath, location.origin).href,
       post_logout_redirect_uri: location.origin,
       scope: "openid profile email offline_access",
-      // For all tabs, and after a reload. A script that could read this could use any other store as well;
-      // the content security policy keeps such scripts out.
+      // Shared by all tabs, and kept over a reload. A malicious script could misuse any other store too; the content
+      // security policy blocks such scripts.
       userStore: store,
       automaticSilentRenew: false,
       accessTokenExpiringNotificationTimeInSeconds: RENEW_BEFORE_END_S,
     });
     this.manager.events.addUserLoaded((user) => {
       this.user = user;
-      this.ended = null;
+      this.endReason = null;
     });
     this.manager.events.addUserUnloaded(() => {
       this.user = null;
     });
     this.manager.events.addAccessTokenExpiring(() => void this.renew());
-    store.onChange(() => void this.follow());
+    store.onChange(() => void this.syncWithOtherTabs());
   }
 
-  /** Takes up a session of an earlier visit. */
+  /** Resumes the session of an earlier visit. */
   async restore(): Promise<void> {
     this.user = await this.manager.getUser();
     if (this.user?.expired) await this.renew();
   }
 
-  /** A token that is good now, or nothing where the session is over. Fails while authentik is away. */
-  async bearer(): Promise<string | null> {
+  /** A valid token; null if the session has ended. Throws if the token has expired and authentik is unavailable. */
+  async accessToken(): Promise<string | null> {
     if (this.user?.expired && (await this.renew()) === "unreachable") {
-      throw new Error("authentik cannot be reached to renew the session");
+      throw new Error(RENEWAL_FAILED);
     }
     return this.user?.access_token ?? null;
   }
 
-  /** Gets a newer token than the one that was used. Where authentik refuses, the session ends, and this is why. */
-  async renew(used = this.user?.access_token, why = "authentik has ended your session."): Promise<Renewal> {
+  /** Replaces the token `used` by a newer one. If authentik refuses, the session ends for `endReason`. */
+  async renew(used = this.user?.access_token, endReason = ENDED_BY_AUTHENTIK): Promise<Renewal> {
     this.renewal ??= navigator.locks
-      .request(RENEWAL_LOCK, () => this.renewAlone(used, why))
+      .request(RENEWAL_LOCK, () => this.renewUnderLock(used, endReason))
       .finally(() => {
         this.renewal = null;
       });
     return await this.renewal;
   }
 
-  /** The session is over, for a reason that the person is told. */
+  /** Ends the session for a reason that the welcome page shows. */
   async end(reason: string): Promise<void> {
-    this.ended ??= reason;
+    this.endReason ??= reason;
     await this.manager.removeUser();
   }
 
@@ -86,7 +91,7 @@ export class Session {
     await this.manager.signinRedirect({ state: { returnTo } });
   }
 
-  /** Signs up, and then in: authentik goes on to addresses of its own alone, so that is where the path leads. */
+  /** Signs up and then in. The sign-in address is passed as a path, since authentik only continues to its own paths. */
   async signUp(returnTo: string): Promise<void> {
     if (!this.config.enrollmentUrl) return;
     const client = new OidcClient(this.manager.settings, this.manager.metadataService);
@@ -96,19 +101,21 @@ export class Session {
   }
 
   async signOut(): Promise<void> {
-    this.ended = null;
-    this.isLeaving = true;
+    this.endReason = null;
+    this.isSigningOut = true;
     try {
-      // A tab that is renewing would bring the session back.
+      // A renewal in another tab would restore the session.
       await navigator.locks.request(RENEWAL_LOCK, () => this.manager.signoutRedirect());
     } catch {
-      this.isLeaving = false;
-      await this.end("You are signed out here. authentik cannot be reached: your session there goes on.");
+      this.isSigningOut = false;
+      await this.end(
+        "You are signed out here, but authentik could not be reached: your session there is still active. Sign out there.",
+      );
     }
   }
 
-  private async renewAlone(used: string | undefined, why: string): Promise<Renewal> {
-    // Another tab may have done it while we waited.
+  private async renewUnderLock(used: string | undefined, endReason: string): Promise<Renewal> {
+    // Another tab may have renewed the session while this one waited for the lock.
     const stored = await this.manager.getUser();
     if (!stored) return "refused";
     if (stored.access_token !== used && !stored.expired) {
@@ -116,7 +123,7 @@ export class Session {
       return "renewed";
     }
     if (!stored.refresh_token) {
-      await this.end(why);
+      await this.end(endReason);
       return "refused";
     }
     try {
@@ -125,23 +132,23 @@ export class Session {
     } catch (error) {
       if (!(error instanceof ErrorResponse)) {
         clearTimeout(this.retry);
-        this.retry = setTimeout(() => void this.renew(used, why), RETRY_MS);
+        this.retry = setTimeout(() => void this.renew(used, endReason), RETRY_MS);
         return "unreachable";
       }
-      await this.end(why);
+      await this.end(endReason);
       return "refused";
     }
   }
 
-  /** Does what another tab did. */
-  private async follow(): Promise<void> {
+  /** Applies a sign-in, renewal or sign-out of another tab. */
+  private async syncWithOtherTabs(): Promise<void> {
     const stored = await this.manager.getUser();
     if (stored === null && this.user !== null) await this.manager.events.unload();
     if (stored !== null && stored.access_token !== this.user?.access_token) await this.manager.getUser(true);
   }
 }
 
-/** Where to go on after a sign-in: only to pages of ours. */
+/** Where to continue after a sign-in. Any path outside of this page becomes `/`. */
 export function returnPath(state: unknown): string {
   const path = isFields(state) && typeof state.returnTo === "string" ? state.returnTo : "/";
   return path.startsWith("/") && !path.startsWith("//") && !path.startsWith("/auth/") ? path : "/";

@@ -6,13 +6,13 @@ import { ThemeSwitch } from "../app/shell.tsx";
 import { ProblemAlert } from "../ui/messages.tsx";
 import { returnPath } from "./session.ts";
 
-/** What somebody sees who is not signed in; and why they are no longer, where they were. */
+/** The page for users who are not signed in. It says why a session ended. */
 export function Welcome() {
   const { session, config } = useApp();
   const auth = useAuth();
-  const here = returnPath({ returnTo: location.pathname + location.search });
-  const enter = useMutation({
-    mutationFn: (isNew: boolean) => (isNew ? session.signUp(here) : session.signIn(here)),
+  const returnTo = returnPath({ returnTo: location.pathname + location.search });
+  const redirect = useMutation({
+    mutationFn: (isNew: boolean) => (isNew ? session.signUp(returnTo) : session.signIn(returnTo)),
   });
   return (
     <Container size="xs" component="main" py="xl" id="content">
@@ -23,30 +23,34 @@ export function Welcome() {
           </Title>
           <ThemeSwitch />
         </Group>
-        {session.ended && (
+        {session.endReason && (
           <Alert color="yellow" role="alert" title="You are signed out">
-            {session.ended}
+            {session.endReason}
           </Alert>
         )}
         {auth.error && (
-          <Alert color="red" role="alert" title="The sign-in did not succeed">
-            {auth.error.message}. Try again; if that fails as well, authentik may not be reachable, or this
-            application is not set up there.
+          <Alert color="red" role="alert" title="Sign-in failed">
+            {auth.error.message}. Try again. If the sign-in fails again, check that authentik is reachable and
+            that this application is configured there.
           </Alert>
         )}
         <Text>
-          Sign in with authentik to see what is recorded about you, as it happens. Administrators see
-          everybody.
+          Sign in with authentik to follow the events recorded about you in real time. Administrators see the
+          events of all users.
         </Text>
-        {enter.error && (
-          <ProblemAlert error={new Error(`authentik cannot be reached (${enter.error.message})`)} />
+        {redirect.error && (
+          <ProblemAlert
+            error={
+              new Error(`authentik cannot be reached (${redirect.error.message}); check that it is running`)
+            }
+          />
         )}
         <Group>
-          <Button loading={enter.isPending} onClick={() => enter.mutate(false)}>
+          <Button loading={redirect.isPending} onClick={() => redirect.mutate(false)}>
             Sign in
           </Button>
           {config.enrollmentUrl && (
-            <Button variant="default" disabled={enter.isPending} onClick={() => enter.mutate(true)}>
+            <Button variant="default" disabled={redirect.isPending} onClick={() => redirect.mutate(true)}>
               Sign up
             </Button>
           )}

@@ -7,21 +7,21 @@ interface Envelope {
   /** `user/42` or `group/<uuid>`. */
   subject: string;
   time: string;
-  /** True where the time is the one of detection. */
+  /** True if `time` is the time of detection, not of the change. */
   approximate: boolean;
   channel: string;
-  /** Delivery, or run of the sweep, that made the bridge look. */
+  /** Id of the delivery or the sweep that led to this event. */
   cause: string | null;
-  /** The line as it was sent, or as close to it as a page of history allows. */
+  /** The event's JSON: the line of the feed, or for a page of history the serialized value. */
   raw: string;
 }
 
-/** An event of a type that is in the catalogue. */
+/** An event of a type that this version of the page knows. */
 export type KnownEvent = {
   [T in EventType]: Envelope & { known: true; type: T; data: EventData[T] };
 }[EventType];
 
-/** An event of a type that only a newer version of the bridge knows. */
+/** An event of a type that a newer version of the server added. */
 export type UnknownEvent = Envelope & { known: false; type: string };
 
 export type RecordedEvent = KnownEvent | UnknownEvent;
@@ -36,7 +36,7 @@ export function isEventType(text: string): text is EventType {
   return EVENT_TYPES.some((type) => type === text);
 }
 
-/** Reads one line of the feed. Nothing where it is not an event at all. */
+/** Parses one line of the feed. Returns null for anything but an event. */
 export function parseLine(line: string): RecordedEvent | null {
   try {
     return parse(JSON.parse(line), line);
@@ -45,7 +45,7 @@ export function parseLine(line: string): RecordedEvent | null {
   }
 }
 
-/** Reads an event that came as part of a page of history. */
+/** Parses an event of a page of history. */
 export function parseEvent(value: unknown): RecordedEvent | null {
   return parse(value, JSON.stringify(value));
 }
@@ -65,11 +65,11 @@ function parse(value: unknown, raw: string): RecordedEvent | null {
     raw,
   };
   if (!isEventType(type) || !isDataOf(type, data)) return { ...envelope, known: false, type };
-  // The type and the members that all code here relies on were just checked.
+  // The checks above cover the type and every field that the page relies on.
   return { ...envelope, known: true, type, data } as KnownEvent;
 }
 
-/** Whether the data has what every event about a user, or about a group, has. */
+/** Whether the data has the fields that all events about a user, or about a group, have. */
 function isDataOf(type: EventType, data: unknown): boolean {
   if (!isFields(data) || !isFields(data.trigger)) return false;
   if (type.startsWith("group-")) return isFields(data.group) && typeof data.group.name === "string";
@@ -77,13 +77,13 @@ function isDataOf(type: EventType, data: unknown): boolean {
   return type === "user-erased" || typeof data.user.username === "string";
 }
 
-/** The user whom an event is about, by key. */
+/** The key of the user in an event's subject. */
 export function userOf(event: RecordedEvent): number | null {
   const [kind, key] = event.subject.split("/");
   return kind === "user" && key ? Number(key) : null;
 }
 
-/** The group that an event is about, or that its user joined or left. */
+/** The UUID of the group in an event's subject, or of the group that the user joined or left. */
 export function groupOf(event: RecordedEvent): string | null {
   const [kind, key] = event.subject.split("/");
   if (kind === "group") return key ?? null;
@@ -92,12 +92,12 @@ export function groupOf(event: RecordedEvent): string | null {
     : null;
 }
 
-/** Who made the bridge look, by key. */
+/** The key of the user whose action triggered the event. */
 export function actorOf(event: KnownEvent): number | null {
   return event.data.trigger.actor?.pk ?? null;
 }
 
-/** Which fields an update changed. */
+/** The fields that an update changed; empty for other events. */
 export function changesOf(event: RecordedEvent): [field: string, change: { from: unknown; to: unknown }][] {
   if (!event.known) return [];
   return event.type === "user-updated" || event.type === "group-updated"

@@ -11,7 +11,7 @@ import {
   prepend,
   type Received,
 } from "./buffer.ts";
-import { upTo } from "./hold.ts";
+import { upTo } from "./freezable-list.ts";
 
 const registered = sample("user-registered");
 
@@ -24,25 +24,25 @@ function ids({ items }: Buffer): string[] {
 }
 
 describe("append", () => {
-  it("keeps what came in its order, and remembers where it began and ended", () => {
+  it("keeps events in order, with the positions before the first and of the last", () => {
     const buffer = append(EMPTY, [received(4), received(7)]);
     expect(ids(buffer)).toEqual(["e-4", "e-7"]);
     expect(buffer.from).toEqual({ epoch: "e", sequence: 3 });
     expect(buffer.last).toEqual({ epoch: "e", sequence: 7 });
   });
 
-  it.each(SAMPLES)("takes in a golden %s once", (name) => {
+  it.each(SAMPLES)("adds a golden %s once", (name) => {
     const one = { event: sample(name), cursor: { epoch: "e", sequence: 1 } };
     expect(append(append(EMPTY, [one]), [one]).items).toHaveLength(1);
   });
 
-  it("leaves out what was received before, also within one piece", () => {
+  it("drops events that were received before, also within one batch", () => {
     const buffer = append(EMPTY, [received(4), received(4), received(5)]);
     expect(append(buffer, [received(4), received(5)])).toBe(buffer);
     expect(ids(append(buffer, [received(5), received(6)]))).toEqual(["e-4", "e-5", "e-6"]);
   });
 
-  it("is bounded, and knows where what is left begins", () => {
+  it("drops the oldest events beyond its capacity and moves the start", () => {
     const many = Array.from({ length: CAPACITY + 5 }, (_, n) => received(n + 1));
     const buffer = append(EMPTY, many);
     expect(buffer.items).toHaveLength(CAPACITY);
@@ -51,7 +51,7 @@ describe("append", () => {
 });
 
 describe("advance", () => {
-  it("moves past what was filtered, and never back", () => {
+  it("moves past filtered events and never back", () => {
     const buffer = append(EMPTY, [received(4)]);
     const moved = advance(buffer, { epoch: "e", sequence: 9 });
     expect(moved.last?.sequence).toBe(9);
@@ -61,7 +61,7 @@ describe("advance", () => {
 });
 
 describe("prepend", () => {
-  it("puts older ones first, each once", () => {
+  it("puts older events first, each once", () => {
     const buffer = append(EMPTY, [received(4)]);
     const older = [received(2).event, received(4).event];
     const whole = prepend(buffer, older, { epoch: "e", sequence: 1 });
@@ -72,26 +72,26 @@ describe("prepend", () => {
 });
 
 describe("a cursor", () => {
-  it("reads back", () => {
+  it("survives formatting and parsing", () => {
     const cursor = { epoch: "5f3c-a", sequence: 42 };
     expect(parseCursor(formatCursor(cursor))).toEqual(cursor);
   });
 
-  it.each(["", "42", "-42", "e-", "e-x"])("is not %j", (text) => {
+  it.each(["", "42", "-42", "e-", "e-x"])("is null or at sequence 0 when parsed from %j", (text) => {
     const cursor = parseCursor(text);
     expect(cursor === null || cursor.sequence === 0).toBe(true);
   });
 });
 
-describe("a held list", () => {
+describe("a frozen list", () => {
   const { items } = append(EMPTY, [received(1), received(2), received(3)]);
 
-  it("shows what was there", () => {
+  it("shows the events up to where it was frozen", () => {
     expect(upTo(items, "e-2").map(({ id }) => id)).toEqual(["e-1", "e-2"]);
     expect(upTo(items, null)).toEqual([]);
   });
 
-  it("goes on where what it was held at made room for newer ones", () => {
+  it("shows all events once the event that it was frozen at was dropped", () => {
     expect(upTo(items, "gone")).toEqual(items);
   });
 });

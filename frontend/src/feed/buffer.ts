@@ -1,29 +1,29 @@
 import type { RecordedEvent } from "../event/event.ts";
 
-/** How many events are kept; older ones are in the log, and can be fetched again. */
+/** The most events that a list keeps in memory. Older events can be fetched from the log again. */
 export const CAPACITY = 10_000;
 
-/** An event with its place in the log. */
+/** An event of the feed with its position in the log. */
 export interface Received {
   event: RecordedEvent;
   cursor: Cursor;
 }
 
-/** A place in the log: after the event of that sequence. */
+/** A position in the log: after the event with that sequence. An epoch identifies one log. */
 export interface Cursor {
   epoch: string;
   sequence: number;
 }
 
-/** An event as it is kept. Those of a page of history do not tell their place. */
-export type Item = RecordedEvent & { place: Cursor | null };
+/** A listed event. Events of a history page have no cursor. */
+export type Item = RecordedEvent & { cursor: Cursor | null };
 
-/** A stretch of the log without a hole, oldest first. */
+/** A contiguous range of the log, oldest event first. */
 export interface Buffer {
   items: readonly Item[];
-  /** A place before the first of them, with nothing between. */
+  /** The position before the first item, with no event between. */
   from: Cursor | null;
-  /** The place of the last that was received, shown or passed over. */
+  /** The position of the last received event, including events that a filter left out. */
   last: Cursor | null;
 }
 
@@ -35,44 +35,51 @@ export function parseCursor(text: string): Cursor | null {
   return dash > 0 && Number.isSafeInteger(sequence) ? { epoch: text.slice(0, dash), sequence } : null;
 }
 
+/** Parses a cursor of an API response. */
+export function apiCursor(text: string): Cursor {
+  const cursor = parseCursor(text);
+  if (!cursor) throw new Error(`the API sent an invalid cursor (${text}); check the API's version`);
+  return cursor;
+}
+
 export function formatCursor({ epoch, sequence }: Cursor): string {
   return `${epoch}-${sequence}`;
 }
 
-/** Takes in what came. An event that was received before is left out. */
+/** Adds received events, without those that were received before. */
 export function append(buffer: Buffer, received: readonly Received[]): Buffer {
   let last = buffer.last;
-  const fresh: Item[] = [];
+  const added: Item[] = [];
   for (const { event, cursor } of received) {
-    if (isCovered(last, cursor)) continue;
+    if (hasReached(last, cursor)) continue;
     last = cursor;
-    fresh.push({ ...event, place: cursor });
+    added.push({ ...event, cursor });
   }
-  if (fresh.length === 0) return buffer;
-  const items = [...buffer.items, ...fresh];
-  if (items.length <= CAPACITY) return { items, from: buffer.from ?? before(items), last };
+  if (added.length === 0) return buffer;
+  const items = [...buffer.items, ...added];
+  if (items.length <= CAPACITY) return { items, from: buffer.from ?? cursorBefore(items), last };
   const kept = items.slice(-CAPACITY);
-  return { items: kept, from: before(kept) ?? buffer.from, last };
+  return { items: kept, from: cursorBefore(kept) ?? buffer.from, last };
 }
 
-/** Moves on past events that were filtered. */
+/** Moves `last` past events that the server filtered out. */
 export function advance(buffer: Buffer, cursor: Cursor): Buffer {
-  return isCovered(buffer.last, cursor) ? buffer : { ...buffer, last: cursor };
+  return hasReached(buffer.last, cursor) ? buffer : { ...buffer, last: cursor };
 }
 
-/** Puts a page of older events before the others. */
+/** Adds older events at the front. `from` is the position before them. */
 export function prepend(buffer: Buffer, older: readonly RecordedEvent[], from: Cursor): Buffer {
-  const known = new Set(buffer.items.map((item) => item.id));
-  const fresh = older.filter((event) => !known.has(event.id)).map((event) => ({ ...event, place: null }));
-  return { ...buffer, items: [...fresh, ...buffer.items], from };
+  const ids = new Set(buffer.items.map((item) => item.id));
+  const added = older.filter((event) => !ids.has(event.id)).map((event) => ({ ...event, cursor: null }));
+  return { ...buffer, items: [...added, ...buffer.items], from };
 }
 
-/** Whether who read up to the first place has read what is before the second one. */
-export function isCovered(last: Cursor | null, cursor: Cursor | null): boolean {
-  return last !== null && cursor !== null && last.epoch === cursor.epoch && cursor.sequence <= last.sequence;
+/** Whether a reader at `position` has read everything up to `cursor`. */
+export function hasReached(position: Cursor | null, cursor: Cursor | null): boolean {
+  if (position === null || cursor === null) return false;
+  return position.epoch === cursor.epoch && cursor.sequence <= position.sequence;
 }
 
-function before(items: readonly Item[]): Cursor | null {
-  const first = items[0]?.place;
-  return first ? { ...first, sequence: first.sequence - 1 } : null;
+function cursorBefore([first]: readonly Item[]): Cursor | null {
+  return first?.cursor ? { ...first.cursor, sequence: first.cursor.sequence - 1 } : null;
 }

@@ -1,19 +1,21 @@
 import { Badge, type MantineColor } from "@mantine/core";
 import { useSyncExternalStore } from "react";
 import { useApp } from "../app/context.tsx";
+import { asSentence } from "../ui/format.ts";
+import { unreachable } from "../unreachable.ts";
 import type { Connection } from "./store.ts";
 
-interface Look {
+interface Description {
   color: MantineColor;
   text: string;
   detail: string;
 }
 
-/** How the feed stands with the server, in two words. */
+/** The state of the connection to the feed, in one or two words. */
 export function ConnectionBadge() {
   const { feed } = useApp();
   const connection = useSyncExternalStore(feed.subscribe, () => feed.get().connection);
-  const { color, text, detail } = lookOf(connection);
+  const { color, text, detail } = describeConnection(connection);
   return (
     <Badge
       role="status"
@@ -30,33 +32,25 @@ export function ConnectionBadge() {
   );
 }
 
-export function lookOf(connection: Connection): Look {
+export function describeConnection(connection: Connection): Description {
   switch (connection.state) {
     case "connecting":
-      return { color: "gray", text: "connecting", detail: "The feed is being opened." };
+      return { color: "gray", text: "connecting", detail: "Connecting to the feed." };
     case "catching-up":
-      return {
-        color: "blue",
-        text: "catching up",
-        detail: "Events that were recorded earlier are being read.",
-      };
+      return { color: "blue", text: "catching up", detail: "Loading events that were recorded earlier." };
     case "live":
-      return { color: "green", text: "live", detail: "What is recorded appears at once." };
+      return { color: "green", text: "live", detail: "New events appear as they are recorded." };
     case "reconnecting":
       return {
         color: "orange",
         text: "reconnecting",
-        detail: `${connection.reason} Nothing will be missed.`,
+        detail: `${asSentence(connection.reason)} Reconnecting; no events will be missed.`,
       };
     case "ended":
-      return { color: "red", text: "session ended", detail: connection.reason };
+      return { color: "red", text: "session ended", detail: asSentence(connection.reason) };
     case "revoked":
-      return { color: "red", text: "access revoked", detail: connection.reason };
+      return { color: "red", text: "access revoked", detail: asSentence(connection.reason) };
     default:
       return unreachable(connection);
   }
-}
-
-function unreachable(connection: never): never {
-  throw new Error(`a state that nobody thought of: ${JSON.stringify(connection)}`);
 }

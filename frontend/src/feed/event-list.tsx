@@ -3,35 +3,35 @@ import { IconCode } from "@tabler/icons-react";
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { lazy, memo, type ReactNode, Suspense, type UIEvent, useCallback, useRef, useState } from "react";
 import type { RecordedEvent } from "../event/event.ts";
-import { plain, sentence } from "../event/sentence.ts";
+import { plainText, sentence } from "../event/sentence.ts";
 import { EventBadge } from "../ui/event-badge.tsx";
 import { counted } from "../ui/format.ts";
 import { SentenceView } from "../ui/sentence-view.tsx";
 import { Time } from "../ui/time.tsx";
 import type { Item } from "./buffer.ts";
-import type { Shown } from "./hold.ts";
+import type { FreezableList } from "./freezable-list.ts";
 
 const EventDetails = lazy(async () => ({ default: (await import("../ui/event-details.tsx")).EventDetails }));
 
-/** A sentence of one line, by the style of `.event`: where this is right, nothing has to move. */
+/** The height of a row with a one-line sentence, as styled by `.event`. A correct estimate avoids layout shifts. */
 const ROW_PX = 35;
 
-/** Who scrolled so far down reads something that must stay where it is. */
-const READING_PX = 24;
+/** Scrolling further down than this freezes the list. */
+const FREEZE_PX = 24;
 
 interface Props {
-  shown: Shown;
+  list: FreezableList;
   label: string;
-  /** True where the list stays held though its top is in sight. */
+  /** Whether the user paused the list. A paused list stays frozen while its top is visible. */
   isPaused: boolean;
-  /** At the end of the list. */
+  /** Shown at the end of the list. */
   footer?: ReactNode;
-  /** Below each sentence. */
-  more?: (event: RecordedEvent) => ReactNode;
+  /** Renders details below the sentence. */
+  details?: (event: RecordedEvent) => ReactNode;
 }
 
-/** Events, newest first; only those in sight are in the document. */
-export function EventList({ shown, label, isPaused, footer, more }: Props) {
+/** Events, newest first. Only visible rows are in the document. */
+export function EventList({ list, label, isPaused, footer, details }: Props) {
   const viewport = useRef<HTMLElement>(null);
   const [opened, setOpened] = useState<RecordedEvent | null>(null);
   const [wasOpened, setWasOpened] = useState(false);
@@ -39,7 +39,7 @@ export function EventList({ shown, label, isPaused, footer, more }: Props) {
     setOpened(event);
     setWasOpened(true);
   }, []);
-  const { items, nNew } = shown;
+  const { items, nNew } = list;
   const at = (index: number): Item | undefined => items[items.length - 1 - index];
   const rows = useVirtualizer({
     count: items.length,
@@ -49,11 +49,11 @@ export function EventList({ shown, label, isPaused, footer, more }: Props) {
     overscan: 8,
   });
   const onScroll = ({ currentTarget }: UIEvent<HTMLElement>) => {
-    if (currentTarget.scrollTop > READING_PX) shown.hold();
-    else if (!isPaused) shown.release();
+    if (currentTarget.scrollTop > FREEZE_PX) list.freeze();
+    else if (!isPaused) list.unfreeze();
   };
   const showNew = () => {
-    shown.release();
+    list.unfreeze();
     viewport.current?.scrollTo({ top: 0 });
   };
   return (
@@ -65,7 +65,7 @@ export function EventList({ shown, label, isPaused, footer, more }: Props) {
           </Button>
         )}
       </div>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be in reach of the keyboard */}
+      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: keyboard users must be able to focus and scroll this area */}
       <section ref={viewport} className="events-viewport" onScroll={onScroll} tabIndex={0} aria-label={label}>
         {items.length > 0 && (
           <div role="feed" aria-label={label} style={{ height: rows.getTotalSize(), position: "relative" }}>
@@ -81,10 +81,10 @@ export function EventList({ shown, label, isPaused, footer, more }: Props) {
                     className="event"
                     aria-posinset={index + 1}
                     aria-setsize={items.length}
-                    aria-label={plain(sentence(event, () => null))}
+                    aria-label={plainText(sentence(event, () => null))}
                     style={{ transform: `translateY(${start}px)` }}
                   >
-                    <EventRow event={event} more={more} onOpen={open} />
+                    <EventRow event={event} details={details} onOpen={open} />
                   </article>
                 )
               );
@@ -100,12 +100,12 @@ export function EventList({ shown, label, isPaused, footer, more }: Props) {
 
 interface RowProps {
   event: RecordedEvent;
-  more: ((event: RecordedEvent) => ReactNode) | undefined;
+  details: ((event: RecordedEvent) => ReactNode) | undefined;
   onOpen: (event: RecordedEvent) => void;
 }
 
-/** Made once for each event: many more may come while it is in sight. */
-const EventRow = memo(({ event, more, onOpen }: RowProps) => {
+/** Memoized, since many events can arrive while a row is visible. */
+const EventRow = memo(({ event, details, onOpen }: RowProps) => {
   return (
     <>
       <div className="event-time">
@@ -116,7 +116,7 @@ const EventRow = memo(({ event, more, onOpen }: RowProps) => {
       </div>
       <div className="event-sentence">
         <SentenceView event={event} />
-        {more?.(event)}
+        {details?.(event)}
       </div>
       <ActionIcon variant="subtle" color="gray" size="sm" aria-label="Details" onClick={() => onOpen(event)}>
         <IconCode size={16} aria-hidden />

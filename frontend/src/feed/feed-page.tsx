@@ -7,11 +7,11 @@ import { useApp, useIsAdmin } from "../app/context.tsx";
 import { count } from "../ui/format.ts";
 import { Empty, Loading, PageTitle, ProblemAlert } from "../ui/messages.tsx";
 import { CAPACITY } from "./buffer.ts";
-import { lookOf } from "./connection-badge.tsx";
+import { describeConnection } from "./connection-badge.tsx";
 import { EventList } from "./event-list.tsx";
-import { type FeedFilter, type FeedSearch, filterOf, isAny } from "./filter.ts";
-import { useHold } from "./hold.ts";
-import { loadOlder } from "./older.ts";
+import { type FeedFilter, type FeedSearch, filterOf, matchesAll } from "./filter.ts";
+import { useFreezableList } from "./freezable-list.ts";
+import { loadOlder } from "./load-older.ts";
 import type { FeedState } from "./store.ts";
 
 const FilterBar = lazy(async () => ({ default: (await import("./filter-bar.tsx")).FilterBar }));
@@ -24,24 +24,24 @@ export function FeedPage() {
   const navigate = useNavigate({ from: "/" });
   const filter = useMemo(() => filterOf(search), [search]);
   const [isPaused, setIsPaused] = useState(false);
-  const shown = useHold(state.buffer.items, filter);
-  const { hold, release } = shown;
-  const pause = () => {
-    if (isPaused) release();
-    else hold();
+  const list = useFreezableList(state.buffer.items, filter);
+  const { freeze, unfreeze } = list;
+  const togglePause = () => {
+    if (isPaused) unfreeze();
+    else freeze();
     setIsPaused(!isPaused);
   };
-  // biome-ignore lint/correctness/useExhaustiveDependencies: another filter shows another list
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a changed filter shows another list from its top
   useEffect(() => {
-    if (!isPaused) release();
-  }, [filter, release]);
-  const [isFiltering, setIsFiltering] = useState(!isAny(filter));
+    if (!isPaused) unfreeze();
+  }, [filter, unfreeze]);
+  const [isFiltering, setIsFiltering] = useState(!matchesAll(filter));
   const setSearch = (next: FeedSearch) => void navigate({ search: next, replace: true });
   return (
     <div className="page-filling">
       <PageTitle title={isAdmin ? "Live feed" : "My events"}>
         <Text size="sm" c="dimmed" flex="1 1 10rem" truncate>
-          {lookOf(state.connection).detail}
+          {describeConnection(state.connection).detail}
         </Text>
         <Button
           variant="default"
@@ -56,12 +56,12 @@ export function FeedPage() {
           variant="default"
           size="xs"
           aria-pressed={isPaused}
-          onClick={pause}
+          onClick={togglePause}
           leftSection={
             isPaused ? <IconPlayerPlay size={14} aria-hidden /> : <IconPlayerPause size={14} aria-hidden />
           }
         >
-          {isPaused ? `Go on${shown.nNew > 0 ? ` (${count(shown.nNew)} new)` : ""}` : "Pause"}
+          {isPaused ? `Resume${list.nNew > 0 ? ` (${count(list.nNew)} new)` : ""}` : "Pause"}
         </Button>
       </PageTitle>
       <Suspense fallback={<div className="filter-bar" />}>
@@ -79,10 +79,10 @@ export function FeedPage() {
         </Alert>
       )}
       <EventList
-        shown={shown}
+        list={list}
         label="Events, newest first"
         isPaused={isPaused}
-        footer={<Footer state={state} filter={filter} nShown={shown.items.length} />}
+        footer={<Footer state={state} filter={filter} nShown={list.items.length} />}
       />
     </div>
   );
@@ -105,7 +105,7 @@ function Footer({ state, filter, nShown }: FooterProps) {
   }
   return (
     <>
-      {nShown === 0 && <NothingShown filter={filter} nLookedAt={items.length} />}
+      {nShown === 0 && <NoEvents filter={filter} nSearched={items.length} />}
       {older.error && <ProblemAlert error={older.error} />}
       <Center py="sm" c="dimmed" fz="sm">
         {hasOlder && (
@@ -114,24 +114,25 @@ function Footer({ state, filter, nShown }: FooterProps) {
           </Button>
         )}
         {isFull &&
-          `The last ${count(CAPACITY)} events are kept here; pages of users and groups go further back.`}
-        {!hasOlder && !isFull && nShown > 0 && "This is the beginning."}
+          `This page keeps the newest ${count(CAPACITY)} events. For older ones, open a user or a group.`}
+        {!hasOlder && !isFull && nShown > 0 && "There are no earlier events."}
       </Center>
     </>
   );
 }
 
-function NothingShown({ filter, nLookedAt }: { filter: FeedFilter; nLookedAt: number }) {
-  if (isAny(filter)) {
+function NoEvents({ filter, nSearched }: { filter: FeedFilter; nSearched: number }) {
+  if (matchesAll(filter)) {
     return (
-      <Empty title="Nothing has happened yet">
-        Sign up somebody, or change a user in authentik: what is recorded appears here at once.
+      <Empty title="No events yet">
+        Register or change a user in authentik; new events appear here immediately.
       </Empty>
     );
   }
   return (
-    <Empty title="No event matches">
-      None of the last {count(nLookedAt)} events passes the filter. A new one that does appears here at once.
+    <Empty title="No matching events">
+      None of the newest {count(nSearched)} events matches the filter. New matching events appear here
+      immediately.
     </Empty>
   );
 }

@@ -17,7 +17,7 @@ export function FilterBar({ search, onChange, withUser }: Props) {
   return (
     <Group mb="xs" gap="xs" align="start" className="filter-bar">
       <MultiSelect
-        aria-label="Types of events"
+        aria-label="Event types"
         placeholder={types.length > 0 ? "" : "All types"}
         data={EVENT_TYPES}
         value={types}
@@ -32,7 +32,7 @@ export function FilterBar({ search, onChange, withUser }: Props) {
         <UserPicker value={search.user ?? null} onChange={(user) => change(types, user ?? undefined)} />
       )}
       <Button size="xs" variant="subtle" disabled={!isFiltered} onClick={() => onChange({})}>
-        Show all
+        Clear filters
       </Button>
     </Group>
   );

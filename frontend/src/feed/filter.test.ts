@@ -1,23 +1,23 @@
 import { describe, expect, it } from "vitest";
 import { SAMPLES, sample } from "../event/samples.ts";
-import { about, filterOf, isAny, matching, parseSearch } from "./filter.ts";
+import { eventsAbout, filterOf, matchesAll, matching, parseSearch } from "./filter.ts";
 
 const events = SAMPLES.map(sample);
 const typesOf = (search: Record<string, unknown>) =>
   new Set(matching(events, filterOf(parseSearch(search))).map(({ type }) => type));
 
-describe("the filter in the address", () => {
-  it("shows everything where it says nothing", () => {
+describe("the filter in the URL", () => {
+  it("matches all events when it is empty", () => {
     expect(matching(events, filterOf({}))).toBe(events);
   });
 
-  it("passes the types that it names, and no other", () => {
+  it("matches only the types that it lists", () => {
     expect(typesOf({ type: "user-registered,user-deleted" })).toEqual(
       new Set(["user-registered", "user-deleted"]),
     );
   });
 
-  it("passes what is about a user, and nothing about groups", () => {
+  it("matches events about a user, but none about groups", () => {
     const types = typesOf({ user: "42" });
     expect(types).toContain("user-updated");
     expect([...types].filter((type) => type.startsWith("group-"))).toEqual([]);
@@ -25,14 +25,14 @@ describe("the filter in the address", () => {
   });
 
   it.each([{ user: "everybody" }, { user: "-1" }, { user: "1.5" }, { type: "no-such-type" }, { type: 7 }])(
-    "leaves out %j, which means nothing",
+    "ignores %j, which is invalid",
     (search) => {
       expect(parseSearch(search)).toEqual({});
-      expect(isAny(filterOf(parseSearch(search)))).toBe(true);
+      expect(matchesAll(filterOf(parseSearch(search)))).toBe(true);
     },
   );
 
-  it("keeps what it knows of a list with something that it does not", () => {
+  it("keeps the known types of a list that also has an unknown one", () => {
     expect(parseSearch({ type: "user-moved,user-deleted", user: 42 })).toEqual({
       type: "user-deleted",
       user: 42,
@@ -40,11 +40,11 @@ describe("the filter in the address", () => {
   });
 });
 
-describe("about", () => {
-  it("counts who joins and leaves among what is about a group", () => {
+describe("eventsAbout", () => {
+  it("includes the memberships of a group", () => {
     const joined = sample("user-joined-group");
     const group = joined.known && joined.type === "user-joined-group" ? joined.data.group.uuid : "";
-    const types = about(events, { group }).map(({ type }) => type);
+    const types = eventsAbout(events, { group }).map(({ type }) => type);
     expect(types).toEqual(expect.arrayContaining(["user-joined-group", "user-left-group"]));
     expect(types).not.toContain("user-updated");
   });

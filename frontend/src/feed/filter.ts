@@ -1,12 +1,12 @@
 import { type EventType, groupOf, isEventType, type RecordedEvent, userOf } from "../event/event.ts";
 
-/** Which events a list shows, as it stands in the address of the page. */
+/** Selects the events that a list shows. */
 export interface FeedFilter {
   types: readonly EventType[];
   user: number | null;
 }
 
-/** How the filter is written in the address. */
+/** The filter as search parameters of the page's URL. */
 export interface FeedSearch {
   type?: string;
   user?: number;
@@ -29,21 +29,21 @@ function typesIn(text: string): EventType[] {
   return text.split(",").filter(isEventType);
 }
 
-export function isAny({ types, user }: FeedFilter): boolean {
+export function matchesAll({ types, user }: FeedFilter): boolean {
   return types.length === 0 && user === null;
 }
 
 export function matching<T extends RecordedEvent>(items: readonly T[], filter: FeedFilter): readonly T[] {
-  return isAny(filter) ? items : items.filter((event) => passes(event, filter));
+  return matchesAll(filter) ? items : items.filter((event) => isMatch(event, filter));
 }
 
-function passes(event: RecordedEvent, { types, user }: FeedFilter): boolean {
-  const typePasses = types.length === 0 || types.some((type) => type === event.type);
-  return typePasses && (user === null || userOf(event) === user);
+function isMatch(event: RecordedEvent, { types, user }: FeedFilter): boolean {
+  const typeMatches = types.length === 0 || types.some((type) => type === event.type);
+  return typeMatches && (user === null || userOf(event) === user);
 }
 
-/** The events about a user; or about a group, and its members' coming and going. Oldest first. */
-export function about<T extends RecordedEvent>(
+/** The events about a user, or about a group and its memberships. */
+export function eventsAbout<T extends RecordedEvent>(
   events: readonly T[],
   subject: { user: number } | { group: string },
 ) {

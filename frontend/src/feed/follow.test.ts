@@ -1,6 +1,7 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { sample } from "../event/samples.ts";
-import { follow, type World } from "./follow.ts";
+import { fakeTimers } from "../test/fake-timers.ts";
+import { type FeedEnvironment, follow } from "./follow.ts";
 import { FeedStore } from "./store.ts";
 
 const { raw } = sample("user-registered");
@@ -14,139 +15,134 @@ function problem(status: number, detail: string): Response {
   return Response.json({ title: "Refused", status, detail }, { status });
 }
 
-/** A server that gives these answers, one after the other; then the page is closed. */
-class Server implements World {
-  readonly asked: { path: string; lastEventId: string | undefined }[] = [];
+const tokenExpired = () => new Response("event: token-expired\ndata: {}\n\n");
+
+/** A server that sends the given responses one after another. After the last one, the page is closed. */
+class FakeServer implements FeedEnvironment {
+  readonly requests: { path: string; lastEventId: string | undefined }[] = [];
   readonly waits: number[] = [];
   isSessionOver = false;
-  mayStay = true;
-  /** Where the list of the tab began before. */
-  private place: string | null = "e-0";
+  hasAccess = true;
+  private rememberedStart: string | null = "e-0";
   private readonly closed = new AbortController();
-  private readonly answers: Response[];
+  private readonly responses: Response[];
 
-  constructor(...answers: Response[]) {
-    this.answers = answers;
+  constructor(...responses: Response[]) {
+    this.responses = responses;
   }
 
-  async ask(path: string, headers: Record<string, string>): Promise<Response> {
-    this.asked.push({ path, lastEventId: headers["last-event-id"] });
-    const answer = this.answers.shift();
-    if (answer) return answer;
+  async request(path: string, headers: Record<string, string>): Promise<Response> {
+    this.requests.push({ path, lastEventId: headers["last-event-id"] });
+    const response = this.responses.shift();
+    if (response) return response;
     this.closed.abort();
     throw new Error("the page is closed");
   }
 
-  async begin() {
-    return { after: this.place ?? "e-1000", head: { epoch: "e", sequence: 2_000 } };
+  async findStart() {
+    return { after: this.rememberedStart ?? "e-1000", head: { epoch: "e", sequence: 2_000 } };
   }
 
-  forgetPlace(): void {
-    this.place = null;
+  forgetStart(): void {
+    this.rememberedStart = null;
   }
 
   async wait(milliseconds: number): Promise<void> {
     this.waits.push(milliseconds);
   }
 
-  async renew(): Promise<boolean> {
+  async renewSession(): Promise<boolean> {
     return !this.isSessionOver;
   }
 
-  async mayGoOn(): Promise<boolean> {
-    return this.mayStay;
+  async keepsAccess(): Promise<boolean> {
+    return this.hasAccess;
   }
 
-  async follow(): Promise<FeedStore> {
+  /** Follows the feed until the page is closed or the session ends. */
+  async follow() {
     const store = new FeedStore();
     await follow(store, this, this.closed.signal);
     await vi.runAllTimersAsync();
-    return store;
+    return { ...store.get(), sequences: store.get().buffer.items.map(({ cursor }) => cursor?.sequence) };
   }
 }
 
 describe("follow", () => {
-  beforeEach(() => {
-    vi.useFakeTimers();
-  });
-  afterEach(() => {
-    vi.useRealTimers();
-  });
+  fakeTimers();
 
-  it("goes on after the last event, when the server comes back", async () => {
-    const server = new Server(
+  it("continues after the last event when the server comes back", async () => {
+    const server = new FakeServer(
       new Response(events(1, 2)),
       problem(503, "starting"),
       new Response(events(2, 3)),
     );
-    const store = await server.follow();
-    expect(server.asked.map(({ lastEventId }) => lastEventId)).toEqual([undefined, "e-2", "e-2", "e-3"]);
-    expect(store.get().buffer.items.map(({ place }) => place?.sequence)).toEqual([1, 2, 3]);
+    const { sequences } = await server.follow();
+    expect(server.requests.map(({ lastEventId }) => lastEventId)).toEqual([undefined, "e-2", "e-2", "e-3"]);
+    expect(sequences).toEqual([1, 2, 3]);
     expect(server.waits.length).toBeGreaterThanOrEqual(2);
   });
 
-  it("comes back no sooner than it is told", async () => {
-    const server = new Server(new Response(`retry: 4321\n\n${events(1)}`));
+  it("waits as long as the server asks before it reconnects", async () => {
+    const server = new FakeServer(new Response(`retry: 4321\n\n${events(1)}`));
     await server.follow();
     expect(server.waits[0]).toBe(4321);
   });
 
   const gone = () => problem(410, "the cursor is of another stream of events: begin anew");
 
-  it("begins anew a while before now where the log is another one, and says so", async () => {
-    const server = new Server(new Response(events(1)), gone(), new Response(events(1_005)));
-    const store = await server.follow();
-    expect(server.asked[2]?.path).toContain("after=e-1000");
-    expect(store.get().notice).toBe("The list begins anew: the cursor is of another stream of events.");
-    expect(store.get().buffer.items.map(({ place }) => place?.sequence)).toEqual([1_005]);
-    expect(store.get().audience).toBe(0);
+  it("restarts the list near the end of a new log, with a notice", async () => {
+    const server = new FakeServer(new Response(events(1)), gone(), new Response(events(1_005)));
+    const { notice, sequences, viewerVersion } = await server.follow();
+    expect(server.requests[2]?.path).toContain("after=e-1000");
+    expect(notice).toBe("The list was restarted: the cursor is of another stream of events.");
+    expect(sequences).toEqual([1_005]);
+    expect(viewerVersion).toBe(0);
   });
 
-  it("asks for all that is kept only where a while before now is refused as well", async () => {
-    const server = new Server(gone(), gone(), new Response(events(1_900)));
+  it("requests the whole log only when a start near its end is refused too", async () => {
+    const server = new FakeServer(gone(), gone(), new Response(events(1_900)));
     await server.follow();
-    const places = server.asked.map(({ path }) => path.split("after=")[1]);
-    expect(places.slice(0, 3)).toEqual(["e-0", "e-1000", "earliest"]);
+    const starts = server.requests.map(({ path }) => path.split("after=")[1]);
+    expect(starts.slice(0, 3)).toEqual(["e-0", "e-1000", "earliest"]);
   });
 
-  it("renews the session at once when its token expires", async () => {
-    const expired = new Response("event: token-expired\ndata: {}\n\n");
-    const server = new Server(expired, new Response(events(1)));
-    const store = await server.follow();
-    expect(store.get().buffer.items).toHaveLength(1);
+  it("renews the session without a wait when its token expires", async () => {
+    const server = new FakeServer(tokenExpired(), new Response(events(1)));
+    const { sequences } = await server.follow();
+    expect(sequences).toHaveLength(1);
     expect(server.waits).toHaveLength(1);
   });
 
-  it("does not hurry where each stream ends as it began", async () => {
-    const expired = () => new Response("event: token-expired\ndata: {}\n\n");
-    const server = new Server(...Array.from({ length: 6 }, expired));
+  it("waits longer and longer while each stream ends immediately", async () => {
+    const server = new FakeServer(...Array.from({ length: 6 }, tokenExpired));
     await server.follow();
     expect(server.waits.length).toBeGreaterThanOrEqual(4);
     expect(server.waits.at(-1)).toBeGreaterThan(server.waits[0] ?? 0);
   });
 
-  it("ends with the session", async () => {
-    const server = new Server(new Response("event: token-expired\ndata: {}\n\n"));
+  it("stops when the session has ended", async () => {
+    const server = new FakeServer(tokenExpired());
     server.isSessionOver = true;
-    const store = await server.follow();
-    expect(store.get().connection).toEqual({ state: "ended", reason: "Your session is over." });
-    expect(server.asked).toHaveLength(1);
+    const { connection } = await server.follow();
+    expect(connection).toEqual({ state: "ended", reason: "Your session has ended. Sign in again." });
+    expect(server.requests).toHaveLength(1);
   });
 
-  it("ends where access was taken away", async () => {
-    const server = new Server(new Response('event: revoked\ndata: {"reason":"the user is deleted"}\n\n'));
-    server.mayStay = false;
-    const store = await server.follow();
-    expect(store.get().connection).toEqual({ state: "revoked", reason: "the user is deleted" });
-    expect(server.asked).toHaveLength(1);
+  it("stops when access is revoked", async () => {
+    const server = new FakeServer(new Response('event: revoked\ndata: {"reason":"the user is deleted"}\n\n'));
+    server.hasAccess = false;
+    const { connection } = await server.follow();
+    expect(connection).toEqual({ state: "revoked", reason: "the user is deleted" });
+    expect(server.requests).toHaveLength(1);
   });
 
-  it("forgets what was shown to an admin who is none any more, and goes on", async () => {
+  it("removes an admin's events when they lose admin rights, and continues with their own", async () => {
     const revoked = new Response(`${events(1)}event: revoked\ndata: {"reason":"no longer an admin"}\n\n`);
-    const server = new Server(revoked, new Response(events(2)));
-    const store = await server.follow();
-    expect(store.get().buffer.items.map(({ place }) => place?.sequence)).toEqual([2]);
-    expect(store.get().notice).toContain("no longer an admin");
-    expect(store.get().audience).toBe(1);
+    const server = new FakeServer(revoked, new Response(events(2)));
+    const { notice, sequences, viewerVersion } = await server.follow();
+    expect(sequences).toEqual([2]);
+    expect(notice).toContain("no longer an admin");
+    expect(viewerVersion).toBe(1);
   });
 });

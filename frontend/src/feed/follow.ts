@@ -1,137 +1,144 @@
 import { asProblem, type Problem, problemOf } from "../api/problem.ts";
+import { unreachable } from "../unreachable.ts";
 import { type Cursor, formatCursor } from "./buffer.ts";
 import type { FeedStore } from "./store.ts";
-import { type End, type Message, readStream } from "./stream.ts";
+import { type Message, readStream, type StreamEnd } from "./stream.ts";
 
-/** What following the feed needs of the world. */
-export interface World {
-  /** Asks for a path of the API in the name of who is signed in. */
-  ask(path: string, headers: Record<string, string>, signal: AbortSignal): Promise<Response>;
-  /** Where to begin without a cursor, and up to where there is something to catch up with. */
-  begin(signal: AbortSignal): Promise<{ after: string; head: Cursor }>;
-  /** Learns that the list cannot go on: the next beginning is not where this tab began before. */
-  forgetPlace(): void;
-  /** Waits; ends early when the network comes back. */
+/** What following the feed needs from its surroundings: requests, the session, a timer. */
+export interface FeedEnvironment {
+  /** Requests a path of the API as the signed-in user. */
+  request(path: string, headers: Record<string, string>, signal: AbortSignal): Promise<Response>;
+  /** Where a new list starts, and the end of the log that it has to catch up with. */
+  findStart(signal: AbortSignal): Promise<{ after: string; head: Cursor }>;
+  /** Makes the next `findStart` ignore where this tab's list started before. */
+  forgetStart(): void;
+  /** Waits; returns early when the network comes back. */
   wait(milliseconds: number, signal: AbortSignal): Promise<void>;
-  /** Gets a newer token. False where the session is over. */
-  renew(): Promise<boolean>;
-  /** Whether somebody whose access was taken away may go on, with fewer rights. */
-  mayGoOn(): Promise<boolean>;
+  /** Gets a newer token. Returns false if the session has ended. */
+  renewSession(): Promise<boolean>;
+  /** Whether a user whose access was revoked may continue with fewer permissions. */
+  keepsAccess(): Promise<boolean>;
 }
 
 const FIRST_WAIT_MS = 1_000;
 const LONGEST_WAIT_MS = 30_000;
 
-/** So often a stream may end with leave to come back at once, before anything came by it. */
-const MAX_AT_ONCE = 2;
+/** How many streams in a row may end without an event and be reopened without a wait. */
+const MAX_IMMEDIATE = 2;
 
-/** Nobody who has more to send is silent for so long. */
+/** Catching up is complete after this time without a message. */
 const QUIET_MS = 3_000;
 
-/** So many places in the log may be refused before all that is kept is asked for. */
+/** How many starts in a row the API may refuse before the whole log is requested. */
 const MAX_REFUSED = 2;
 
-/** What a turn led to. */
-type Turn =
-  | { next: "at-once" }
-  | { next: "anew" }
-  | { next: "later"; reason: string; afterMs: number | null }
-  | { next: "never" };
+/** What to do after a connection. */
+type NextStep =
+  | { kind: "reconnect" }
+  | { kind: "restart-list" }
+  | { kind: "wait"; reason: string; afterMs: number | null }
+  | { kind: "stop" };
 
-const ENDS_AT_ONCE = { reason: "The server ends each stream as soon as it began.", afterMs: null };
+const CLOSED_AT_ONCE = { reason: "The server closes each stream immediately.", afterMs: null };
 
-/** Follows the feed, through restarts and away times of the server, until the session ends. */
-export async function follow(store: FeedStore, world: World, signal: AbortSignal): Promise<void> {
+/** Follows the feed over restarts and outages of the server, until the session ends. */
+export async function follow(
+  store: FeedStore,
+  environment: FeedEnvironment,
+  signal: AbortSignal,
+): Promise<void> {
   let nFailures = 0;
   let nRefused = 0;
   while (!signal.aborted) {
-    const before = store.last;
+    const before = store.lastCursor;
     const began = performance.now();
-    const turn: Turn = await connectOnce(store, world, nRefused >= MAX_REFUSED, signal).catch(failed);
-    if (signal.aborted || turn.next === "never") return;
-    const hasMoved = store.last !== null && store.last.sequence !== before?.sequence;
-    // A stream by which nothing came for long was a good one as well.
+    const fromEarliest = nRefused >= MAX_REFUSED;
+    const step: NextStep = await connect(store, environment, fromEarliest, signal).catch(afterFailure);
+    if (signal.aborted || step.kind === "stop") return;
+    const hasMoved = store.lastCursor !== null && store.lastCursor.sequence !== before?.sequence;
+    // A long stream without events was a working one too.
     const hasLasted = performance.now() - began > LONGEST_WAIT_MS;
     nFailures = hasMoved || hasLasted ? 0 : nFailures + 1;
-    nRefused = turn.next === "anew" ? nRefused + 1 : 0;
-    if (turn.next !== "later" && nFailures <= MAX_AT_ONCE) continue;
-    const { reason, afterMs } = turn.next === "later" ? turn : ENDS_AT_ONCE;
-    store.connected({ state: "reconnecting", reason });
+    nRefused = step.kind === "restart-list" ? nRefused + 1 : 0;
+    if (step.kind !== "wait" && nFailures <= MAX_IMMEDIATE) continue;
+    const { reason, afterMs } = step.kind === "wait" ? step : CLOSED_AT_ONCE;
+    store.setConnection({ state: "reconnecting", reason });
     const backoff = Math.min(FIRST_WAIT_MS * 2 ** nFailures, LONGEST_WAIT_MS);
-    // Not all pages come back at the same moment.
-    await world.wait(afterMs ?? backoff * (0.5 + Math.random() / 2), signal);
+    // Jitter keeps pages from reconnecting at the same moment.
+    await environment.wait(afterMs ?? backoff * (0.5 + Math.random() / 2), signal);
   }
 }
 
-function failed(error: unknown): Turn {
-  const { message } = asProblem(error);
-  return { next: "later", reason: message, afterMs: null };
+function afterFailure(error: unknown): NextStep {
+  return { kind: "wait", reason: asProblem(error).message, afterMs: null };
 }
 
-async function connectOnce(
+async function connect(
   store: FeedStore,
-  world: World,
-  isFromEarliest: boolean,
+  environment: FeedEnvironment,
+  fromEarliest: boolean,
   signal: AbortSignal,
-): Promise<Turn> {
-  const { after, head } = await world.begin(signal);
-  const response = store.last
-    ? await world.ask("/api/events/stream", { "last-event-id": formatCursor(store.last) }, signal)
-    : await world.ask(`/api/events/stream?after=${isFromEarliest ? "earliest" : after}`, {}, signal);
-  if (!response.ok || !response.body) return refused(store, world, await problemOf(response));
-  const isBehind = () => store.last?.epoch !== head.epoch || store.last.sequence < head.sequence;
-  store.connected({ state: isBehind() && head.sequence > 0 ? "catching-up" : "live" });
-  const settle = () => {
-    if (store.get().connection.state === "catching-up") store.connected({ state: "live" });
+): Promise<NextStep> {
+  const { after, head } = await environment.findStart(signal);
+  const query = store.lastCursor ? "" : `?after=${fromEarliest ? "earliest" : after}`;
+  const headers = store.lastCursor ? { "last-event-id": formatCursor(store.lastCursor) } : undefined;
+  const response = await environment.request(`/api/events/stream${query}`, headers ?? {}, signal);
+  if (!response.ok || !response.body) return afterRefusal(store, environment, await problemOf(response));
+  const isBehind = () => store.lastCursor?.epoch !== head.epoch || store.lastCursor.sequence < head.sequence;
+  store.setConnection({ state: isBehind() && head.sequence > 0 ? "catching-up" : "live" });
+  const completeCatchUp = () => {
+    if (store.get().connection.state === "catching-up") store.setConnection({ state: "live" });
   };
-  // What was erased at the end of the log never comes: silence is a sign as well.
-  let quiet = setTimeout(settle, QUIET_MS);
-  const take = (messages: Message[]) => {
-    clearTimeout(quiet);
-    store.take(messages);
-    if (isBehind()) quiet = setTimeout(settle, QUIET_MS);
-    else settle();
+  // Events that were erased at the end of the log never arrive, so silence completes catching up as well.
+  let quietTimer = setTimeout(completeCatchUp, QUIET_MS);
+  const receive = (messages: Message[]) => {
+    clearTimeout(quietTimer);
+    store.receive(messages);
+    if (isBehind()) quietTimer = setTimeout(completeCatchUp, QUIET_MS);
+    else completeCatchUp();
   };
-  const end = await readStream(response.body, take).finally(() => clearTimeout(quiet));
-  return await ended(store, world, end);
+  const end = await readStream(response.body, receive).finally(() => clearTimeout(quietTimer));
+  return await afterStreamEnd(store, environment, end);
 }
 
-function refused(store: FeedStore, world: World, problem: Problem): Turn {
+function afterRefusal(store: FeedStore, environment: FeedEnvironment, problem: Problem): NextStep {
   if (problem.status === 410) {
-    world.forgetPlace();
-    store.beginAnew(`The list begins anew: ${problem.message.split(":")[0]}.`);
-    return { next: "anew" };
+    environment.forgetStart();
+    store.restartList(`The list was restarted: ${problem.message.split(":")[0]}.`);
+    return { kind: "restart-list" };
   }
   if (problem.status === 401) {
-    store.connected({ state: "ended", reason: problem.message });
-    return { next: "never" };
+    store.setConnection({ state: "ended", reason: problem.message });
+    return { kind: "stop" };
   }
-  if (!problem.isPassing) {
-    store.connected({ state: "revoked", reason: problem.message });
-    return { next: "never" };
+  if (!problem.isTransient) {
+    store.setConnection({ state: "revoked", reason: problem.message });
+    return { kind: "stop" };
   }
   const afterMs = problem.retryAfter === null ? null : problem.retryAfter * 1_000;
-  return { next: "later", reason: problem.message, afterMs };
+  return { kind: "wait", reason: problem.message, afterMs };
 }
 
-async function ended(store: FeedStore, world: World, end: End): Promise<Turn> {
+async function afterStreamEnd(
+  store: FeedStore,
+  environment: FeedEnvironment,
+  end: StreamEnd,
+): Promise<NextStep> {
   switch (end.kind) {
     case "closed":
-      return { next: "later", reason: "The server closed the stream.", afterMs: end.retryMs };
+      return { kind: "wait", reason: "The server closed the stream.", afterMs: end.retryMs };
     case "token-expired":
-      if (await world.renew()) return { next: "at-once" };
-      store.connected({ state: "ended", reason: "Your session is over." });
-      return { next: "never" };
+      if (await environment.renewSession()) return { kind: "reconnect" };
+      store.setConnection({ state: "ended", reason: "Your session has ended. Sign in again." });
+      return { kind: "stop" };
     case "revoked":
-      store.connected({ state: "revoked", reason: end.reason });
-      if (!(await world.mayGoOn())) return { next: "never" };
-      store.restart(`Your rights have changed: ${end.reason}. From here on you see your own events.`);
-      return { next: "at-once" };
+      store.setConnection({ state: "revoked", reason: end.reason });
+      if (!(await environment.keepsAccess())) return { kind: "stop" };
+      store.restartForViewer(
+        `Your permissions have changed: ${end.reason}. You now see only your own events.`,
+      );
+      return { kind: "reconnect" };
     default:
       return unreachable(end);
   }
-}
-
-function unreachable(end: never): never {
-  throw new Error(`an end that nobody thought of: ${JSON.stringify(end)}`);
 }

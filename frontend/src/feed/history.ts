@@ -1,127 +1,124 @@
 import type { Schemas } from "../api/client.ts";
 import { parseEvent } from "../event/event.ts";
-import { CAPACITY, type Cursor, formatCursor, type Item, isCovered, parseCursor } from "./buffer.ts";
+import { apiCursor, CAPACITY, type Cursor, formatCursor, hasReached, type Item } from "./buffer.ts";
 
-/** How much is asked for at once: the most that the API gives. */
+/** How many events to request at once: the API's maximum. */
 export const PAGE = 500;
 
-/** What one request is to read: the log after a place, up to where it is known. */
-export interface Stretch {
-  /** Nothing for the earliest event that is kept. */
+/** The part of the log that one request reads: after `from`, up to what is already known. */
+export interface LogRange {
+  /** Null for the earliest event in the log. */
   from: Cursor | null;
-  /** Nothing for wherever the request ends. */
+  /** Null to read as far as one page reaches. */
   to: Cursor | null;
-  /** The first event that is known after it. */
-  first: string | null;
+  /** Id of the first known event after `to`. */
+  firstKnownId: string | null;
 }
 
-/** What was found in a stretch. */
+/** The events found in a range. */
 export interface HistoryPage {
-  stretch: Stretch;
+  range: LogRange;
   /** Oldest first. */
   items: readonly Item[];
-  /** Up to where the log was read. */
+  /** The position up to which the log was read. */
   next: Cursor;
-  /** Where it ended then. */
+  /** The end of the log at the time of the request. */
   head: Cursor;
 }
 
-/** For most users there is no more than one request gives. */
-export const BEGINNING: Stretch = { from: null, to: null, first: null };
+/** The first request. It is enough for most users, who have less than a page of events. */
+export const FROM_EARLIEST: LogRange = { from: null, to: null, firstKnownId: null };
 
 /**
- * What to ask for after these pages; nothing where all is read, or as much as is kept.
+ * The range to request after these pages; null when all events are read, or as many as a list keeps.
  *
- * The API reads forward only, and who has many events wants the newest: after the beginning, the log is read from its
- * end backward, in stretches of which each is about as long as one request reads.
+ * The API reads forward only, but a long history is shown from its newest event. So after the first page, the log is read
+ * backward from its end, in ranges of about one page each.
  */
-export function nextStretch(pages: readonly HistoryPage[]): Stretch | null {
-  const { known, to, first, footholds, length } = walkedBack(pages);
-  if (pages.length === 0) return BEGINNING;
-  const foothold = footholds.at(-1)?.next.sequence;
-  if (!to || foothold === undefined || nItems(known) >= CAPACITY) return null;
-  return { from: { ...to, sequence: Math.max(to.sequence - length, foothold) }, to, first };
+export function nextRange(pages: readonly HistoryPage[]): LogRange | null {
+  const { joined, to, firstKnownId, detached, length } = readBackward(pages);
+  if (pages.length === 0) return FROM_EARLIEST;
+  const nearest = detached.at(-1)?.next.sequence;
+  if (!to || nearest === undefined || nItems(joined) >= CAPACITY) return null;
+  return { from: { ...to, sequence: Math.max(to.sequence - length, nearest) }, to, firstKnownId };
 }
 
-/** All up to the end of the log, without a hole; oldest first. */
+/** The events that reach up to the end of the log without a gap, oldest first. */
 export function itemsOf(pages: readonly HistoryPage[]): readonly Item[] {
-  return walkedBack(pages)
-    .known.toReversed()
+  return readBackward(pages)
+    .joined.toReversed()
     .flatMap(({ items }) => items);
 }
 
-/** Up to where these pages tell everything. */
+/** The position up to which these pages contain every event. */
 export function endOf(pages: readonly HistoryPage[]): Cursor | null {
-  const ends = walkedBack(pages).known.map(({ next }) => next);
-  return ends.reduce<Cursor | null>((end, next) => (isCovered(end, next) ? end : next), null);
+  const ends = readBackward(pages).joined.map(({ next }) => next);
+  return ends.reduce<Cursor | null>((end, next) => (hasReached(end, next) ? end : next), null);
 }
 
-/** Whether nothing that is older than these pages is left out. */
+/** Whether these pages reach back to the earliest event. */
 export function hasBeginning(pages: readonly HistoryPage[]): boolean {
-  return pages.length > 0 && walkedBack(pages).to === null;
+  return pages.length > 0 && readBackward(pages).to === null;
 }
 
-/** How far the way back from the end of the log has come. */
-interface Walk {
-  /** What was found on it, newest first. */
-  known: readonly HistoryPage[];
-  /** Where it has come to; nothing for the beginning. */
+/** How far the log was read backward from its end. */
+interface Progress {
+  /** Pages without a gap up to the end of the log, newest first. */
+  joined: readonly HistoryPage[];
+  /** The position before them; null for the beginning. */
   to: Cursor | null;
-  /** The first event that was found after that place. */
-  first: string | null;
-  /** What was read ahead of it, as it began too far back for one request. The nearest is the last one. */
-  footholds: readonly HistoryPage[];
-  /** How far to go next. */
+  /** Id of the first event after that position. */
+  firstKnownId: string | null;
+  /** Older pages with a gap after them, because their range held more than one page. The newest is last. */
+  detached: readonly HistoryPage[];
+  /** How long the next range is. */
   length: number;
 }
 
-const START: Walk = { known: [], to: null, first: null, footholds: [], length: PAGE };
+const START: Progress = { joined: [], to: null, firstKnownId: null, detached: [], length: PAGE };
 
-function walkedBack(pages: readonly HistoryPage[]): Walk {
-  return pages.reduce(step, START);
+function readBackward(pages: readonly HistoryPage[]): Progress {
+  return pages.reduce(addPage, START);
 }
 
-function step(walk: Walk, page: HistoryPage): Walk {
-  const to = page.stretch.to ?? page.head;
-  const isWhole = isCovered(page.next, to) || isCovered(page.next, page.head);
-  if (isWhole) return { ...landed(walk, page), length: walk.length * (nItems([page]) < PAGE / 4 ? 4 : 1) };
-  const isBeginning = page.stretch.from === null;
-  const length = isBeginning ? PAGE : Math.max(Math.floor((to.sequence - page.next.sequence) / 2), 1);
-  return { ...walk, to, footholds: [...walk.footholds, page], length };
+function addPage(progress: Progress, page: HistoryPage): Progress {
+  const to = page.range.to ?? page.head;
+  const isWhole = hasReached(page.next, to) || hasReached(page.next, page.head);
+  if (isWhole) {
+    const growth = nItems([page]) < PAGE / 4 ? 4 : 1;
+    return { ...join(progress, page), length: progress.length * growth };
+  }
+  const isFirst = page.range.from === null;
+  const length = isFirst ? PAGE : Math.max(Math.floor((to.sequence - page.next.sequence) / 2), 1);
+  return { ...progress, to, detached: [...progress.detached, page], length };
 }
 
-/** Goes back over a page, and over the footholds that it comes to. */
-function landed(walk: Walk, page: HistoryPage): Walk {
-  const { from } = page.stretch;
-  const known = [...walk.known, page];
-  const first = page.items[0]?.id ?? walk.first;
-  const foothold = walk.footholds.at(-1);
-  if (!foothold || !isCovered(foothold.next, from)) return { ...walk, known, to: from, first };
-  return landed({ ...walk, known, first, footholds: walk.footholds.slice(0, -1) }, foothold);
+/** Joins a page, and then each detached page that it closes the gap to. */
+function join(progress: Progress, page: HistoryPage): Progress {
+  const { from } = page.range;
+  const joined = [...progress.joined, page];
+  const firstKnownId = page.items[0]?.id ?? progress.firstKnownId;
+  const nearest = progress.detached.at(-1);
+  if (!nearest || !hasReached(nearest.next, from)) return { ...progress, joined, to: from, firstKnownId };
+  return join({ ...progress, joined, firstKnownId, detached: progress.detached.slice(0, -1) }, nearest);
 }
 
 function nItems(pages: readonly HistoryPage[]): number {
   return pages.reduce((sum, { items }) => sum + items.length, 0);
 }
 
-/** What stands for a stretch in a request. */
-export function afterOf({ from }: Stretch): string {
+/** The `after` parameter that requests a range. */
+export function afterOf({ from }: LogRange): string {
   return from ? formatCursor(from) : "earliest";
 }
 
-/** Reads the answer. What it tells of the log beyond the stretch is left out. */
-export function readPage({ events, next, as_of }: Schemas["EventPage"], stretch: Stretch): HistoryPage {
+/** Converts the API's page, without the events beyond the range. */
+export function readPage({ events, next, as_of }: Schemas["EventPage"], range: LogRange): HistoryPage {
   const items = events.flatMap((value) => {
     const event = parseEvent(value);
-    return event ? [{ ...event, place: null }] : [];
+    return event ? [{ ...event, cursor: null }] : [];
   });
-  const end = items.findIndex(({ id }) => id === stretch.first);
-  if (end < 0 || !stretch.to) return { stretch, items, next: placeOf(next), head: placeOf(as_of) };
-  return { stretch, items: items.slice(0, end), next: stretch.to, head: placeOf(as_of) };
-}
-
-function placeOf(text: string): Cursor {
-  const cursor = parseCursor(text);
-  if (!cursor) throw new Error("the API gave a cursor that is none");
-  return cursor;
+  const end = items.findIndex(({ id }) => id === range.firstKnownId);
+  if (end < 0 || !range.to) return { range, items, next: apiCursor(next), head: apiCursor(as_of) };
+  return { range, items: items.slice(0, end), next: range.to, head: apiCursor(as_of) };
 }

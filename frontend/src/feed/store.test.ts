@@ -1,54 +1,44 @@
-import { afterEach, beforeEach, expect, it, vi } from "vitest";
-import { sample } from "../event/samples.ts";
+import { expect, it, vi } from "vitest";
+import { fakeTimers } from "../test/fake-timers.ts";
+import { eventMessage } from "../test/messages.ts";
 import { FeedStore } from "./store.ts";
-import type { Message } from "./stream.ts";
 
-const at = (sequence: number): Message => ({
-  kind: "event",
-  received: { event: { ...sample("user-updated"), id: `e-${sequence}` }, cursor: { epoch: "e", sequence } },
-});
+fakeTimers();
 
-beforeEach(() => {
-  vi.useFakeTimers();
-});
-afterEach(() => {
-  vi.useRealTimers();
-});
-
-it("changes the page once for all that comes within a moment", () => {
+it("notifies once for all messages of a batch", () => {
   const store = new FeedStore();
-  const look = vi.fn();
-  store.subscribe(look);
-  for (let n = 1; n <= 500; n++) store.take([at(n)]);
-  expect(look).not.toHaveBeenCalled();
+  const listener = vi.fn();
+  store.subscribe(listener);
+  for (let n = 1; n <= 500; n++) store.receive([eventMessage(n)]);
+  expect(listener).not.toHaveBeenCalled();
   vi.runAllTimers();
-  expect(look).toHaveBeenCalledOnce();
+  expect(listener).toHaveBeenCalledOnce();
   expect(store.get().buffer.items).toHaveLength(500);
 });
 
-it("goes on after what it received, also before the page shows it", () => {
+it("knows the last received position before the page shows it", () => {
   const store = new FeedStore();
-  store.take([at(1), { kind: "progress", cursor: { epoch: "e", sequence: 9 } }]);
-  expect(store.last).toEqual({ epoch: "e", sequence: 9 });
+  store.receive([eventMessage(1), { kind: "progress", cursor: { epoch: "e", sequence: 9 } }]);
+  expect(store.lastCursor).toEqual({ epoch: "e", sequence: 9 });
 });
 
-it("tells of arrivals, but not of those that it had", () => {
+it("reports each arrival once", () => {
   const store = new FeedStore();
   const arrived = vi.fn();
   store.onArrival((events) => arrived(events.map(({ id }) => id)));
-  store.take([at(1), at(2)]);
+  store.receive([eventMessage(1), eventMessage(2)]);
   vi.runAllTimers();
-  store.take([at(2)]);
+  store.receive([eventMessage(2)]);
   vi.runAllTimers();
   expect(arrived.mock.calls).toEqual([[["e-1", "e-2"]]]);
 });
 
-it("forgets what was on its way when it begins anew", () => {
+it("drops pending messages when it restarts", () => {
   const store = new FeedStore();
-  store.take([at(1)]);
-  store.restart("The list begins anew.");
+  store.receive([eventMessage(1)]);
+  store.restartForViewer("The list was restarted.");
   vi.runAllTimers();
   expect(store.get().buffer.items).toEqual([]);
-  expect(store.last).toBeNull();
-  expect(store.get().notice).toBe("The list begins anew.");
+  expect(store.lastCursor).toBeNull();
+  expect(store.get().notice).toBe("The list was restarted.");
 });

@@ -2,7 +2,7 @@ import type { RecordedEvent } from "../event/event.ts";
 import { advance, append, type Buffer, type Cursor, EMPTY, type Item, prepend } from "./buffer.ts";
 import type { Message } from "./stream.ts";
 
-/** How the feed stands with the server. */
+/** The state of the connection to the feed. */
 export type Connection =
   | { state: "connecting" }
   | { state: "catching-up" }
@@ -14,29 +14,29 @@ export type Connection =
 export interface FeedState {
   connection: Connection;
   buffer: Buffer;
-  /** That the list could not go on where it was, where so. */
+  /** Why the list was restarted, for the user. */
   notice: string | null;
-  /** Another number, another audience: what was shown before is not for who looks now. */
-  audience: number;
+  /** Changes with the user or their permissions. Events of an earlier version must not be shown any more. */
+  viewerVersion: number;
 }
 
-/** Several pieces of the network become one change of the page. */
+/** Messages that arrive within this time cause one render. */
 const BATCH_MS = 100;
 
 type Listener = () => void;
 
-/** What the page shows of the feed; outside of React, as it lives longer than any page. */
+/** The state of the feed, kept outside of React because it outlives every page. */
 export class FeedStore {
   private state: FeedState = {
     connection: { state: "connecting" },
     buffer: EMPTY,
     notice: null,
-    audience: 0,
+    viewerVersion: 0,
   };
   private readonly listeners = new Set<Listener>();
-  private readonly arrivals = new Set<(items: readonly Item[]) => void>();
-  private waiting: Message[] = [];
-  private lastTaken: Cursor | null = null;
+  private readonly arrivalListeners = new Set<(items: readonly Item[]) => void>();
+  private pending: Message[] = [];
+  private lastReceived: Cursor | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private list = new AbortController();
 
@@ -47,32 +47,32 @@ export class FeedStore {
     return () => this.listeners.delete(listener);
   };
 
-  /** Calls with what arrives from now on, a batch at a time. */
-  onArrival(take: (items: readonly Item[]) => void): () => void {
-    this.arrivals.add(take);
-    return () => this.arrivals.delete(take);
+  /** Calls `listener` with each batch of new events. */
+  onArrival(listener: (items: readonly Item[]) => void): () => void {
+    this.arrivalListeners.add(listener);
+    return () => this.arrivalListeners.delete(listener);
   }
 
-  take(messages: readonly Message[]): void {
+  receive(messages: readonly Message[]): void {
     for (const message of messages) {
-      this.waiting.push(message);
-      if (message.kind === "event") this.lastTaken = message.received.cursor;
-      if (message.kind === "progress") this.lastTaken = message.cursor;
+      this.pending.push(message);
+      if (message.kind === "event") this.lastReceived = message.received.cursor;
+      if (message.kind === "progress") this.lastReceived = message.cursor;
     }
     this.timer ??= setTimeout(() => this.flush(), BATCH_MS);
   }
 
-  /** The last place that was received, also what the page does not show yet. */
-  get last(): Cursor | null {
-    return this.lastTaken;
+  /** The position of the last received message, including messages that are not shown yet. */
+  get lastCursor(): Cursor | null {
+    return this.lastReceived;
   }
 
-  /** Aborted as soon as another list begins: what was asked for this one is not for that one. */
+  /** Aborted when the list restarts, so that requests for the old list cannot change the new one. */
   get listSignal(): AbortSignal {
     return this.list.signal;
   }
 
-  connected(connection: Connection): void {
+  setConnection(connection: Connection): void {
     this.set({ connection });
   }
 
@@ -80,18 +80,18 @@ export class FeedStore {
     this.set({ buffer: prepend(this.state.buffer, events, from) });
   }
 
-  /** Begins an empty list, for somebody else or with other rights: nothing of what was shown may stay. */
-  restart(notice: string | null): void {
-    this.beginAnew(notice);
-    this.set({ audience: this.state.audience + 1 });
+  /** Starts an empty list for another user or other permissions. No event shown before may stay visible. */
+  restartForViewer(notice: string | null): void {
+    this.restartList(notice);
+    this.set({ viewerVersion: this.state.viewerVersion + 1 });
   }
 
-  /** Begins an empty list, for who saw the one before, where that cannot go on. */
-  beginAnew(notice: string | null): void {
+  /** Starts an empty list for the same user, when the old list cannot continue. */
+  restartList(notice: string | null): void {
     this.list.abort();
     this.list = new AbortController();
-    this.waiting = [];
-    this.lastTaken = null;
+    this.pending = [];
+    this.lastReceived = null;
     this.set({ buffer: EMPTY, notice });
   }
 
@@ -102,9 +102,9 @@ export class FeedStore {
   private flush(): void {
     clearTimeout(this.timer);
     this.timer = undefined;
-    const messages = this.waiting;
+    const messages = this.pending;
     if (messages.length === 0) return;
-    this.waiting = [];
+    this.pending = [];
     const received = messages.flatMap((message) => (message.kind === "event" ? [message.received] : []));
     const before = this.state.buffer;
     const buffer = messages.reduce(
@@ -113,8 +113,8 @@ export class FeedStore {
     );
     this.set({ buffer });
     if (buffer.items === before.items) return;
-    const items = received.map(({ event, cursor }) => ({ ...event, place: cursor }));
-    for (const take of this.arrivals) take(items);
+    const items = received.map(({ event, cursor }) => ({ ...event, cursor }));
+    for (const listener of this.arrivalListeners) listener(items);
   }
 
   private set(change: Partial<FeedState>): void {

@@ -2,31 +2,31 @@ import { createParser, type EventSourceMessage } from "eventsource-parser";
 import { isFields, parseLine } from "../event/event.ts";
 import { type Cursor, parseCursor, type Received } from "./buffer.ts";
 
-/** What the stream says, in our words. */
+/** A message of the event stream. */
 export type Message =
   | { kind: "event"; received: Received }
   | { kind: "progress"; cursor: Cursor }
   | { kind: "token-expired" }
   | { kind: "revoked"; reason: string };
 
-/** How a stream came to its end. */
-export type End =
+/** Why a stream ended. */
+export type StreamEnd =
   | { kind: "closed"; retryMs: number | null }
   | { kind: "token-expired" }
   | { kind: "revoked"; reason: string };
 
-/** Longer than the server's heartbeat lets pass twice: the connection is dead, though nobody said so. */
+/** More than two heartbeat intervals of the server. A connection that is silent for this long is dead. */
 const SILENCE_MS = 40_000;
 
-/** Reads a stream to its end, and hands on what came, a piece of the network at a time. */
+/** Reads a stream to its end. Calls `receive` with the messages of each network chunk. */
 export async function readStream(
   body: ReadableStream<BufferSource>,
-  take: (messages: Message[]) => void,
-): Promise<End> {
+  receive: (messages: Message[]) => void,
+): Promise<StreamEnd> {
   let messages: Message[] = [];
   let retryMs: number | null = null;
   const parser = createParser({
-    onEvent: (message) => messages.push(...understand(message)),
+    onEvent: (message) => messages.push(...parseMessage(message)),
     onRetry: (milliseconds) => {
       retryMs = milliseconds;
     },
@@ -34,31 +34,31 @@ export async function readStream(
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   try {
     for (;;) {
-      const { done, value } = await orSilence(reader.read());
+      const { done, value } = await withSilenceTimeout(reader.read());
       if (done) return { kind: "closed", retryMs };
       parser.feed(value);
       if (messages.length === 0) continue;
       const due = messages;
       messages = [];
-      take(due);
+      receive(due);
       const end = due.find((message) => message.kind === "token-expired" || message.kind === "revoked");
       if (end) return end;
     }
   } finally {
-    // The rest is of no use; a stream that broke off says so once more here.
+    // The rest of the stream is not needed. Cancelling a broken stream repeats its error, which was thrown already.
     reader.cancel().catch(() => {});
   }
 }
 
-/** What a server-sent event means; nothing where it is not meant for us. */
-export function understand({ id, event, data }: EventSourceMessage): Message[] {
+/** Converts a server-sent event; returns nothing for an unknown event without a cursor. */
+function parseMessage({ id, event, data }: EventSourceMessage): Message[] {
   if (event === "token-expired") return [{ kind: "token-expired" }];
   if (event === "revoked") return [{ kind: "revoked", reason: reasonIn(data) }];
   const cursor = id ? parseCursor(id) : null;
   if (!cursor) return [];
   if (event === "progress") return [{ kind: "progress", cursor }];
   const recorded = parseLine(data);
-  // What cannot be read is passed over, so that it is not asked for for ever.
+  // An unreadable event counts as progress, so that a reconnect does not request it again and again.
   return recorded
     ? [{ kind: "event", received: { event: recorded, cursor } }]
     : [{ kind: "progress", cursor }];
@@ -69,15 +69,19 @@ function reasonIn(data: string): string {
     const value: unknown = JSON.parse(data);
     if (isFields(value) && typeof value.reason === "string") return value.reason;
   } catch {
-    // The end of the stream matters; its reason is a courtesy.
+    // The stream ends in any case; the reason is optional.
   }
-  return "access was taken away";
+  return "access was revoked";
 }
 
-async function orSilence<T>(read: Promise<T>): Promise<T> {
+/** Fails when a read takes longer than `SILENCE_MS`. */
+async function withSilenceTimeout<T>(read: Promise<T>): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const silence = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error("nothing came for too long")), SILENCE_MS);
+    timer = setTimeout(
+      () => reject(new Error(`The server sent nothing for ${SILENCE_MS / 1_000} s.`)),
+      SILENCE_MS,
+    );
   });
   try {
     return await Promise.race([read, silence]);

@@ -1,81 +1,86 @@
 import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
 import { useApp } from "../app/context.tsx";
-import { CAPACITY, type Cursor, type Item, isCovered } from "./buffer.ts";
-import { about } from "./filter.ts";
-import { endOf, type HistoryPage, hasBeginning, itemsOf, nextStretch } from "./history.ts";
+import { CAPACITY, type Cursor, hasReached, type Item } from "./buffer.ts";
+import { eventsAbout } from "./filter.ts";
+import { endOf, type HistoryPage, hasBeginning, itemsOf, nextRange } from "./history.ts";
 
-/** Pages of history, as a query gives them. */
-interface History {
+/** The part of a history query that a timeline uses. */
+export interface History {
   data: { pages: readonly HistoryPage[] } | undefined;
+  error: unknown;
   isFetching: boolean;
   isError: boolean;
   fetchNextPage: () => unknown;
 }
 
-type Subject = { user: number } | { group: string };
+export type Subject = { user: number } | { group: string };
 
-/** How far back a list goes: not as far as it will yet, to the beginning, or to where it is cut. */
-export type Reach = "loading" | "failed" | "beginning" | "cut";
+/** Whether a timeline is still loading, and whether it shows all events or only the newest. */
+export type Completeness = "loading" | "failed" | "complete" | "truncated";
 
 export interface Timeline {
   /** Oldest first. */
   items: readonly Item[];
-  reach: Reach;
+  completeness: Completeness;
 }
 
-/** Everything about one subject, or the newest of it: its history, and what came by the feed since. */
+/** The events about one subject, or the newest of them: its history and the feed's events since. */
 export function useTimeline(history: History, subject: Subject): Timeline {
   const { data, isFetching, isError, fetchNextPage } = history;
-  const live = useLive(subject);
-  const pages = data?.pages ?? NONE;
-  // Another one after each page, unlike whether there is one, and unlike whether one is on its way where answers are fast.
-  const next = useMemo(() => nextStretch(pages), [pages]);
+  const live = useLiveEvents(subject);
+  const pages = data?.pages ?? NO_PAGES;
+  // The effect below depends on the range because it changes with each page. `hasNextPage` and `isFetching` can stay the
+  // same when responses are fast.
+  const range = useMemo(() => nextRange(pages), [pages]);
   const key = keyOf(subject);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the key stands for the subject, which is made anew at each turn
-  const all = useMemo(() => goneOn(about(itemsOf(pages), subject), endOf(pages), live), [pages, live, key]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the key replaces the subject, which is a new object in each render
+  const all = useMemo(
+    () => withLive(eventsAbout(itemsOf(pages), subject), endOf(pages), live),
+    [pages, live, key],
+  );
   const items = useMemo(() => all.slice(-CAPACITY), [all]);
   useEffect(() => {
-    if (pages.length > 0 && next && !isFetching && !isError) fetchNextPage();
-  }, [pages, next, isFetching, isError, fetchNextPage]);
-  if (hasBeginning(pages) && items.length === all.length) return { items, reach: "beginning" };
-  if (next === null) return { items, reach: "cut" };
-  return { items, reach: isError ? "failed" : "loading" };
+    if (pages.length > 0 && range && !isFetching && !isError) fetchNextPage();
+  }, [pages, range, isFetching, isError, fetchNextPage]);
+  if (hasBeginning(pages) && items.length === all.length) return { items, completeness: "complete" };
+  if (range === null) return { items, completeness: "truncated" };
+  return { items, completeness: isError ? "failed" : "loading" };
 }
 
-const NONE: readonly HistoryPage[] = [];
+const NO_PAGES: readonly HistoryPage[] = [];
 
 function keyOf(subject: Subject): number | string {
   return "user" in subject ? subject.user : subject.group;
 }
 
-/** What the feed brings of a subject as long as somebody looks: the feed itself makes room for others. */
-function useLive(subject: Subject): readonly Item[] {
+/** The feed's events about a subject since the page was opened. The feed itself drops them when newer events arrive. */
+function useLiveEvents(subject: Subject): readonly Item[] {
   const { feed } = useApp();
-  const audience = useSyncExternalStore(feed.subscribe, () => feed.get().audience);
+  const viewerVersion = useSyncExternalStore(feed.subscribe, () => feed.get().viewerVersion);
   const [live, setLive] = useState<readonly Item[]>([]);
   const key = keyOf(subject);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: the key stands for the subject; another audience may not see what was there
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the key replaces the subject; another viewer must not see earlier events
   useEffect(() => {
-    setLive(about(feed.get().buffer.items, subject));
-    return feed.onArrival((arrived) => setLive((before) => joined(before, about(arrived, subject))));
-  }, [feed, key, audience]);
+    setLive(eventsAbout(feed.get().buffer.items, subject));
+    return feed.onArrival((arrived) => setLive((before) => merge(before, eventsAbout(arrived, subject))));
+  }, [feed, key, viewerVersion]);
   return live;
 }
 
-/** What came, each once, and the newest of it. */
-function joined(live: readonly Item[], arrived: readonly Item[]): readonly Item[] {
-  // Places of another log say nothing about those of this one, nor do its events.
-  const isSameLog = arrived[0]?.place?.epoch === live.at(-1)?.place?.epoch;
+/** Adds arrived events, each once, and keeps the newest. */
+function merge(live: readonly Item[], arrived: readonly Item[]): readonly Item[] {
+  // Cursors and events of different logs cannot be combined.
+  const isSameLog = arrived[0]?.cursor?.epoch === live.at(-1)?.cursor?.epoch;
   const kept = isSameLog || arrived.length === 0 ? live : [];
-  const known = new Set(kept.map(({ id }) => id));
-  const fresh = arrived.filter(({ id }) => !known.has(id) && known.add(id));
-  return fresh.length === 0 ? live : [...kept, ...fresh].slice(-CAPACITY);
+  const ids = new Set(kept.map(({ id }) => id));
+  const added = arrived.filter(({ id }) => !ids.has(id) && ids.add(id));
+  return added.length === 0 ? live : [...kept, ...added].slice(-CAPACITY);
 }
 
-/** History, and what came after its end. */
-function goneOn(past: readonly Item[], end: Cursor | null, live: readonly Item[]): readonly Item[] {
-  const known = new Set(past.map(({ id }) => id));
-  // What the feed has without a place is from a page of history itself.
-  const isLater = (place: Cursor | null) => end === null || (place !== null && !isCovered(end, place));
-  return [...past, ...live.filter(({ id, place }) => !known.has(id) && isLater(place))];
+/** Adds live events that the history up to `end` does not contain. */
+function withLive(past: readonly Item[], end: Cursor | null, live: readonly Item[]): readonly Item[] {
+  const ids = new Set(past.map(({ id }) => id));
+  // Items without a cursor come from a history page, so they are not later than the history.
+  const isLater = (cursor: Cursor | null) => end === null || (cursor !== null && !hasReached(end, cursor));
+  return [...past, ...live.filter(({ id, cursor }) => !ids.has(id) && isLater(cursor))];
 }

@@ -1,20 +1,20 @@
-import { Anchor, Badge, Button, Group, Stack, Table, Text } from "@mantine/core";
+import { Badge, Button, Group, Stack, Table, Text } from "@mantine/core";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
-import { Link, useParams } from "@tanstack/react-router";
+import { useParams } from "@tanstack/react-router";
 import type { Schemas } from "../api/client.ts";
 import { groupEventsQuery, groupQuery, usersQuery } from "../api/queries.ts";
 import { useApp } from "../app/context.tsx";
-import { useTimeline } from "../feed/timeline.ts";
+import { GroupLink, UserLink } from "../ui/links.tsx";
 import { Loading, PageTitle, ProblemAlert } from "../ui/messages.tsx";
-import { TimelineView } from "../ui/timeline-view.tsx";
-import { Fact, Moment } from "../users/user-facts.tsx";
+import { SubjectTimeline } from "../ui/timeline-view.tsx";
+import { PropertyRow, TimeRow } from "../users/user-properties.tsx";
 
 export function GroupPage() {
   const { uuid } = useParams({ from: "/groups/$uuid" });
-  return <KnownGroup key={uuid} uuid={uuid} />;
+  return <GroupContent key={uuid} uuid={uuid} />;
 }
 
-function KnownGroup({ uuid }: { uuid: string }) {
+function GroupContent({ uuid }: { uuid: string }) {
   const { api } = useApp();
   const view = useQuery(groupQuery(api, uuid));
   if (view.isPending) return <Loading what="the group" />;
@@ -25,7 +25,7 @@ function KnownGroup({ uuid }: { uuid: string }) {
       <PageTitle title={group?.name ?? `Group ${uuid.slice(0, 8)}`} />
       <div className="columns">
         <Stack gap="md">
-          <GroupFacts view={view.data} />
+          <GroupProperties view={view.data} />
           <Members uuid={uuid} />
         </Stack>
         <GroupTimeline uuid={uuid} />
@@ -34,23 +34,23 @@ function KnownGroup({ uuid }: { uuid: string }) {
   );
 }
 
-function GroupFacts({ view }: { view: Schemas["GroupView"] }) {
+function GroupProperties({ view }: { view: Schemas["GroupView"] }) {
   const { group } = view;
   return (
     <Table withTableBorder verticalSpacing={4} fz="sm" aria-label="Current state">
       <Table.Tbody>
-        <Fact name="Status">
+        <PropertyRow name="Status">
           <Badge variant="light" color={view.deleted ? "red" : "green"} size="sm" radius="sm" tt="none">
             {view.deleted ? "deleted" : "present"}
           </Badge>
-        </Fact>
-        <Fact name="UUID">{view.uuid}</Fact>
-        <Fact name="Superuser">{group?.is_superuser ? "yes" : "no"}</Fact>
-        <Fact name="Members">{view.n_members}</Fact>
-        <Fact name="Parents">
+        </PropertyRow>
+        <PropertyRow name="UUID">{view.uuid}</PropertyRow>
+        <PropertyRow name="Superuser">{group?.is_superuser ? "yes" : "no"}</PropertyRow>
+        <PropertyRow name="Members">{view.n_members}</PropertyRow>
+        <PropertyRow name="Parents">
           <Parents uuids={group?.parents ?? []} />
-        </Fact>
-        <Moment name="Last event" time={view.last_event} />
+        </PropertyRow>
+        <TimeRow name="Last event" time={view.last_event} />
       </Table.Tbody>
     </Table>
   );
@@ -64,13 +64,13 @@ function Parent({ uuid }: { uuid: string }) {
   const { api } = useApp();
   const { data } = useQuery(groupQuery(api, uuid));
   return (
-    <Anchor size="sm" mr={6} renderRoot={(props) => <Link {...props} to="/groups/$uuid" params={{ uuid }} />}>
+    <GroupLink uuid={uuid} size="sm" mr={6}>
       {data?.group?.name ?? uuid.slice(0, 8)}
-    </Anchor>
+    </GroupLink>
   );
 }
 
-/** Direct members, as users are recorded. */
+/** The direct members. */
 function Members({ uuid }: { uuid: string }) {
   const { api } = useApp();
   const found = useInfiniteQuery(usersQuery(api, { group: uuid }));
@@ -83,18 +83,15 @@ function Members({ uuid }: { uuid: string }) {
       {found.error && <ProblemAlert error={found.error} onRetry={() => void found.refetch()} />}
       {found.data && users.length === 0 && (
         <Text size="sm" c="dimmed">
-          Nobody is a direct member. Who joins in authentik appears here.
+          No direct members. Add members in authentik.
         </Text>
       )}
       <Group gap="xs" component="ul" className="plain-list">
         {users.map(({ pk, user }) => (
           <li key={pk}>
-            <Anchor
-              size="sm"
-              renderRoot={(props) => <Link {...props} to="/users/$pk" params={{ pk: String(pk) }} />}
-            >
+            <UserLink pk={pk} size="sm">
               {user?.name || user?.username || `user ${pk}`}
-            </Anchor>
+            </UserLink>
           </li>
         ))}
       </Group>
@@ -105,7 +102,7 @@ function Members({ uuid }: { uuid: string }) {
           loading={found.isFetching}
           onClick={() => void found.fetchNextPage()}
         >
-          More members
+          Load more members
         </Button>
       )}
     </Stack>
@@ -115,11 +112,6 @@ function Members({ uuid }: { uuid: string }) {
 function GroupTimeline({ uuid }: { uuid: string }) {
   const { api } = useApp();
   const history = useInfiniteQuery(groupEventsQuery(api));
-  const timeline = useTimeline(history, { group: uuid });
-  return (
-    <Stack gap="xs" className="column-filling">
-      {history.error && <ProblemAlert error={history.error} onRetry={() => void history.fetchNextPage()} />}
-      <TimelineView timeline={timeline} label="Events of this group, newest first" />
-    </Stack>
-  );
+  const label = "Events of this group, newest first";
+  return <SubjectTimeline history={history} subject={{ group: uuid }} label={label} />;
 }

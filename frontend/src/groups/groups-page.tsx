@@ -1,16 +1,15 @@
-import { Alert, Anchor, TextInput } from "@mantine/core";
+import { TextInput } from "@mantine/core";
 import { useDebouncedValue } from "@mantine/hooks";
 import { useInfiniteQuery } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
 import type { ColumnDef } from "@tanstack/react-table";
-import { useMemo, useState } from "react";
+import { useState } from "react";
 import type { Schemas } from "../api/client.ts";
 import { groupsQuery } from "../api/queries.ts";
 import { useApp } from "../app/context.tsx";
-import { MAX_SORTED, useAllPages } from "../ui/all-pages.ts";
-import { DataTable, type features } from "../ui/data-table.tsx";
-import { count } from "../ui/format.ts";
-import { Empty, Loading, PageTitle, ProblemAlert } from "../ui/messages.tsx";
+import type { features } from "../ui/data-table.tsx";
+import { GroupLink } from "../ui/links.tsx";
+import { Empty, PageTitle } from "../ui/messages.tsx";
+import { PagedTable } from "../ui/paged-table.tsx";
 import { Time } from "../ui/time.tsx";
 
 type GroupView = Schemas["GroupView"];
@@ -22,13 +21,9 @@ const COLUMNS: ColumnDef<typeof features, GroupView>[] = [
     accessorFn: ({ uuid, group }) => group?.name ?? uuid,
     sortFn: "text",
     cell: ({ row, getValue }) => (
-      <Anchor
-        size="sm"
-        fw={500}
-        renderRoot={(props) => <Link {...props} to="/groups/$uuid" params={{ uuid: row.original.uuid }} />}
-      >
+      <GroupLink uuid={row.original.uuid} size="sm" fw={500}>
         {String(getValue())}
-      </Anchor>
+      </GroupLink>
     ),
   },
   { id: "members", header: "Members", accessorFn: ({ n_members }) => n_members, sortFn: "basic" },
@@ -47,13 +42,12 @@ const COLUMNS: ColumnDef<typeof features, GroupView>[] = [
   },
 ];
 
+const groupsOf = ({ groups }: Schemas["GroupList"]) => groups;
+
 export function GroupsPage() {
   const { api } = useApp();
   const [text, setText] = useState("");
   const [search] = useDebouncedValue(text.trim(), 250);
-  const found = useInfiniteQuery(groupsQuery(api, search));
-  const rows = useMemo(() => found.data?.pages.flatMap((page) => page.groups) ?? [], [found.data]);
-  const { want, isCut } = useAllPages(found, rows.length);
   return (
     <>
       <PageTitle title="Groups">
@@ -66,28 +60,20 @@ export function GroupsPage() {
           onChange={({ currentTarget }) => setText(currentTarget.value)}
         />
       </PageTitle>
-      {found.error && <ProblemAlert error={found.error} onRetry={() => void found.refetch()} />}
-      {isCut && (
-        <Alert mb="xs">Sorted are the first {count(MAX_SORTED)} groups. Search to narrow them down.</Alert>
-      )}
-      {found.isPending && <Loading what="groups" />}
-      {found.data && rows.length === 0 && (
-        <Empty title={search ? "No group matches" : "No group is recorded yet"}>
-          {search
-            ? "Search for a part of its name."
-            : "Groups appear here as soon as the projector has compared authentik."}
-        </Empty>
-      )}
-      {rows.length > 0 && (
-        <DataTable
-          label="Groups"
-          rows={rows}
-          columns={COLUMNS}
-          rowId={({ uuid }) => uuid}
-          more={found.hasNextPage ? () => void found.fetchNextPage() : null}
-          onSort={want}
-        />
-      )}
+      <PagedTable
+        label="Groups"
+        query={useInfiniteQuery(groupsQuery(api, search))}
+        rowsOf={groupsOf}
+        columns={COLUMNS}
+        rowId={({ uuid }) => uuid}
+        empty={
+          <Empty title={search ? "No groups match" : "No groups recorded yet"}>
+            {search
+              ? "Search for a part of the group's name."
+              : "Groups appear here after the projector's first reconciliation with authentik."}
+          </Empty>
+        }
+      />
     </>
   );
 }

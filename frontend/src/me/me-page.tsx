@@ -3,10 +3,10 @@ import { meQuery } from "../api/queries.ts";
 import { useApp } from "../app/context.tsx";
 import { Empty, Loading, PageTitle, ProblemAlert } from "../ui/messages.tsx";
 import { Resync } from "../users/resync.tsx";
-import { UserFacts } from "../users/user-facts.tsx";
 import { UserTimeline } from "../users/user-page.tsx";
+import { UserProperties } from "../users/user-properties.tsx";
 
-/** What is known about who is signed in. */
+/** The recorded state and events of the signed-in user. */
 export function MePage() {
   const { api } = useApp();
   const me = useQuery(meQuery(api));
@@ -15,17 +15,17 @@ export function MePage() {
   if (!me.data) {
     return (
       <Empty title="You are not recorded yet">
-        authentik is being asked about you; your account appears here in a moment.
+        Your account is being loaded from authentik and appears here shortly.
       </Empty>
     );
   }
   return (
     <div className="page-filling">
-      <PageTitle title="What is known about me">
+      <PageTitle title="My account">
         <Resync pk="me" />
       </PageTitle>
       <div className="columns">
-        <UserFacts view={me.data} />
+        <UserProperties view={me.data} />
         <UserTimeline pk={me.data.pk} />
       </div>
     </div>

@@ -3,26 +3,30 @@
 import { screen } from "@testing-library/react";
 import { userEvent } from "@testing-library/user-event";
 import { expect, it, vi } from "vitest";
-import { show } from "../test/page.tsx";
+import { renderInPage } from "../test/render.tsx";
 import { Confirm } from "./confirm.tsx";
 
-const drop = () => screen.getByRole("button", { name: "Drop" });
+const dropButton = () => screen.getByRole("button", { name: "Drop" });
 
-it("does nothing before it was asked a second time", async () => {
-  const dropped = vi.fn();
-  show(<Confirm label="Drop" question="Delete it for good?" isBusy={false} onConfirm={dropped} />);
-  await userEvent.click(drop());
-  expect(screen.getByRole("group", { name: "Delete it for good?" })).toBeDefined();
-  expect(dropped).not.toHaveBeenCalled();
-  await userEvent.click(drop());
-  expect(dropped).toHaveBeenCalledOnce();
+it("acts only after the confirmation", async () => {
+  const onConfirm = vi.fn();
+  renderInPage(
+    <Confirm label="Drop" question="Delete it permanently?" isBusy={false} onConfirm={onConfirm} />,
+  );
+  await userEvent.click(dropButton());
+  expect(screen.getByRole("group", { name: "Delete it permanently?" })).toBeDefined();
+  expect(onConfirm).not.toHaveBeenCalled();
+  await userEvent.click(dropButton());
+  expect(onConfirm).toHaveBeenCalledOnce();
 });
 
-it("can be taken back", async () => {
-  const dropped = vi.fn();
-  show(<Confirm label="Drop" question="Delete it for good?" isBusy={false} onConfirm={dropped} />);
-  await userEvent.click(drop());
+it("can be cancelled", async () => {
+  const onConfirm = vi.fn();
+  renderInPage(
+    <Confirm label="Drop" question="Delete it permanently?" isBusy={false} onConfirm={onConfirm} />,
+  );
+  await userEvent.click(dropButton());
   await userEvent.click(screen.getByRole("button", { name: "Cancel" }));
   expect(screen.queryByRole("group")).toBeNull();
-  expect(dropped).not.toHaveBeenCalled();
+  expect(onConfirm).not.toHaveBeenCalled();
 });

@@ -9,7 +9,7 @@ interface Props {
   onConfirm: () => void;
 }
 
-/** A button that asks once more, in its own place. */
+/** A button that asks for confirmation in place. */
 export function Confirm({ label, question, isBusy, isDangerous = false, onConfirm }: Props) {
   const [isAsking, setIsAsking] = useState(false);
   if (!isAsking) {

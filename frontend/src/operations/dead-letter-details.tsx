@@ -1,6 +1,6 @@
 import { Code, Drawer, Group, Stack, Table, Text } from "@mantine/core";
 import { useMutation, useQuery } from "@tanstack/react-query";
-import { answer, type Schemas } from "../api/client.ts";
+import { type Schemas, unwrap } from "../api/client.ts";
 import { useApp } from "../app/context.tsx";
 import { counted, exactTime } from "../ui/format.ts";
 import { Loading, ProblemAlert } from "../ui/messages.tsx";
@@ -12,7 +12,7 @@ interface Props {
   onClose: () => void;
 }
 
-/** One dead letter with what was delivered, and what can be done with it. */
+/** One dead letter with its payload and headers, and buttons to replay or drop it. */
 export function DeadLetterDetails({ id, onClose }: Props) {
   return (
     <Drawer
@@ -28,8 +28,8 @@ export function DeadLetterDetails({ id, onClose }: Props) {
   );
 }
 
-/** When it was tried, as far as that is known. */
-function period(first: string | null | undefined, last: string | null | undefined): string[] {
+/** The known times of the first and last failure. */
+function failureTimes(first: string | null | undefined, last: string | null | undefined): string[] {
   const from = first ? [`from ${exactTime(first)}`] : [];
   const until = last ? [`until ${exactTime(last)}`] : [];
   return [[...from, ...until].join(" ")].filter((text) => text !== "");
@@ -45,7 +45,7 @@ function Content({ id, onClose }: { id: string; onClose: () => void }) {
     <Stack gap="md">
       <Text className="breaking">{reason}</Text>
       <Text size="sm" c="dimmed">
-        {id}: {[counted(attempts, "attempt"), ...period(first_failure, last_failure)].join(", ")}.
+        {id}: {[counted(attempts, "attempt"), ...failureTimes(first_failure, last_failure)].join(", ")}.
       </Text>
       <Actions id={id} onDone={onClose} />
       <HeaderTable headers={headers} />
@@ -64,11 +64,11 @@ function Actions({ id, onDone }: { id: string; onDone: () => void }) {
   };
   const params = { path: { id } };
   const replay = useMutation({
-    mutationFn: () => answer(api.POST("/api/dead-letters/{id}/replay", { params })),
+    mutationFn: () => unwrap(api.POST("/api/dead-letters/{id}/replay", { params })),
     onSuccess: refresh,
   });
   const drop = useMutation({
-    mutationFn: () => answer(api.DELETE("/api/dead-letters/{id}", { params })),
+    mutationFn: () => unwrap(api.DELETE("/api/dead-letters/{id}", { params })),
     onSuccess: async () => {
       onDone();
       await refresh();
@@ -80,13 +80,13 @@ function Actions({ id, onDone }: { id: string; onDone: () => void }) {
       <Group gap="xs">
         <Confirm
           label="Replay"
-          question="Put it into the inbox again?"
+          question="Return it to the inbox?"
           isBusy={replay.isPending}
           onConfirm={() => replay.mutate()}
         />
         <Confirm
           label="Drop"
-          question="Delete it for good?"
+          question="Delete it permanently?"
           isBusy={drop.isPending}
           isDangerous
           onConfirm={() => drop.mutate()}
@@ -94,7 +94,7 @@ function Actions({ id, onDone }: { id: string; onDone: () => void }) {
       </Group>
       {replay.data && (
         <Text size="sm" role="status">
-          It is in the inbox again as {replay.data.replay}.
+          Returned to the inbox as {replay.data.replay}.
         </Text>
       )}
       {error && <ProblemAlert error={error} />}

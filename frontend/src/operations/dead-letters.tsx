@@ -1,22 +1,22 @@
 import { Button, Group, Table, Text } from "@mantine/core";
 import { useInfiniteQuery, useMutation } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
-import { answer, type Schemas } from "../api/client.ts";
+import { type Schemas, unwrap } from "../api/client.ts";
 import { useApp } from "../app/context.tsx";
 import { counted } from "../ui/format.ts";
 import { Empty, Loading, ProblemAlert } from "../ui/messages.tsx";
+import { ScrollTable } from "../ui/scroll-table.tsx";
 import { Time } from "../ui/time.tsx";
-import { Wide } from "../ui/wide.tsx";
 import { Confirm } from "./confirm.tsx";
 import { DeadLetterDetails } from "./dead-letter-details.tsx";
 import { deadLettersQuery } from "./queries.ts";
 
-/** Deliveries that no retry could mend, and what can be done with them. `n` is how many there are now. */
+/** The deliveries that cannot be processed, with buttons to replay them. `n` is their current number. */
 export function DeadLetters({ n }: { n: number }) {
   const { api, queries } = useApp();
   const found = useInfiniteQuery(deadLettersQuery(api));
   const [opened, setOpened] = useState<string | null>(null);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: another count means another list
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a new count means that the list has changed
   useEffect(() => {
     void queries.invalidateQueries({ queryKey: ["dead-letters"] });
   }, [n, queries]);
@@ -26,8 +26,7 @@ export function DeadLetters({ n }: { n: number }) {
   if (letters.length === 0) {
     return (
       <Empty title="No dead letters">
-        A delivery that no retry can mend would be kept here with its reason, until somebody replays or drops
-        it.
+        A delivery that cannot be processed is kept here with its reason, until you replay or drop it.
       </Empty>
     );
   }
@@ -43,7 +42,7 @@ export function DeadLetters({ n }: { n: number }) {
           loading={found.isFetching}
           onClick={() => void found.fetchNextPage()}
         >
-          More dead letters
+          Load more dead letters
         </Button>
       )}
       <DeadLetterDetails id={opened} onClose={() => setOpened(null)} />
@@ -54,20 +53,20 @@ export function DeadLetters({ n }: { n: number }) {
 function ReplayAll({ n }: { n: number }) {
   const { api, queries } = useApp();
   const replay = useMutation({
-    mutationFn: () => answer(api.POST("/api/dead-letters/replay")),
+    mutationFn: () => unwrap(api.POST("/api/dead-letters/replay")),
     onSettled: () => queries.invalidateQueries({ queryKey: ["operations"] }),
   });
   return (
     <Group mb="xs" gap="xs">
       <Confirm
         label="Replay all"
-        question={`Put ${counted(n, "delivery", "deliveries")} into the inbox again?`}
+        question={`Return ${counted(n, "delivery", "deliveries")} to the inbox?`}
         isBusy={replay.isPending}
         onConfirm={() => replay.mutate()}
       />
       {replay.data && (
         <Text size="sm" role="status">
-          Asked for: see below how far it is.
+          Replay started. Its progress is shown under “Operator actions”.
         </Text>
       )}
       {replay.error && <ProblemAlert error={replay.error} />}
@@ -81,32 +80,23 @@ interface LetterTableProps {
 }
 
 function LetterTable({ letters, onOpen }: LetterTableProps) {
+  const head = ["Delivery", "Reason", "Attempts", "Last failure"].map((name) => (
+    <Table.Th key={name}>{name}</Table.Th>
+  ));
   return (
-    <Wide label="Dead letters">
-      <Table withTableBorder fz="sm" verticalSpacing={4} aria-label="Dead letters">
-        <Table.Thead>
-          <Table.Tr>
-            <Table.Th>Delivery</Table.Th>
-            <Table.Th>Reason</Table.Th>
-            <Table.Th>Attempts</Table.Th>
-            <Table.Th>Last failure</Table.Th>
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>
-          {letters.map(({ id, reason, attempts, last_failure }) => (
-            <Table.Tr key={id}>
-              <Table.Td>
-                <Button size="compact-xs" variant="subtle" onClick={() => onOpen(id)}>
-                  {id}
-                </Button>
-              </Table.Td>
-              <Table.Td className="breaking">{reason}</Table.Td>
-              <Table.Td>{attempts}</Table.Td>
-              <Table.Td>{last_failure ? <Time time={last_failure} /> : "unknown"}</Table.Td>
-            </Table.Tr>
-          ))}
-        </Table.Tbody>
-      </Table>
-    </Wide>
+    <ScrollTable label="Dead letters" head={head}>
+      {letters.map(({ id, reason, attempts, last_failure }) => (
+        <Table.Tr key={id}>
+          <Table.Td>
+            <Button size="compact-xs" variant="subtle" onClick={() => onOpen(id)}>
+              {id}
+            </Button>
+          </Table.Td>
+          <Table.Td className="breaking">{reason}</Table.Td>
+          <Table.Td>{attempts}</Table.Td>
+          <Table.Td>{last_failure ? <Time time={last_failure} /> : "unknown"}</Table.Td>
+        </Table.Tr>
+      ))}
+    </ScrollTable>
   );
 }

@@ -2,7 +2,8 @@ import { Alert, List, type MantineColor, Paper, SimpleGrid, Table, Text } from "
 import { IconAlertTriangle, IconCircleCheck, IconClock, IconHelp } from "@tabler/icons-react";
 import type { Schemas } from "../api/client.ts";
 import { bytes, count, counted, dateTime } from "../ui/format.ts";
-import { Wide } from "../ui/wide.tsx";
+import { ScrollTable } from "../ui/scroll-table.tsx";
+import { unreachable } from "../unreachable.ts";
 import { type Finding, findings, type Level, type Status } from "./health.ts";
 
 export function HealthCards({ status }: { status: Status }) {
@@ -58,19 +59,15 @@ function LevelIcon({ level }: { level: Level }) {
     case "busy":
       return <IconClock size={16} aria-label="busy" />;
     case "bad":
-      return <IconAlertTriangle size={16} aria-label="needs you" />;
+      return <IconAlertTriangle size={16} aria-label="needs attention" />;
     case "unknown":
-      return <IconHelp size={16} aria-label="not known" />;
+      return <IconHelp size={16} aria-label="unknown" />;
     default:
       return unreachable(level);
   }
 }
 
-function unreachable(level: never): never {
-  throw new Error(`a level that nobody thought of: ${JSON.stringify(level)}`);
-}
-
-/** What keeps projectors from their work, in their own words. */
+/** The reasons that unready projectors report. */
 export function ProjectorFailures({ projectors }: { projectors: readonly Schemas["ProjectorHealth"][] }) {
   return projectors
     .filter(({ ready }) => !ready)
@@ -91,15 +88,15 @@ export function SweepLine({ sweep }: { sweep: Schemas["LastSweep"] | null }) {
   if (!sweep) {
     return (
       <Text size="sm" c="dimmed">
-        No comparison of all users and groups is known of.
+        No projector reports a completed reconciliation.
       </Text>
     );
   }
   const { n_users, n_groups, n_imported, n_differing, n_missing } = sweep.report;
   return (
     <Text size="sm" c="dimmed">
-      All users and groups were last compared on {dateTime(sweep.completed)}: {counted(n_users, "user")} and{" "}
-      {counted(n_groups, "group")}, of which {count(n_imported)} imported, {count(n_differing)} differing,{" "}
+      Last reconciliation, {dateTime(sweep.completed)}: {counted(n_users, "user")} and{" "}
+      {counted(n_groups, "group")} compared, {count(n_imported)} imported, {count(n_differing)} differing,{" "}
       {count(n_missing)} missing.
     </Text>
   );
@@ -111,28 +108,26 @@ export function StreamTable({ status }: { status: Status }) {
     { name: "Events", stream: status.events },
     { name: "Dead letters", stream: status.dead_letters },
   ];
+  const head = (
+    <>
+      <Table.Th>Stream</Table.Th>
+      {["Messages", "Size", "Last sequence"].map((name) => (
+        <Table.Th key={name} ta="right">
+          {name}
+        </Table.Th>
+      ))}
+    </>
+  );
   return (
-    <Wide label="Streams">
-      <Table withTableBorder fz="sm" verticalSpacing={4} aria-label="Streams">
-        <Table.Thead>
-          <Table.Tr>
-            <Table.Th>Stream</Table.Th>
-            <Table.Th ta="right">Messages</Table.Th>
-            <Table.Th ta="right">Size</Table.Th>
-            <Table.Th ta="right">Last sequence</Table.Th>
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>
-          {streams.map(({ name, stream }) => (
-            <Table.Tr key={name}>
-              <Table.Th scope="row">{name}</Table.Th>
-              <Table.Td ta="right">{stream ? count(stream.messages) : "not known now"}</Table.Td>
-              <Table.Td ta="right">{stream ? bytes(stream.bytes) : "–"}</Table.Td>
-              <Table.Td ta="right">{stream ? count(stream.last_sequence) : "–"}</Table.Td>
-            </Table.Tr>
-          ))}
-        </Table.Tbody>
-      </Table>
-    </Wide>
+    <ScrollTable label="Streams" head={head}>
+      {streams.map(({ name, stream }) => (
+        <Table.Tr key={name}>
+          <Table.Th scope="row">{name}</Table.Th>
+          <Table.Td ta="right">{stream ? count(stream.messages) : "unknown"}</Table.Td>
+          <Table.Td ta="right">{stream ? bytes(stream.bytes) : "–"}</Table.Td>
+          <Table.Td ta="right">{stream ? count(stream.last_sequence) : "–"}</Table.Td>
+        </Table.Tr>
+      ))}
+    </ScrollTable>
   );
 }

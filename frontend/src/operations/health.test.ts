@@ -19,29 +19,34 @@ function levels(change: Partial<Status>): Record<string, string> {
 }
 
 describe("findings", () => {
-  it("says of a healthy system that there is nothing to do", () => {
+  it("finds a healthy system good", () => {
     expect(new Set(Object.values(levels({})))).toEqual(new Set(["good"]));
   });
 
   it.each<[string, Partial<Status>, string, string]>([
     ["NATS is away", { connected: false }, "NATS", "bad"],
-    ["no projector answers", { projectors: [] }, "Projectors", "bad"],
+    ["no projector responds", { projectors: [] }, "Projectors", "bad"],
     [
       "a projector is not ready",
       { projectors: [{ id: "one", ready: false, failures: { authentik: "403" } }] },
       "Projectors",
       "bad",
     ],
-    ["much waits", { backlog: { pending: 5_000, in_hand: 32 } as Status["backlog"] }, "Backlog", "busy"],
-    ["nobody can count", { backlog: null }, "Backlog", "unknown"],
+    [
+      "many deliveries wait",
+      { backlog: { pending: 5_000, in_hand: 32 } as Status["backlog"] },
+      "Backlog",
+      "busy",
+    ],
+    ["no projector reports the backlog", { backlog: null }, "Backlog", "unknown"],
     ["a projection lags", { users: { sequence: 1, lag: 500 } }, "Projections", "busy"],
     [
-      "something was set aside",
+      "there are dead letters",
       { dead_letters: { messages: 2, bytes: 9, first_sequence: 1, last_sequence: 2 } },
       "Dead letters",
       "bad",
     ],
-  ])("tells when %s", (_, change, title, level) => {
+  ])("reports when %s", (_, change, title, level) => {
     expect(levels(change)[title]).toBe(level);
   });
 });

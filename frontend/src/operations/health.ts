@@ -3,7 +3,7 @@ import { count, counted } from "../ui/format.ts";
 
 export type Status = Schemas["Status"];
 
-/** How something is: nothing to do, worth a look, broken; or it cannot be known now. */
+/** `good` needs no action, `busy` may need attention, `bad` needs an operator, `unknown` is not reported now. */
 export type Level = "good" | "busy" | "bad" | "unknown";
 
 export interface Finding {
@@ -12,10 +12,10 @@ export interface Finding {
   text: string;
 }
 
-/** Beyond that, what reads the log is not merely a moment behind. */
-const LAG_WORTH_A_LOOK = 100;
+/** A lag above this is more than a short delay. */
+const MAX_GOOD_LAG = 100;
 
-/** How the system is, each part in one sentence. */
+/** The state of each part of the system, in one sentence each. */
 export function findings(status: Status): Finding[] {
   return [connection(status), projectors(status), backlog(status), projections(status), deadLetters(status)];
 }
@@ -23,14 +23,14 @@ export function findings(status: Status): Finding[] {
 function connection({ connected }: Status): Finding {
   return connected
     ? { title: "NATS", level: "good", text: "connected" }
-    : { title: "NATS", level: "bad", text: "The API cannot reach NATS: look at the server." };
+    : { title: "NATS", level: "bad", text: "The API cannot reach NATS. Check the NATS server." };
 }
 
 function projectors({ projectors }: Status): Finding {
   const title = "Projectors";
-  if (!projectors) return { title, level: "unknown", text: "This API does not tell." };
+  if (!projectors) return { title, level: "unknown", text: "not reported by this API" };
   const broken = projectors.filter(({ ready }) => !ready);
-  if (projectors.length === 0) return { title, level: "bad", text: "None answers: start one." };
+  if (projectors.length === 0) return { title, level: "bad", text: "No projector responds. Start one." };
   if (broken.length > 0)
     return { title, level: "bad", text: `${broken.length} of ${projectors.length} not ready` };
   return { title, level: "good", text: `${counted(projectors.length, "projector")} ready` };
@@ -38,32 +38,33 @@ function projectors({ projectors }: Status): Finding {
 
 function backlog({ backlog }: Status): Finding {
   const title = "Backlog";
-  if (!backlog) return { title, level: "unknown", text: "No projector tells." };
-  const level = backlog.pending > LAG_WORTH_A_LOOK ? "busy" : "good";
-  return { title, level, text: `${count(backlog.pending)} waiting, ${count(backlog.in_hand)} in hand` };
+  if (!backlog) return { title, level: "unknown", text: "not reported by any projector" };
+  const level = backlog.pending > MAX_GOOD_LAG ? "busy" : "good";
+  return { title, level, text: `${count(backlog.pending)} waiting, ${count(backlog.in_hand)} in progress` };
 }
 
 function projections({ users, groups, activity, projections }: Status): Finding {
   const title = "Projections";
   const lags = [users.lag, groups.lag, activity.lag, ...(projections ?? []).map(({ lag }) => lag)];
   const known = lags.filter((lag): lag is number => typeof lag === "number");
-  if (known.length < lags.length) return { title, level: "unknown", text: "The log cannot be asked now." };
+  if (known.length < lags.length)
+    return { title, level: "unknown", text: "The event log is unavailable. Check NATS." };
   const worst = Math.max(...known);
   if (worst === 0) return { title, level: "good", text: "up to date" };
   return {
     title,
-    level: worst > LAG_WORTH_A_LOOK ? "busy" : "good",
+    level: worst > MAX_GOOD_LAG ? "busy" : "good",
     text: `${counted(worst, "event")} behind`,
   };
 }
 
 function deadLetters({ dead_letters }: Status): Finding {
   const title = "Dead letters";
-  if (!dead_letters) return { title, level: "unknown", text: "The stream cannot be asked now." };
+  if (!dead_letters) return { title, level: "unknown", text: "The stream is unavailable. Check NATS." };
   if (dead_letters.messages === 0) return { title, level: "good", text: "none" };
   return {
     title,
     level: "bad",
-    text: `${counted(dead_letters.messages, "delivery", "deliveries")} set aside`,
+    text: `${counted(dead_letters.messages, "delivery", "deliveries")} to replay or drop`,
   };
 }

@@ -9,7 +9,7 @@ import { Operations } from "./operations.tsx";
 import { Projections } from "./projections.tsx";
 import { statusQuery } from "./queries.ts";
 
-/** How the system is, and what an operator can do about it. */
+/** The health of the system, and the actions of an operator. */
 export function OperationsPage() {
   const { api } = useApp();
   const status = useQuery(statusQuery(api));
@@ -29,7 +29,7 @@ export function OperationsPage() {
         <Section title="Dead letters">
           <DeadLetters n={status.data.dead_letters?.messages ?? 0} />
         </Section>
-        <Section title="What was asked for">
+        <Section title="Operator actions">
           <Operations />
         </Section>
         <Section title="Streams">

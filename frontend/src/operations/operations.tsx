@@ -4,14 +4,15 @@ import type { Schemas } from "../api/client.ts";
 import { useApp } from "../app/context.tsx";
 import { valueText } from "../ui/format.ts";
 import { Empty, Loading, ProblemAlert } from "../ui/messages.tsx";
+import { ScrollTable } from "../ui/scroll-table.tsx";
 import { Time } from "../ui/time.tsx";
-import { Wide } from "../ui/wide.tsx";
+import { unreachable } from "../unreachable.ts";
 import { OperationProgress } from "./projections.tsx";
 import { operationsQuery } from "./queries.ts";
 
 type Operation = Schemas["Operation"];
 
-/** What operators had done, newest first. */
+/** The actions that operators requested, newest first. */
 export function Operations() {
   const { api } = useApp();
   const found = useQuery(operationsQuery(api));
@@ -19,39 +20,28 @@ export function Operations() {
   if (!found.data) return <ProblemAlert error={found.error} onRetry={() => void found.refetch()} />;
   const { operations } = found.data;
   if (operations.length === 0) {
-    return <Empty title="Nothing yet">Rebuilds and replays that somebody asks for are listed here.</Empty>;
+    return <Empty title="No operator actions yet">Rebuilds, replays and drops are listed here.</Empty>;
   }
+  const head = ["Started", "Action", "State", "Result"].map((name) => <Table.Th key={name}>{name}</Table.Th>);
   return (
-    <Wide label="Operations">
-      <Table withTableBorder fz="sm" verticalSpacing={4} aria-label="Operations">
-        <Table.Thead>
-          <Table.Tr>
-            <Table.Th>Began</Table.Th>
-            <Table.Th>What</Table.Th>
-            <Table.Th>State</Table.Th>
-            <Table.Th>Result</Table.Th>
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>
-          {operations.map((operation) => (
-            <Table.Tr key={operation.id}>
-              <Table.Td>
-                <Time time={operation.began} />
-              </Table.Td>
-              <Table.Td>{whatOf(operation)}</Table.Td>
-              <Table.Td>
-                <Badge variant="light" size="sm" radius="sm" tt="none" color={colorOf(operation.state)}>
-                  {operation.state}
-                </Badge>
-              </Table.Td>
-              <Table.Td className="breaking">
-                <Outcome operation={operation} />
-              </Table.Td>
-            </Table.Tr>
-          ))}
-        </Table.Tbody>
-      </Table>
-    </Wide>
+    <ScrollTable label="Operator actions" head={head}>
+      {operations.map((operation) => (
+        <Table.Tr key={operation.id}>
+          <Table.Td>
+            <Time time={operation.began} />
+          </Table.Td>
+          <Table.Td>{actionOf(operation)}</Table.Td>
+          <Table.Td>
+            <Badge variant="light" size="sm" radius="sm" tt="none" color={colorOf(operation.state)}>
+              {operation.state}
+            </Badge>
+          </Table.Td>
+          <Table.Td className="breaking">
+            <Outcome operation={operation} />
+          </Table.Td>
+        </Table.Tr>
+      ))}
+    </ScrollTable>
   );
 }
 
@@ -59,9 +49,9 @@ function Outcome({ operation }: { operation: Operation }) {
   const { state, error, result } = operation;
   switch (state) {
     case "running":
-      return <OperationProgress operation={operation} label={whatOf(operation)} />;
+      return <OperationProgress operation={operation} label={actionOf(operation)} />;
     case "failed":
-      return <Text size="sm">{error ?? "It does not say why."}</Text>;
+      return <Text size="sm">{error ?? "No reason was recorded; see the API's log."}</Text>;
     case "done":
       return <Text size="sm">{result === undefined ? "done" : valueText(result)}</Text>;
     default:
@@ -69,7 +59,7 @@ function Outcome({ operation }: { operation: Operation }) {
   }
 }
 
-function whatOf({ kind, subject }: Operation): string {
+function actionOf({ kind, subject }: Operation): string {
   switch (kind) {
     case "rebuild":
       return `rebuild of ${subject ?? "a projection"}`;
@@ -93,8 +83,4 @@ function colorOf(state: Operation["state"]): MantineColor {
     default:
       return unreachable(state);
   }
-}
-
-function unreachable(value: never): never {
-  throw new Error(`something that nobody thought of: ${JSON.stringify(value)}`);
 }

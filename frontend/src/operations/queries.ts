@@ -1,5 +1,6 @@
-import { infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
-import { type Api, answer } from "../api/client.ts";
+import { queryOptions } from "@tanstack/react-query";
+import { type Api, unwrap } from "../api/client.ts";
+import { pagedQuery } from "../api/queries.ts";
 
 const STATUS_MS = 2_000;
 const RUNNING_MS = 1_000;
@@ -9,40 +10,31 @@ const PAGE = 50;
 export function statusQuery(api: Api) {
   return queryOptions({
     queryKey: ["status"],
-    queryFn: ({ signal }) => answer(api.GET("/api/status", { signal })),
+    queryFn: ({ signal }) => unwrap(api.GET("/api/status", { signal })),
     refetchInterval: STATUS_MS,
   });
 }
 
 export function deadLettersQuery(api: Api) {
-  return infiniteQueryOptions({
-    queryKey: ["dead-letters"],
-    queryFn: ({ pageParam, signal }) =>
-      answer(
-        api.GET("/api/dead-letters", {
-          params: { query: { limit: PAGE, ...(pageParam ? { cursor: pageParam } : {}) } },
-          signal,
-        }),
-      ),
-    initialPageParam: "",
-    getNextPageParam: (page) => page.next,
-  });
+  return pagedQuery(["dead-letters"], (cursor, signal) =>
+    unwrap(api.GET("/api/dead-letters", { params: { query: { limit: PAGE, cursor } }, signal })),
+  );
 }
 
 export function deadLetterQuery(api: Api, id: string) {
   return queryOptions({
     queryKey: ["dead-letter", id],
-    queryFn: ({ signal }) => answer(api.GET("/api/dead-letters/{id}", { params: { path: { id } }, signal })),
-    // It can be personal data: kept no longer than it is shown.
+    queryFn: ({ signal }) => unwrap(api.GET("/api/dead-letters/{id}", { params: { path: { id } }, signal })),
+    // A dead letter can hold personal data: drop it from the cache when it is closed.
     gcTime: 0,
   });
 }
 
-/** The last operations; asked for often as long as one of them runs. */
+/** The latest operations, polled faster while one of them runs. */
 export function operationsQuery(api: Api) {
   return queryOptions({
     queryKey: ["operations"],
-    queryFn: ({ signal }) => answer(api.GET("/api/operations", { signal })),
+    queryFn: ({ signal }) => unwrap(api.GET("/api/operations", { signal })),
     refetchInterval: ({ state }) =>
       state.data?.operations.some((operation) => operation.state === "running") ? RUNNING_MS : IDLE_MS,
   });

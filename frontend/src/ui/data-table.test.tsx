@@ -4,7 +4,7 @@ import type { ColumnDef } from "@tanstack/react-table";
 import { screen, within } from "@testing-library/react";
 import { userEvent } from "@testing-library/user-event";
 import { expect, it, vi } from "vitest";
-import { show } from "../test/page.tsx";
+import { renderInPage } from "../test/render.tsx";
 import { DataTable, type features } from "./data-table.tsx";
 
 interface Ship {
@@ -20,14 +20,14 @@ const COLUMNS: ColumnDef<typeof features, Ship>[] = [
 const fleet = (n: number): Ship[] =>
   Array.from({ length: n }, (_, index) => ({ name: `Ship ${index}`, guns: (index * 7) % 100 }));
 
-function table(rows: Ship[], onSort = vi.fn(), more: (() => void) | null = null) {
+function table(rows: Ship[], onSort = vi.fn(), loadMore: (() => void) | null = null) {
   return (
     <DataTable
       label="Ships"
       rows={rows}
       columns={COLUMNS}
       rowId={({ name }) => name}
-      more={more}
+      loadMore={loadMore}
       onSort={onSort}
     />
   );
@@ -39,35 +39,35 @@ const firstNames = (n: number) =>
     .slice(1, n + 1)
     .map((row) => within(row).getAllByRole("cell")[0]?.textContent);
 
-it("asks for all rows before it sorts, and says how it is sorted", async () => {
+it("requests all rows when it is sorted, and shows the direction", async () => {
   const onSort = vi.fn();
-  show(table(fleet(3), onSort));
+  renderInPage(table(fleet(3), onSort));
   expect(onSort).not.toHaveBeenCalled();
   await userEvent.click(screen.getByRole("button", { name: "Guns" }));
   expect(onSort).toHaveBeenCalled();
   const header = screen.getByRole("columnheader", { name: "Guns" });
   expect(header.getAttribute("aria-sort")).toMatch(/ascending|descending/);
-  const once = firstNames(3);
+  const sorted = firstNames(3);
   await userEvent.click(screen.getByRole("button", { name: "Guns" }));
-  expect(firstNames(3)).toEqual(once.toReversed());
+  expect(firstNames(3)).toEqual(sorted.toReversed());
 });
 
-it("shows a page at a time, and gets more when the last of them is reached", async () => {
-  const more = vi.fn();
-  show(table(fleet(60), vi.fn(), more));
+it("shows one page at a time, and loads more rows on the last page", async () => {
+  const loadMore = vi.fn();
+  renderInPage(table(fleet(60), vi.fn(), loadMore));
   expect(screen.getByRole("status").textContent).toBe("1 to 50 of more than 60");
-  expect(more).not.toHaveBeenCalled();
+  expect(loadMore).not.toHaveBeenCalled();
   await userEvent.click(screen.getByRole("button", { name: "Next" }));
   expect(screen.getByRole("status").textContent).toBe("51 to 60 of more than 60");
-  expect(more).toHaveBeenCalledOnce();
+  expect(loadMore).toHaveBeenCalledOnce();
 });
 
-it("keeps the page of who reads when rows change, as long as there is one", async () => {
-  const { showNow } = show(table(fleet(120)));
+it("keeps the current page when rows change, as long as it exists", async () => {
+  const { rerender } = renderInPage(table(fleet(120)));
   await userEvent.click(screen.getByRole("button", { name: "Next" }));
   await userEvent.click(screen.getByRole("button", { name: "Next" }));
-  showNow(table(fleet(121)));
+  rerender(table(fleet(121)));
   expect(screen.getByRole("status").textContent).toBe("101 to 121 of 121");
-  showNow(table(fleet(60)));
+  rerender(table(fleet(60)));
   expect(screen.getByRole("status").textContent).toBe("51 to 60 of 60");
 });

@@ -14,8 +14,9 @@ import {
   useTable,
 } from "@tanstack/react-table";
 import { useEffect } from "react";
+import { unreachable } from "../unreachable.ts";
 import { Pager } from "./pager.tsx";
-import { Wide } from "./wide.tsx";
+import { HorizontalScroll } from "./scroll-table.tsx";
 
 export const features = tableFeatures({
   rowSortingFeature,
@@ -32,20 +33,20 @@ interface Props<T extends object> {
   rows: T[];
   columns: ColumnDef<typeof features, T>[];
   rowId: (row: T) => string;
-  /** How to get further rows, where there are any. */
-  more: (() => void) | null;
-  /** Called when rows are to be in another order, for which all must be there. */
+  /** Loads more rows; null when all are loaded. */
+  loadMore: (() => void) | null;
+  /** Called when the user sorts the table, which needs all rows. */
   onSort: () => void;
 }
 
-/** A table that is sorted and paged in the browser, over rows that come a page at a time. */
-export function DataTable<T extends object>({ label, rows, columns, rowId, more, onSort }: Props<T>) {
+/** A table that the browser sorts and pages, while its rows are loaded in parts. */
+export function DataTable<T extends object>({ label, rows, columns, rowId, loadMore, onSort }: Props<T>) {
   const table = useTable({
     features,
     data: rows,
     columns,
     getRowId: rowId,
-    // Rows change while somebody reads the third page.
+    // Keep the current page when rows change.
     autoResetPageIndex: false,
     initialState: { pagination: { pageIndex: 0, pageSize: PAGE_SIZE } },
   });
@@ -60,12 +61,12 @@ export function DataTable<T extends object>({ label, rows, columns, rowId, more,
     if (index !== pagination.pageIndex) table.setPageIndex(index);
   }, [index, pagination.pageIndex, table]);
   const goTo = (page: number) => {
-    if (page >= last && more) more();
+    if (page >= last && loadMore) loadMore();
     table.setPageIndex(Math.min(page, last));
   };
   return (
     <>
-      <Wide label={label}>
+      <HorizontalScroll label={label}>
         <Table stickyHeader verticalSpacing={5} fz="sm" highlightOnHover aria-label={label}>
           <Table.Thead>
             {table.getHeaderGroups().map((group) => (
@@ -88,8 +89,8 @@ export function DataTable<T extends object>({ label, rows, columns, rowId, more,
             ))}
           </Table.Tbody>
         </Table>
-      </Wide>
-      <Pager index={index} size={PAGE_SIZE} nRows={rows.length} hasMore={more !== null} onGoTo={goTo} />
+      </HorizontalScroll>
+      <Pager index={index} size={PAGE_SIZE} nRows={rows.length} hasMore={loadMore !== null} onGoTo={goTo} />
     </>
   );
 }
@@ -128,8 +129,4 @@ function SortIcon({ direction }: { direction: false | "asc" | "desc" }) {
     default:
       return unreachable(direction);
   }
-}
-
-function unreachable(direction: never): never {
-  throw new Error(`a direction that nobody thought of: ${JSON.stringify(direction)}`);
 }

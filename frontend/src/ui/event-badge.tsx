@@ -1,7 +1,8 @@
 import { Badge, type MantineColor } from "@mantine/core";
 import { type EventType, isEventType } from "../event/event.ts";
+import { unreachable } from "../unreachable.ts";
 
-/** The type of an event, coloured by how much it asks for attention. */
+/** The type of an event, in a colour that shows how much attention it needs. */
 export function EventBadge({ type }: { type: string }) {
   return (
     <Badge variant="light" color={isEventType(type) ? colorOf(type) : "gray"} size="sm" radius="sm" tt="none">
@@ -40,8 +41,4 @@ function colorOf(type: EventType): MantineColor {
     default:
       return unreachable(type);
   }
-}
-
-function unreachable(type: never): never {
-  throw new Error(`a type without a colour: ${JSON.stringify(type)}`);
 }

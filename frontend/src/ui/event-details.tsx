@@ -6,10 +6,10 @@ import { EventBadge } from "./event-badge.tsx";
 import { exactTime, valueText } from "./format.ts";
 import { SentenceView } from "./sentence-view.tsx";
 
-/** Everything about one event, beside the list. */
+/** All details of one event, in a drawer. */
 export function EventDetails({ event, onClose }: { event: RecordedEvent | null; onClose: () => void }) {
   const [isOpen, setIsOpen] = useState(false);
-  // Only what is opened after it was mounted gives the focus back to where it was.
+  // A drawer restores the focus on close only if it is opened after it was mounted.
   useEffect(() => setIsOpen(event !== null), [event]);
   return (
     <Drawer
@@ -32,7 +32,7 @@ function Content({ event }: { event: RecordedEvent }) {
         <EventBadge type={event.type} />
         <Text size="sm" c="dimmed">
           {exactTime(event.time)}
-          {event.approximate && ", when it was noticed"}
+          {event.approximate && " (time of detection)"}
         </Text>
       </Group>
       <Text>
@@ -48,11 +48,11 @@ function Content({ event }: { event: RecordedEvent }) {
 }
 
 function originOf(event: RecordedEvent): string {
-  const channel = event.channel ? `Seen by ${event.channel}` : "Seen";
-  return event.cause ? `${channel}, because of ${event.cause}.` : `${channel}.`;
+  const channel = `Channel: ${event.channel || "unknown"}.`;
+  return event.cause ? `${channel} Cause: ${event.cause}.` : channel;
 }
 
-/** Each changed field before and after. */
+/** The changed fields with their values before and after. */
 export function ChangeTable({ event }: { event: RecordedEvent }) {
   const changes = changesOf(event);
   if (changes.length === 0) return null;

@@ -11,7 +11,7 @@ const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle:
 const number = new Intl.NumberFormat();
 const size = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
 
-/** Short, for lists: the time of day, with the day where it is not today. */
+/** The time of day, with the date unless it is today. */
 export function shortTime(time: string, now = new Date()): string {
   const date = new Date(time);
   if (Number.isNaN(date.getTime())) return time;
@@ -34,7 +34,7 @@ export function count(n: number): string {
   return number.format(n);
 }
 
-/** A count with its noun. */
+/** A count with its noun, such as "2 events". */
 export function counted(n: number, one: string, many = `${one}s`): string {
   return `${count(n)} ${n === 1 ? one : many}`;
 }
@@ -45,11 +45,16 @@ export function bytes(n: number): string {
   return `${size.format(n / 1000 ** power)} ${units[power]}`;
 }
 
-/** A value of a field, as a person reads it. */
+/** Makes a sentence of an error detail: capitalized and with a full stop. */
+export function asSentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/\.?$/, ".")}`;
+}
+
+/** The value of a field in words. */
 export function valueText(value: unknown): string {
-  if (value === null || value === undefined || value === "") return "nothing";
+  if (value === null || value === undefined || value === "") return "none";
   if (typeof value === "string") return value;
   if (typeof value === "boolean") return value ? "yes" : "no";
-  if (Array.isArray(value)) return value.length === 0 ? "nothing" : value.map(valueText).join(", ");
+  if (Array.isArray(value)) return value.length === 0 ? "none" : value.map(valueText).join(", ");
   return JSON.stringify(value);
 }

@@ -2,15 +2,16 @@ import { Alert, Button, Center, Group, Loader, Stack, Text, Title } from "@manti
 import { IconAlertTriangle, IconLock } from "@tabler/icons-react";
 import type { ReactNode } from "react";
 import { asProblem, type Problem } from "../api/problem.ts";
+import { asSentence } from "./format.ts";
 
-/** A failure in words, with a way on. */
+/** Explains a failure, with a button to retry if that is possible. */
 export function ProblemAlert({ error, onRetry }: { error: unknown; onRetry?: () => void }) {
   const problem = asProblem(error);
   if (problem.status === 403) return <Forbidden detail={problem.message} />;
   return (
     <Alert color="red" role="alert" icon={<IconAlertTriangle aria-hidden />} title={titleOf(problem)}>
       <Stack gap="xs" align="start">
-        <Text size="sm">{adviceOf(problem)}</Text>
+        <Text size="sm">{detailOf(problem)}</Text>
         {onRetry && (
           <Button size="xs" variant="default" onClick={onRetry}>
             Try again
@@ -21,12 +22,12 @@ export function ProblemAlert({ error, onRetry }: { error: unknown; onRetry?: () 
   );
 }
 
-export function Forbidden({ detail }: { detail: string }) {
+function Forbidden({ detail }: { detail: string }) {
   return (
-    <Alert color="yellow" role="alert" icon={<IconLock aria-hidden />} title="This is not for your account">
+    <Alert color="yellow" role="alert" icon={<IconLock aria-hidden />} title="Access denied">
       <Text size="sm">
-        The API says: {detail}. Admins are the members of one of the groups in <code>API_ADMIN_GROUPS</code>.
-        If you became one just now, sign out and in again: your rights are in your token.
+        {asSentence(detail)} Admins are the members of the groups in <code>API_ADMIN_GROUPS</code>. If you
+        became an admin just now, sign out and in again to get a token with your new permissions.
       </Text>
     </Alert>
   );
@@ -39,23 +40,21 @@ function titleOf(problem: Problem): string {
     case 404:
       return "Not found";
     case 409:
-      return "Not now";
+      return "Conflict";
     case 429:
       return "Too many requests";
     case 503:
-      return "Not available now";
+      return "Service unavailable";
     default:
       return `${problem.title} (${problem.status})`;
   }
 }
 
-function adviceOf(problem: Problem): string {
-  const wait = problem.retryAfter ? ` Try again in ${problem.retryAfter} s.` : "";
-  const detail = problem.message.replace(/\.?$/, ".");
-  return `${detail.charAt(0).toUpperCase()}${detail.slice(1)}${wait}`;
+function detailOf({ message, retryAfter }: Problem): string {
+  return asSentence(message) + (retryAfter ? ` Try again in ${retryAfter} s.` : "");
 }
 
-/** An empty list, which says what would fill it. */
+/** Replaces an empty list. The children say how to get content into it. */
 export function Empty({ title, children }: { title: string; children: ReactNode }) {
   return (
     <Stack gap={4} align="center" py="xl" px="md" role="status">
@@ -75,7 +74,7 @@ export function Loading({ what }: { what: string }) {
   );
 }
 
-/** The heading of a page, which is also what the browser calls it. */
+/** The heading of a page, which is also the title of the browser tab. */
 export function PageTitle({ title, children }: { title: string; children?: ReactNode }) {
   return (
     <Group justify="space-between" align="center" mb="sm" gap="xs" mih={36}>

@@ -5,7 +5,7 @@ interface Props {
   index: number;
   size: number;
   nRows: number;
-  /** Whether there are more rows than are here. */
+  /** Whether more rows can be loaded. */
   hasMore: boolean;
   onGoTo: (index: number) => void;
 }

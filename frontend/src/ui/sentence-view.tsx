@@ -1,12 +1,12 @@
-import { Anchor } from "@mantine/core";
-import { Link } from "@tanstack/react-router";
 import { useEffect, useSyncExternalStore } from "react";
-import { answer } from "../api/client.ts";
+import { unwrap } from "../api/client.ts";
 import { useApp, useIsAdmin } from "../app/context.tsx";
 import { actorOf, type RecordedEvent } from "../event/event.ts";
 import { type Part, sentence } from "../event/sentence.ts";
+import { unreachable } from "../unreachable.ts";
+import { GroupLink, UserLink } from "./links.tsx";
 
-/** What an event says, with links to whom it names. */
+/** The sentence of an event. For admins, users and groups are links. */
 export function SentenceView({ event }: { event: RecordedEvent }) {
   const { names } = useApp();
   const isAdmin = useIsAdmin();
@@ -16,59 +16,37 @@ export function SentenceView({ event }: { event: RecordedEvent }) {
   return (
     <span>
       {parts.map((part, index) => (
-        // The parts of a sentence never change their places.
-        // biome-ignore lint/suspicious/noArrayIndexKey: there is nothing else that tells them apart
-        <PartView key={index} part={part} linked={isAdmin} />
+        // biome-ignore lint/suspicious/noArrayIndexKey: parts have no other key, and their order never changes
+        <PartView key={index} part={part} isLinked={isAdmin} />
       ))}
     </span>
   );
 }
 
-function PartView({ part, linked }: { part: Part; linked: boolean }) {
+function PartView({ part, isLinked }: { part: Part; isLinked: boolean }) {
+  if (part.kind === "text") return part.text;
+  if (!isLinked) return <b>{part.name}</b>;
+  const props = { inherit: true, fw: 500, children: part.name };
   switch (part.kind) {
-    case "text":
-      return part.text;
     case "user":
-      if (!linked) return <b>{part.name}</b>;
-      return (
-        <Anchor
-          inherit
-          fw={500}
-          renderRoot={(props) => <Link {...props} to="/users/$pk" params={{ pk: String(part.pk) }} />}
-        >
-          {part.name}
-        </Anchor>
-      );
+      return <UserLink pk={part.pk} {...props} />;
     case "group":
-      if (!linked) return <b>{part.name}</b>;
-      return (
-        <Anchor
-          inherit
-          fw={500}
-          renderRoot={(props) => <Link {...props} to="/groups/$uuid" params={{ uuid: part.uuid }} />}
-        >
-          {part.name}
-        </Anchor>
-      );
+      return <GroupLink uuid={part.uuid} {...props} />;
     default:
       return unreachable(part);
   }
 }
 
-/** Finds out what somebody is called whom an event names by key alone. */
+/** Looks up the name of the acting user, since an event has only their key. */
 function useActorName(pk: number | null) {
   const { api, names } = useApp();
   const isAdmin = useIsAdmin();
   useEffect(() => {
-    if (pk === null || !isAdmin || !names.shouldAsk(pk)) return;
-    answer(api.GET("/api/users/{pk}", { params: { path: { pk } } })).then(
+    if (pk === null || !isAdmin || !names.claimLookup(pk)) return;
+    unwrap(api.GET("/api/users/{pk}", { params: { path: { pk } } })).then(
       ({ user }) => names.learn(pk, user?.name || user?.username || ""),
-      // The key says enough.
+      // Without a name, the sentence shows the key.
       () => {},
     );
   }, [pk, isAdmin, api, names]);
-}
-
-function unreachable(part: never): never {
-  throw new Error(`a part that nobody thought of: ${JSON.stringify(part)}`);
 }

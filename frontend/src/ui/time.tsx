@@ -1,8 +1,8 @@
 import { exactTime, shortTime } from "./format.ts";
 
-/** A moment: short on the page, exact on pointing at it. */
+/** A short time, with the exact time as its tooltip. */
 export function Time({ time, approximate = false }: { time: string; approximate?: boolean }) {
-  const exact = approximate ? `${exactTime(time)}, when it was noticed` : exactTime(time);
+  const exact = approximate ? `${exactTime(time)} (time of detection)` : exactTime(time);
   return (
     <time dateTime={time} title={exact}>
       {approximate ? "~" : ""}

@@ -3,25 +3,28 @@
 import { screen } from "@testing-library/react";
 import { expect, it } from "vitest";
 import { sample } from "../event/samples.ts";
-import type { Reach } from "../feed/timeline.ts";
-import { show } from "../test/page.tsx";
+import type { Completeness } from "../feed/timeline.ts";
+import { renderInPage } from "../test/render.tsx";
 import { TimelineView } from "./timeline-view.tsx";
 
-const ITEMS = ["1", "2"].map((id) => ({ ...sample("user-updated"), id, place: null }));
+const ITEMS = ["1", "2"].map((id) => ({ ...sample("user-updated"), id, cursor: null }));
 
-it.each<[Reach, number, string]>([
-  ["cut", 2, "The newest 2 events; older ones are left out."],
-  ["cut", 0, "Older events are left out."],
-  ["beginning", 2, "This is the beginning."],
-  ["beginning", 0, "Nothing is recorded"],
-])("says how far back it goes: %s, %i events", (reach, nItems, text) => {
-  show(<TimelineView timeline={{ items: ITEMS.slice(0, nItems), reach }} label="Events" />);
+it.each<[Completeness, number, string]>([
+  ["truncated", 2, "Only the newest 2 events are shown."],
+  ["truncated", 0, "Older events are not shown."],
+  ["complete", 2, "There are no earlier events."],
+  ["complete", 0, "No events recorded"],
+])("explains a %s timeline of %i events", (completeness, nItems, text) => {
+  renderInPage(<TimelineView timeline={{ items: ITEMS.slice(0, nItems), completeness }} label="Events" />);
   expect(screen.getByText(text)).toBeTruthy();
 });
 
-it("does not call the beginning what goes on", () => {
-  const { showNow } = show(<TimelineView timeline={{ items: ITEMS, reach: "loading" }} label="Events" />);
+it("shows no end while older events are loading or have failed to load", () => {
+  const timeline = (completeness: Completeness) => (
+    <TimelineView timeline={{ items: ITEMS, completeness }} label="Events" />
+  );
+  const { rerender } = renderInPage(timeline("loading"));
   expect(screen.getByRole("status", { name: "Loading events" })).toBeTruthy();
-  showNow(<TimelineView timeline={{ items: ITEMS, reach: "failed" }} label="Events" />);
-  expect(screen.queryByText("This is the beginning.")).toBeNull();
+  rerender(timeline("failed"));
+  expect(screen.queryByText("There are no earlier events.")).toBeNull();
 });

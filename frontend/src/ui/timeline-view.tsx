@@ -1,22 +1,34 @@
-import { Center } from "@mantine/core";
+import { Center, Stack } from "@mantine/core";
 import type { ReactNode } from "react";
 import type { RecordedEvent } from "../event/event.ts";
 import { EventList } from "../feed/event-list.tsx";
-import { type Shown, useHold } from "../feed/hold.ts";
-import type { Timeline } from "../feed/timeline.ts";
+import { useFreezableList } from "../feed/freezable-list.ts";
+import { type History, type Subject, type Timeline, useTimeline } from "../feed/timeline.ts";
+import { unreachable } from "../unreachable.ts";
 import { ChangeTable } from "./event-details.tsx";
 import { counted } from "./format.ts";
-import { Empty, Loading } from "./messages.tsx";
+import { Empty, Loading, ProblemAlert } from "./messages.tsx";
 
-/** All events about somebody or something, with what changed in each. */
+/** The recorded events about a user or a group, continued by the feed. */
+export function SubjectTimeline(props: { history: History; subject: Subject; label: string }) {
+  const { history, subject, label } = props;
+  const timeline = useTimeline(history, subject);
+  return (
+    <Stack gap="xs" className="column-filling">
+      {history.isError && <ProblemAlert error={history.error} onRetry={() => void history.fetchNextPage()} />}
+      <TimelineView timeline={timeline} label={label} />
+    </Stack>
+  );
+}
+
 export function TimelineView({ timeline, label }: { timeline: Timeline; label: string }) {
-  const shown: Shown = useHold(timeline.items);
+  const list = useFreezableList(timeline.items);
   return (
     <EventList
-      shown={shown}
+      list={list}
       label={label}
       isPaused={false}
-      more={changesIn}
+      details={changesIn}
       footer={<Footer timeline={timeline} />}
     />
   );
@@ -24,26 +36,21 @@ export function TimelineView({ timeline, label }: { timeline: Timeline; label: s
 
 const changesIn = (event: RecordedEvent) => <ChangeTable event={event} />;
 
-function Footer({ timeline: { items, reach } }: { timeline: Timeline }) {
-  switch (reach) {
+function Footer({ timeline: { items, completeness } }: { timeline: Timeline }) {
+  const isEmpty = items.length === 0;
+  switch (completeness) {
     case "loading":
       return <Loading what="events" />;
     case "failed":
       return null;
-    case "cut":
-      return items.length > 0 ? (
-        <End>{`The newest ${counted(items.length, "event")}; older ones are left out.`}</End>
-      ) : (
-        <Empty title="Nothing was recorded lately">Older events are left out.</Empty>
-      );
-    case "beginning":
-      return items.length > 0 ? (
-        <End>This is the beginning.</End>
-      ) : (
-        <Empty title="Nothing is recorded">What happens from now on appears here at once.</Empty>
-      );
+    case "truncated":
+      if (isEmpty) return <Empty title="No recent events">Older events are not shown.</Empty>;
+      return <End>{`Only the newest ${counted(items.length, "event")} are shown.`}</End>;
+    case "complete":
+      if (isEmpty) return <Empty title="No events recorded">New events appear here immediately.</Empty>;
+      return <End>There are no earlier events.</End>;
     default:
-      return unreachable(reach);
+      return unreachable(completeness);
   }
 }
 
@@ -53,8 +60,4 @@ function End({ children }: { children: ReactNode }) {
       {children}
     </Center>
   );
-}
-
-function unreachable(reach: never): never {
-  throw new Error(`a reach that nobody thought of: ${JSON.stringify(reach)}`);
 }

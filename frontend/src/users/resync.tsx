@@ -2,20 +2,21 @@ import { Button, Group, Text } from "@mantine/core";
 import { IconRefresh } from "@tabler/icons-react";
 import { useMutation } from "@tanstack/react-query";
 import { useEffect, useState, useSyncExternalStore } from "react";
-import { answer, type Schemas } from "../api/client.ts";
+import { type Schemas, unwrap } from "../api/client.ts";
 import { asProblem } from "../api/problem.ts";
 import { useApp } from "../app/context.tsx";
+import { asSentence } from "../ui/format.ts";
 import { SentenceView } from "../ui/sentence-view.tsx";
 
-/** After so long an answer that found a difference would be there. */
-const PATIENCE_MS = 5_000;
+/** A resync without an event after this time has found no difference. */
+const OUTCOME_MS = 5_000;
 
-/** Has authentik asked about a user now. What that leads to comes by the feed. */
+/** A button that compares a user with authentik now. The feed brings the resulting event. */
 export function Resync({ pk }: { pk: number | "me" }) {
   const { api } = useApp();
-  const asked = useMutation({
+  const resync = useMutation({
     mutationFn: () =>
-      answer(
+      unwrap(
         pk === "me"
           ? api.POST("/api/me/resync")
           : api.POST("/api/users/{pk}/resync", { params: { path: { pk } } }),
@@ -26,15 +27,15 @@ export function Resync({ pk }: { pk: number | "me" }) {
       <Button
         size="xs"
         variant="default"
-        loading={asked.isPending}
+        loading={resync.isPending}
         leftSection={<IconRefresh size={14} aria-hidden />}
-        onClick={() => asked.mutate()}
+        onClick={() => resync.mutate()}
       >
-        Ask authentik now
+        Resync now
       </Button>
-      <Text size="sm" role="status" component="div" c={asked.error ? "red" : "dimmed"}>
-        {asked.error && `Not asked: ${asProblem(asked.error).message}.`}
-        {asked.data && <Outcome key={asked.data.delivery} accepted={asked.data} />}
+      <Text size="sm" role="status" component="div" c={resync.error ? "red" : "dimmed"}>
+        {resync.error && `Resync failed: ${asSentence(asProblem(resync.error).message)} Try again later.`}
+        {resync.data && <Outcome key={resync.data.delivery} accepted={resync.data} />}
       </Text>
     </Group>
   );
@@ -43,14 +44,12 @@ export function Resync({ pk }: { pk: number | "me" }) {
 function Outcome({ accepted: { delivery } }: { accepted: Schemas["Accepted"] }) {
   const { feed } = useApp();
   const items = useSyncExternalStore(feed.subscribe, () => feed.get().buffer.items);
-  const [isLate, setIsLate] = useState(false);
+  const [isOver, setIsOver] = useState(false);
   useEffect(() => {
-    const timer = setTimeout(() => setIsLate(true), PATIENCE_MS);
+    const timer = setTimeout(() => setIsOver(true), OUTCOME_MS);
     return () => clearTimeout(timer);
   }, []);
   const found = items.findLast((event) => event.cause === delivery);
   if (found) return <SentenceView event={found} />;
-  return isLate
-    ? "Asked: nothing differs from what is recorded."
-    : "Asked; a difference would appear in a moment.";
+  return isOver ? "Resync done: no differences found." : "Resync started; differences appear here.";
 }

@@ -1,6 +1,6 @@
 import { isFields } from "../event/event.ts";
 
-/** What a table of users is narrowed down to, as it stands in the address of the page. */
+/** The filter of the user table, as search parameters of the page's URL. */
 export interface UsersSearch {
   search?: string;
   status?: string;
@@ -19,6 +19,7 @@ export function parseUsersSearch(value: unknown): UsersSearch {
     type: text("type"),
     group: text("group"),
   };
+  // Absent keys, instead of undefined ones, keep `Object.keys` a count of the active filters.
   return {
     ...(search ? { search } : {}),
     ...(status ? { status } : {}),

@@ -1,5 +1,6 @@
 import { Badge, type MantineColor } from "@mantine/core";
 import type { Schemas } from "../api/client.ts";
+import { unreachable } from "../unreachable.ts";
 
 type UserStatus = Schemas["UserStatus"];
 
@@ -23,8 +24,4 @@ function colorOf(status: UserStatus): MantineColor {
     default:
       return unreachable(status);
   }
-}
-
-function unreachable(status: never): never {
-  throw new Error(`a status without a colour: ${JSON.stringify(status)}`);
 }

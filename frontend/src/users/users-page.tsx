@@ -1,20 +1,19 @@
-import { Alert, Anchor, Button, Group, NativeSelect } from "@mantine/core";
+import { Button, Group, NativeSelect } from "@mantine/core";
 import { useInfiniteQuery } from "@tanstack/react-query";
-import { Link, useNavigate, useSearch } from "@tanstack/react-router";
+import { useNavigate, useSearch } from "@tanstack/react-router";
 import type { ColumnDef } from "@tanstack/react-table";
-import { useMemo } from "react";
 import type { Schemas } from "../api/client.ts";
 import { usersQuery } from "../api/queries.ts";
 import { useApp } from "../app/context.tsx";
-import { MAX_SORTED, useAllPages } from "../ui/all-pages.ts";
-import { DataTable, type features } from "../ui/data-table.tsx";
-import { count } from "../ui/format.ts";
-import { LateInput } from "../ui/late-input.tsx";
-import { Empty, Loading, PageTitle, ProblemAlert } from "../ui/messages.tsx";
+import type { features } from "../ui/data-table.tsx";
+import { DebouncedInput } from "../ui/debounced-input.tsx";
+import { UserLink } from "../ui/links.tsx";
+import { Empty, PageTitle } from "../ui/messages.tsx";
+import { PagedTable } from "../ui/paged-table.tsx";
 import { Time } from "../ui/time.tsx";
 import type { UsersSearch } from "./search.ts";
 import { StatusBadge } from "./status-badge.tsx";
-import { GroupNames } from "./user-facts.tsx";
+import { GroupNames } from "./user-properties.tsx";
 
 type UserView = Schemas["UserView"];
 
@@ -25,13 +24,9 @@ const COLUMNS: ColumnDef<typeof features, UserView>[] = [
     accessorFn: ({ pk, user }) => user?.name || user?.username || `user ${pk}`,
     sortFn: "text",
     cell: ({ row, getValue }) => (
-      <Anchor
-        size="sm"
-        fw={500}
-        renderRoot={(props) => <Link {...props} to="/users/$pk" params={{ pk: String(row.original.pk) }} />}
-      >
+      <UserLink pk={row.original.pk} size="sm" fw={500}>
         {String(getValue())}
-      </Anchor>
+      </UserLink>
     ),
   },
   { id: "username", header: "Username", accessorFn: ({ user }) => user?.username ?? "", sortFn: "text" },
@@ -65,44 +60,37 @@ const COLUMNS: ColumnDef<typeof features, UserView>[] = [
   },
 ];
 
+const usersOf = ({ users }: Schemas["UserList"]) => users;
+
 export function UsersPage() {
   const { api } = useApp();
   const search = useSearch({ from: "/users" });
   const navigate = useNavigate({ from: "/users" });
-  const found = useInfiniteQuery(usersQuery(api, search));
-  const rows = useMemo(() => found.data?.pages.flatMap((page) => page.users) ?? [], [found.data]);
-  const { want, isCut } = useAllPages(found, rows.length);
-  const change = (next: UsersSearch) => void navigate({ search: next, replace: true });
   return (
     <>
       <PageTitle title="Users" />
-      <Filters search={search} onChange={change} />
-      {found.error && <ProblemAlert error={found.error} onRetry={() => void found.refetch()} />}
-      {isCut && (
-        <Alert mb="xs">Sorted are the first {count(MAX_SORTED)} users. Search to narrow them down.</Alert>
-      )}
-      {found.isPending && <Loading what="users" />}
-      {found.data && rows.length === 0 && <NoUsers isFiltered={Object.keys(search).length > 0} />}
-      {rows.length > 0 && (
-        <DataTable
-          label="Users"
-          rows={rows}
-          columns={COLUMNS}
-          rowId={({ pk }) => String(pk)}
-          more={found.hasNextPage ? () => void found.fetchNextPage() : null}
-          onSort={want}
-        />
-      )}
+      <Filters search={search} onChange={(next) => void navigate({ search: next, replace: true })} />
+      <PagedTable
+        label="Users"
+        query={useInfiniteQuery(usersQuery(api, search))}
+        rowsOf={usersOf}
+        columns={COLUMNS}
+        rowId={({ pk }) => String(pk)}
+        empty={<NoUsers isFiltered={Object.keys(search).length > 0} />}
+      />
     </>
   );
 }
 
 function NoUsers({ isFiltered }: { isFiltered: boolean }) {
-  if (isFiltered)
-    return <Empty title="Nobody matches">Search for a part of a name or an address, or show all.</Empty>;
+  if (isFiltered) {
+    return (
+      <Empty title="No users match">Search for a part of a name or address, or clear the filters.</Empty>
+    );
+  }
   return (
-    <Empty title="Nobody is recorded yet">
-      Users appear here as soon as the projector has compared authentik.
+    <Empty title="No users recorded yet">
+      Users appear here after the projector's first reconciliation with authentik.
     </Empty>
   );
 }
@@ -113,7 +101,7 @@ interface FiltersProps {
 }
 
 const STATUSES = [
-  { value: "", label: "Present" },
+  { value: "", label: "Not deleted" },
   { value: "active", label: "Active" },
   { value: "inactive", label: "Inactive" },
   { value: "deleted", label: "Deleted" },
@@ -128,6 +116,11 @@ const TYPES = [
   })),
 ];
 
+const SELECTS = [
+  { name: "status", label: "Status", data: STATUSES },
+  { name: "type", label: "Type", data: TYPES },
+] as const;
+
 function Filters({ search, onChange }: FiltersProps) {
   const set = (name: keyof UsersSearch, value: string) => {
     const { [name]: _, ...others } = search;
@@ -135,7 +128,7 @@ function Filters({ search, onChange }: FiltersProps) {
   };
   return (
     <Group gap="xs" mb="xs" role="search">
-      <LateInput
+      <DebouncedInput
         size="xs"
         flex="2 1 12rem"
         type="search"
@@ -144,25 +137,21 @@ function Filters({ search, onChange }: FiltersProps) {
         value={search.search ?? ""}
         onChange={(text) => set("search", text)}
       />
-      <NativeSelect
-        size="xs"
-        aria-label="Status"
-        data={STATUSES}
-        value={search.status ?? ""}
-        onChange={({ currentTarget }) => set("status", currentTarget.value)}
-      />
-      <NativeSelect
-        size="xs"
-        aria-label="Type"
-        data={TYPES}
-        value={search.type ?? ""}
-        onChange={({ currentTarget }) => set("type", currentTarget.value)}
-      />
-      <LateInput
+      {SELECTS.map(({ name, label, data }) => (
+        <NativeSelect
+          key={name}
+          size="xs"
+          aria-label={label}
+          data={data}
+          value={search[name] ?? ""}
+          onChange={({ currentTarget }) => set(name, currentTarget.value)}
+        />
+      ))}
+      <DebouncedInput
         size="xs"
         flex="1 1 8rem"
         aria-label="Group"
-        placeholder="Group's name"
+        placeholder="Group name"
         value={search.group ?? ""}
         onChange={(text) => set("group", text)}
       />
@@ -172,7 +161,7 @@ function Filters({ search, onChange }: FiltersProps) {
         disabled={Object.keys(search).length === 0}
         onClick={() => onChange({})}
       >
-        Show all
+        Clear filters
       </Button>
     </Group>
   );

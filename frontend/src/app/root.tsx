@@ -4,18 +4,18 @@ import { useEffect, useState } from "react";
 import { useAuth } from "react-oidc-context";
 import { meQuery } from "../api/queries.ts";
 import { Welcome } from "../auth/welcome.tsx";
+import { browserEnvironment, rememberStart } from "../feed/environment.ts";
 import { follow } from "../feed/follow.ts";
-import { rememberPlace, worldOf } from "../feed/world.ts";
 import { Loading } from "../ui/messages.tsx";
 import { IsAdminContext, useApp } from "./context.tsx";
-import { keepLive } from "./live.ts";
+import { refreshOnEvents } from "./live.ts";
 import { createAppRouter } from "./router.tsx";
 
-/** The pages, for who is signed in; else the way in. */
+/** The pages for a signed-in user, otherwise the welcome page. */
 export function Root() {
   const auth = useAuth();
   const { session } = useApp();
-  if (session.isLeaving && !auth.user) return <Loading what="the way out" />;
+  if (session.isSigningOut && !auth.user) return <Loading what="the sign-out page" />;
   if (auth.isLoading && !auth.user) return <Loading what="your session" />;
   return auth.user ? <SignedIn key={auth.user.profile.sub} /> : <Welcome />;
 }
@@ -25,7 +25,7 @@ function SignedIn() {
   const { api } = useApp();
   const me = useQuery(meQuery(api)).data;
   useFeed(me?.pk, me?.is_admin);
-  useForget();
+  useClearOnSignOut();
   return (
     <IsAdminContext value={me?.is_admin ?? false}>
       <RouterProvider router={router} />
@@ -33,34 +33,34 @@ function SignedIn() {
   );
 }
 
-/** Follows the feed as long as somebody is signed in, whatever page they are on. */
+/** Follows the feed on every page while the user is signed in. */
 function useFeed(pk: number | undefined, isAdmin: boolean | undefined) {
   const { session, api, feed, queries, names } = useApp();
   useEffect(() => {
     if (pk === undefined || isAdmin === undefined) return;
     const stopped = new AbortController();
-    const stopLive = keepLive(feed, queries, names, pk);
-    // What is kept was for who it was, with the rights that they had.
-    feed.restart(feed.get().notice);
-    const askAgain = () => void queries.invalidateQueries();
-    const stopRemembering = rememberPlace(feed, pk);
-    void follow(feed, worldOf(session, api, { pk, isAdmin }, askAgain), stopped.signal);
+    const stopRefreshing = refreshOnEvents(feed, queries, names, pk);
+    // The list belongs to the previous user, or to the same user with other permissions.
+    feed.restartForViewer(feed.get().notice);
+    const refetchAll = () => void queries.invalidateQueries();
+    const stopRemembering = rememberStart(feed, pk);
+    void follow(feed, browserEnvironment(session, api, { pk, isAdmin }, refetchAll), stopped.signal);
     return () => {
       stopped.abort();
-      stopLive();
+      stopRefreshing();
       stopRemembering();
     };
   }, [pk, isAdmin, session, api, feed, queries, names]);
 }
 
-/** What one person was shown is not for the next. */
-function useForget() {
+/** Removes all data of the signed-in user before another user signs in. */
+function useClearOnSignOut() {
   const { feed, queries, names } = useApp();
   useEffect(
     () => () => {
       queries.clear();
-      feed.restart(null);
-      names.forget();
+      feed.restartForViewer(null);
+      names.clear();
     },
     [feed, queries, names],
   );

@@ -1,9 +1,9 @@
 import { type RecordedEvent, userOf } from "../event/event.ts";
 
-/** What users are called, learnt from whatever comes along: events name others by key alone. */
-export class NameBook {
+/** Names of users, collected from events and lookups. Events identify the acting user by key only. */
+export class NameCache {
   private readonly names = new Map<number, string>();
-  private readonly asked = new Set<number>();
+  private readonly lookups = new Set<number>();
   private readonly listeners = new Set<() => void>();
   private version = 0;
 
@@ -19,41 +19,41 @@ export class NameBook {
   }
 
   learn(pk: number, name: string): void {
-    if (this.note(pk, name)) this.changed();
+    if (this.setName(pk, name)) this.notify();
   }
 
-  /** Learns from many at once: every sentence in sight looks again when a name changes. */
-  learnFrom(events: readonly RecordedEvent[]): void {
+  /** Notifies listeners once for all events, since every visible sentence listens. */
+  learnFromEvents(events: readonly RecordedEvent[]): void {
     const nNew = events.filter((event) => {
       const pk = userOf(event);
       if (pk === null || !event.known || !("user" in event.data) || event.type === "user-erased")
         return false;
-      return this.note(pk, event.data.user.name || event.data.user.username);
+      return this.setName(pk, event.data.user.name || event.data.user.username);
     }).length;
-    if (nNew > 0) this.changed();
+    if (nNew > 0) this.notify();
   }
 
-  /** What one person knew is not for the next. */
-  forget(): void {
+  /** Removes everything, so that the next user does not see names that only the previous user could see. */
+  clear(): void {
     this.names.clear();
-    this.asked.clear();
-    this.changed();
+    this.lookups.clear();
+    this.notify();
   }
 
-  /** Nobody is asked for twice. */
-  shouldAsk(pk: number): boolean {
-    if (this.names.has(pk) || this.asked.has(pk)) return false;
-    this.asked.add(pk);
+  /** Whether to look up the name of a user. Returns true once per user. */
+  claimLookup(pk: number): boolean {
+    if (this.names.has(pk) || this.lookups.has(pk)) return false;
+    this.lookups.add(pk);
     return true;
   }
 
-  private note(pk: number, name: string): boolean {
+  private setName(pk: number, name: string): boolean {
     if (!name || this.names.get(pk) === name) return false;
     this.names.set(pk, name);
     return true;
   }
 
-  private changed(): void {
+  private notify(): void {
     this.version += 1;
     for (const listener of this.listeners) listener();
   }

@@ -5,9 +5,9 @@ import { afterEach } from "vitest";
 
 afterEach(cleanup);
 
-/** Puts a component on a page, as it stands in ours. */
-export function show(component: ReactNode) {
+/** Renders a component inside the providers of the page. */
+export function renderInPage(component: ReactNode) {
   const inPage = (content: ReactNode) => <MantineProvider env="test">{content}</MantineProvider>;
   const { rerender } = render(inPage(component));
-  return { showNow: (other: ReactNode) => rerender(inPage(other)) };
+  return { rerender: (other: ReactNode) => rerender(inPage(other)) };
 }

@@ -2,13 +2,14 @@ import { sample } from "../event/samples.ts";
 
 const { raw } = sample("user-updated");
 
-/** A log with so many events, of which the API tells those of these sequences. */
 export interface Log {
+  /** The last sequence of the log. */
   head: number;
+  /** The sequences of the events that the API returns. */
   sequences: readonly number[];
 }
 
-/** Answers as the API does: forward from a place, and never more than is asked for. */
+/** The API's page for a request URL: at most `limit` events after a cursor, oldest first. */
 export function pageOf({ head, sequences }: Log, url: URL) {
   const after = url.searchParams.get("after") ?? "earliest";
   const limit = Number(url.searchParams.get("limit"));
