@@ -62,7 +62,8 @@ fn every_projector_command_in_the_documentation_exists() {
 fn anchors(text: &str) -> BTreeSet<String> {
     let headings = text.lines().filter(|line| line.starts_with('#'));
     let kept = |letter: &char| letter.is_alphanumeric() || matches!(letter, ' ' | '-' | '_');
-    let anchor = |heading: &str| heading.trim_start_matches('#').trim().chars().filter(kept).collect::<String>();
+    let anchor =
+        |heading: &str| heading.trim_start_matches('#').trim().chars().filter(kept).collect::<String>();
     headings.map(|heading| anchor(heading).to_lowercase().replace(' ', "-")).collect()
 }
 
