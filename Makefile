@@ -6,6 +6,7 @@
 # Only the tests whose name contains this: make test T=erased
 T ?=
 export T
+export PATH := $(CURDIR)/.tools/cargo-nextest/bin:$(PATH)
 
 help: ## List all targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
