@@ -1,4 +1,4 @@
-//! The authorization table of the API's README, checked against a whole installation.
+//! The table of rights in the API's README, checked against a whole installation.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::collections::BTreeSet;
@@ -31,7 +31,7 @@ struct Row {
 }
 
 fn rows() -> Vec<Row> {
-    let table = README.split("## Authorization").nth(1).unwrap().split("\n## ").next().unwrap();
+    let table = README.split("## Rights").nth(1).unwrap().split("\n## ").next().unwrap();
     let rows = table.lines().filter(|line| line.starts_with("| `"));
     let rows = rows.map(|row| {
         let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
