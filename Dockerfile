@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 # One target for each container of docker-compose.yml: ingress, projector, api, frontend.
 
-# The channel of rust-toolchain.toml, which stays outside: rustup would fetch the toolchain a second time.
+# The same version as in rust-toolchain.toml, which is not copied: rustup would download the toolchain again.
 FROM docker.io/library/rust:1.95.0-bookworm AS build
 WORKDIR /src
 COPY . .
@@ -10,7 +10,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     cargo build --locked --release --package ingress --package projector --package api && \
     install -D --target-directory=/out target/release/ingress target/release/projector target/release/api
 
-# glibc, libgcc and certificates; no shell. Its user is 65532.
+# Contains glibc, libgcc and certificates, but no shell. It runs as user 65532.
 FROM gcr.io/distroless/cc-debian12:nonroot AS base
 
 FROM base AS ingress
@@ -37,9 +37,9 @@ COPY frontend/ ./
 RUN npm run build
 
 FROM docker.io/nginxinc/nginx-unprivileged:1.29-alpine-slim AS frontend
-# Its entry point fills in the template at each start; /tmp is the only directory that can be written.
+# Its entry point fills in the template at each start. Only /tmp is writable.
 ENV NGINX_ENVSUBST_OUTPUT_DIR=/tmp NGINX_ENTRYPOINT_LOCAL_RESOLVERS=1
-# Its user must be able to read it, however it was checked out.
+# Make it readable for the image's user, whatever the permissions in the checkout.
 COPY --chmod=0644 deploy/nginx/frontend.conf /etc/nginx/templates/nginx.conf.template
 COPY --from=build-frontend /frontend/dist /srv/frontend
 EXPOSE 8080

@@ -1,4 +1,4 @@
-# In scope: notification (not saved), notification.event, user (whom the rule notifies, NOT the actor), request.
+# Variables: notification (not saved), notification.event, user (the recipient of the notification, NOT the actor), request.
 event = notification.event
 context = (event.context if event else None) or {}
 actor = (event.user if event else None) or {}

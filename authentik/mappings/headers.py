@@ -1,6 +1,6 @@
 # Standard Webhooks: v1,base64(hmac_sha256(secret, "<id>.<timestamp>.<body>")).
-# authentik does not hand the body to this mapping, so the body mapping is run again and
-# serialised exactly as requests will: same module, default separators, ASCII escapes.
+# authentik does not pass the body to this mapping. So run the body mapping again and serialise
+# its result exactly as requests does: same module, default separators, ASCII escapes.
 import base64
 import hashlib
 import hmac

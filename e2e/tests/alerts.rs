@@ -1,5 +1,5 @@
-//! The metrics of `docs/operations.md` are those that the processes tell, and the alerts of `deploy/prometheus/` are about
-//! them, hold water, and have an entry each that says what to do.
+//! `docs/operations.md` lists exactly the metrics of the processes. The alerts in `deploy/prometheus/` use these metrics,
+//! pass Prometheus's own tests, and have a runbook entry each.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,7 +18,7 @@ const ALERTS: &str = include_str!("../../deploy/prometheus/alerts.yml");
 /// Metrics by name, each with its type.
 type Metrics = BTreeMap<String, String>;
 
-/// The table's rows whose process is this one.
+/// The metrics that the table lists for this process.
 fn documented(process: &str) -> Metrics {
     let table = OPERATIONS.split("## Metrics").nth(1).unwrap().split("\n## ").next().unwrap();
     let rows = table.lines().filter(|line| line.starts_with("| `"));
@@ -37,11 +37,11 @@ async fn exported(url: &str) -> Metrics {
     types.map(|(name, kind)| (name.to_owned(), kind.to_owned())).collect()
 }
 
-/// What a metric of a projector says now; of several series the largest.
+/// The current value of a metric of the first projector; the largest one of several series.
 async fn value(system: &System, metric: &str) -> Option<f64> {
     let url = format!("{}/metrics", system.projector_urls[0]);
     let text = reqwest::get(url).await.ok()?.text().await.ok()?;
-    // Names can begin alike.
+    // A metric's name can be a prefix of another one.
     let own = text
         .lines()
         .filter(|line| line.strip_prefix(metric).is_some_and(|rest| rest.starts_with([' ', '{'])));
@@ -49,25 +49,25 @@ async fn value(system: &System, metric: &str) -> Option<f64> {
 }
 
 async fn reaches(system: &System, metric: &str, holds: impl Fn(f64) -> bool) {
-    eventually(&format!("{metric} tells of it"), || async {
+    eventually(&format!("{metric} reaches the expected value"), || async {
         value(system, metric).await.filter(|value| holds(*value)).map(drop)
     })
     .await;
 }
 
-/// What is counted is whole.
+/// Matches a whole number.
 fn is(expected: u32) -> impl Fn(f64) -> bool {
     move |value| (value - f64::from(expected)).abs() < 0.5
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_table_of_metrics_is_what_the_processes_tell() {
+async fn the_table_of_metrics_equals_the_exported_metrics() {
     let system = System::start().await;
     let pk = system.authentik.create_user("mary").await;
     system
         .feed()
         .await
-        .read_until("they are registered", |received| {
+        .read_until("mary is registered", |received| {
             received.iter().any(|received| received.data["subject"] == format!("user/{pk}").as_str())
         })
         .await;
@@ -89,7 +89,7 @@ async fn the_table_of_metrics_is_what_the_processes_tell() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_alerts_look_at_is_what_happens() {
+async fn the_metrics_of_the_alerts_follow_dead_letters_outages_and_restarts() {
     let mut system = System::start_with(Setup { sweep_interval: 0, ..Setup::default() }).await;
     reaches(&system, "projector_dead_letters", is(0)).await;
     set_aside(&system, "a").await;
@@ -105,7 +105,7 @@ async fn what_the_alerts_look_at_is_what_happens() {
     reaches(&system, "projector_authentik_circuit_open", is(0)).await;
     reaches(&system, "projector_inbox_oldest_seconds", is(0)).await;
 
-    // Nobody folds while this process is away, and what it measured is as old as that.
+    // No projector measures while this one is stopped.
     let before = value(&system, "projector_measured_timestamp_seconds").await.unwrap();
     system.kill_projectors().await;
     system.restart_projectors().await;
@@ -113,22 +113,22 @@ async fn what_the_alerts_look_at_is_what_happens() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_brake_is_seen_in_the_metrics() {
+async fn the_readiness_metric_shows_the_deletion_brake() {
     let system = System::start().await;
     system.authentik.silently(json!({"op": "create_users", "count": 40})).await;
     e2e::checks::converged(&system, testkit::wait::DEADLINE).await;
     reaches(&system, "projector_last_sweep_timestamp_seconds", |time| time > 1.7e9).await;
-    // A token with fewer rights: everybody but the administrator seems to be gone.
+    // A token with too few rights: every user but the administrator seems to be deleted.
     system.authentik.faults(json!({"visible_users": [3]})).await;
     reaches(&system, "ready{condition=\"deletions\"}", is(0)).await;
     system.authentik.faults(json!({"visible_users": null})).await;
     reaches(&system, "ready{condition=\"deletions\"}", is(1)).await;
 }
 
-/// Each alert with its expression.
+/// The name and the expression of each alert.
 fn alerts() -> Vec<(String, String)> {
     let blocks = ALERTS.split("- alert: ").skip(1);
-    // An expression may have several lines: it ends where the labels begin, or how long it must hold.
+    // An expression may span several lines: it ends at `for:` or `labels:`.
     let expression = |block: &str| {
         let text = block.split("expr: ").nth(1).unwrap();
         text.split("labels: ").next().unwrap().split("for: ").next().unwrap().to_owned()
@@ -137,8 +137,8 @@ fn alerts() -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_alert_is_about_metrics_that_are_told_and_has_an_entry_that_says_what_to_do() {
-    let told: BTreeSet<String> =
+fn every_alert_uses_exported_metrics_and_has_a_runbook_entry() {
+    let exported: BTreeSet<String> =
         ["ingress", "projector", "api"].iter().flat_map(|process| documented(process).into_keys()).collect();
     let entries: BTreeSet<&str> = OPERATIONS.lines().filter_map(|line| line.strip_prefix("### ")).collect();
     let alerts = alerts();
@@ -152,36 +152,36 @@ fn every_alert_is_about_metrics_that_are_told_and_has_an_entry_that_says_what_to
             .filter(|word| ["ingress_", "projector_", "api_"].iter().any(|prefix| word.starts_with(prefix)))
             .collect();
         for metric in &metrics {
-            assert!(told.contains(*metric), "{name}: nobody tells {metric}");
+            assert!(exported.contains(*metric), "{name}: no process exports {metric}");
         }
         let is_common = expression.contains("ready") || expression.contains("up{");
         assert!(!metrics.is_empty() || is_common, "{name}: {expression}");
     }
 }
 
-/// `PROMTOOL`, else what `make` put into `.tools`, else the one on the PATH.
+/// Runs the promtool of `PROMTOOL`, of `.tools`, or of the PATH, in this order.
 fn promtool(arguments: &[&str]) {
     let packaged = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.tools/prometheus/usr/bin/promtool");
-    let otherwise = if packaged.exists() { packaged } else { "promtool".into() };
-    let tool = std::env::var_os("PROMTOOL").map_or(otherwise, PathBuf::from);
+    let default = if packaged.exists() { packaged } else { "promtool".into() };
+    let tool = std::env::var_os("PROMTOOL").map_or(default, PathBuf::from);
     let output = Command::new(&tool).current_dir("../deploy/prometheus").args(arguments).output();
     let output =
         output.unwrap_or_else(|error| panic!("{}: {error}: run scripts/get-promtool", tool.display()));
-    let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+    let printed = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&printed));
 }
 
 #[test]
-fn prometheus_takes_the_alerts_and_the_configuration() {
+fn prometheus_accepts_the_alerts_and_the_configuration() {
     promtool(&["check", "rules", "alerts.yml"]);
     promtool(&["check", "config", "prometheus.yml"]);
 }
 
 #[test]
-fn each_alert_fires_for_what_it_is_about_and_none_while_all_is_well() {
+fn each_alert_fires_for_its_fault_and_none_fires_in_normal_operation() {
     promtool(&["test", "rules", "alerts.test.yml"]);
     let tests = include_str!("../../deploy/prometheus/alerts.test.yml");
     for (name, _) in alerts() {
-        assert!(tests.contains(&name), "no test has {name} fire");
+        assert!(tests.contains(&name), "no test makes {name} fire");
     }
 }

@@ -1,4 +1,4 @@
-//! The drill of `docs/operations.md`: everything in NATS is lost, and comes back from a backup.
+//! The restore drill of `docs/operations.md`: NATS loses everything and is restored from a backup.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::collections::BTreeSet;
@@ -19,20 +19,20 @@ use store::log::EventLog;
 use testkit::eventually;
 use testkit::wait::DEADLINE;
 
-/// What `openssl rand` could give.
+/// A value as `openssl rand` prints it.
 const NEW_EPOCH: &str = "5e7e5a";
 
-/// The order in which streams are copied while they are written: first what may be older than the rest.
+/// The order in which streams are copied while they are written: each copy may be newer than the ones before it.
 ///
-/// A delivery that is copied as worked off has its events in a later copy, or its dead letter.
-async fn in_order(nats: &Nats) -> Vec<String> {
+/// If a copied delivery is already processed, a later copy contains its events or its dead letter.
+async fn in_backup_order(nats: &Nats) -> Vec<String> {
     let streams: Vec<_> = nats.jetstream.stream_names().try_collect().await.unwrap();
     let buckets = streams.into_iter().filter(|name| name.starts_with("KV_authentik_"));
     let streams = ["AUTHENTIK_INBOX", "AUTHENTIK_DEAD_LETTERS", "AUTHENTIK_EVENTS"];
     buckets.chain(streams.map(str::to_owned)).collect()
 }
 
-/// Copies files as a snapshot of the disk has them.
+/// Copies a directory recursively.
 fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
@@ -45,8 +45,8 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// Users who live through it, and one who is erased.
-async fn live(system: &System, name: &str) -> i64 {
+/// Creates, changes and deletes some users. Returns the deleted one.
+async fn make_history(system: &System, name: &str) -> i64 {
     let authentik = &system.authentik;
     let group = authentik.create_group(&format!("{name}-engineers")).await;
     let mut users = vec![];
@@ -62,7 +62,7 @@ async fn live(system: &System, name: &str) -> i64 {
     users[0]
 }
 
-/// A new epoch, as `nats stream edit AUTHENTIK_EVENTS --metadata epoch:…` gives it.
+/// Sets a new epoch, like `nats stream edit AUTHENTIK_EVENTS --metadata epoch:…`.
 async fn begin_a_new_epoch(nats: &Nats) {
     let mut events = nats.jetstream.get_stream("AUTHENTIK_EVENTS").await.unwrap();
     let mut config = events.info().await.unwrap().config.clone();
@@ -70,24 +70,24 @@ async fn begin_a_new_epoch(nats: &Nats) {
     nats.jetstream.update_stream(config).await.unwrap();
 }
 
-/// What the API answers to a client of the feed that was here last.
-async fn resumes(system: &System, cursor: &str) -> u16 {
+/// The status of the API's answer to a client that resumes at this cursor.
+async fn resume_status(system: &System, cursor: &str) -> u16 {
     let token = system.authentik.token("akadmin").await;
     let path = format!("/api/events?after={cursor}&limit=1");
     system.call(Method::GET, &path, Some(&token)).await.status().as_u16()
 }
 
-/// Everything that must hold after a restore.
-async fn all_is_well(system: &System) {
+/// Checks everything that must hold after a restore.
+async fn check_all(system: &System) {
     converged(system, DEADLINE).await;
     nothing_is_there_twice(system).await;
     replay_equals_live(system).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_moved_while_everything_is_stopped_goes_on_as_if_nothing_had_been() {
+async fn a_store_moved_while_everything_is_stopped_continues_unchanged() {
     let mut system = System::start().await;
-    live(&system, "before").await;
+    make_history(&system, "before").await;
     set_aside(&system, "letter").await;
     let mut feed = system.feed().await;
     let n_recorded = recorded(&system).await.len();
@@ -105,29 +105,29 @@ async fn what_is_moved_while_everything_is_stopped_goes_on_as_if_nothing_had_bee
     system.restart_everything().await;
 
     assert_eq!(EventLog::open(&system.nats.connect().await).await.unwrap().epoch(), epoch);
-    assert_eq!(resumes(&system, &cursor).await, 200);
+    assert_eq!(resume_status(&system, &cursor).await, 200);
     let next = system.authentik.create_user("after").await;
-    feed.read_until("what comes next", |received| {
+    feed.read_until("the next event", |received| {
         received.last().unwrap().data["subject"] == format!("user/{next}").as_str()
     })
     .await;
     let ids: BTreeSet<_> = feed.received.iter().map(|received| &received.id).collect();
-    assert_eq!(ids.len(), feed.received.len(), "nothing comes twice");
+    assert_eq!(ids.len(), feed.received.len(), "no event arrives twice");
     assert_eq!(system.operate(&["dead-letters", "list"]).await[0]["id"], "letter");
-    all_is_well(&system).await;
+    check_all(&system).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_snapshot_of_the_disk_that_is_older_than_the_loss_is_caught_up_with() {
+async fn the_projector_catches_up_after_an_old_disk_snapshot_is_restored() {
     let mut system = System::start().await;
     let mut table = UserTable::start(&system);
-    let erased = live(&system, "before").await;
-    // All files at one moment, while services run: to nats-server it is a power cut.
+    let erased = make_history(&system, "before").await;
+    // An atomic copy of all files while services run equals a power loss for nats-server.
     system.nats.kill().await;
     let snapshot = tempfile::tempdir().unwrap();
     copy(&system.nats.as_server().store_dir(), snapshot.path());
     system.nats.restart().await;
-    let lost = what_the_backup_lacks(&system, erased).await;
+    let lost_cursor = record_after_the_backup(&system, erased).await;
 
     table.agrees_with(&system).await;
     table.process.kill().await;
@@ -137,26 +137,26 @@ async fn a_snapshot_of_the_disk_that_is_older_than_the_loss_is_caught_up_with() 
     std::fs::remove_dir_all(&store).unwrap();
     copy(snapshot.path(), &store);
     system.nats.restart().await;
-    goes_on(&mut system, erased, &lost).await;
+    resume_after_restore(&mut system, erased, &lost_cursor).await;
     table.process.restart().await;
-    begins_anew(&table, &system).await;
+    table_has_the_new_epoch(&table, &system).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn backups_of_the_streams_made_while_they_are_written_are_caught_up_with() {
+async fn the_projector_catches_up_after_stream_backups_made_under_load_are_restored() {
     let mut system = System::start().await;
     let mut table = UserTable::start(&system);
-    let erased = live(&system, "before").await;
+    let erased = make_history(&system, "before").await;
     let nats = system.nats.connect().await;
     let mut backups = vec![];
-    for (n, stream) in in_order(&nats).await.into_iter().enumerate() {
-        // The copies are of different moments.
+    for (n, stream) in in_backup_order(&nats).await.into_iter().enumerate() {
+        // Events between the copies make them differ in age.
         let pk = system.authentik.create_user(&format!("meanwhile-{n}")).await;
         system.authentik.sign_in(pk).await;
         backups.push(Backup::of(&nats.client, &stream).await);
     }
     drop(nats);
-    let lost = what_the_backup_lacks(&system, erased).await;
+    let lost_cursor = record_after_the_backup(&system, erased).await;
 
     table.agrees_with(&system).await;
     table.process.kill().await;
@@ -169,49 +169,49 @@ async fn backups_of_the_streams_made_while_they_are_written_are_caught_up_with()
         backup.restore(&nats.client).await;
     }
     drop(nats);
-    goes_on(&mut system, erased, &lost).await;
+    resume_after_restore(&mut system, erased, &lost_cursor).await;
     table.process.restart().await;
-    begins_anew(&table, &system).await;
+    table_has_the_new_epoch(&table, &system).await;
 }
 
-/// What the table had of before may agree as well: it must be of the new epoch.
-async fn begins_anew(table: &UserTable, system: &System) {
-    eventually("the table is of the new epoch", || async {
+/// Waits until the table is built from the new epoch; the old table might match by chance.
+async fn table_has_the_new_epoch(table: &UserTable, system: &System) {
+    eventually("the table has the new epoch", || async {
         (table.content()?["epoch"] == NEW_EPOCH).then_some(())
     })
     .await;
     table.agrees_with(system).await;
 }
 
-/// What is recorded after the backup and is lost with it: an erasure among it. Returns the feed's last cursor.
-async fn what_the_backup_lacks(system: &System, erased: i64) -> String {
+/// Records events and an erasure that the backup lacks. Returns the feed's last cursor.
+async fn record_after_the_backup(system: &System, erased: i64) -> String {
     system.operate(&["forget", &erased.to_string()]).await;
-    live(system, "lost").await;
+    make_history(system, "lost").await;
     let mut feed = system.feed().await;
     let n_recorded = recorded(system).await.len();
     feed.read_until("all", |received| received.len() >= n_recorded).await;
     feed.received.last().unwrap().id.clone()
 }
 
-/// From the restored server to an installation that is right again.
-async fn goes_on(system: &mut System, erased: i64, lost: &str) {
+/// Follows the documented steps after the restore, and checks the installation.
+async fn resume_after_restore(system: &mut System, erased: i64, lost_cursor: &str) {
     let nats = system.nats.connect().await;
-    eventually("the streams are there", || async { EventLog::open(&nats).await.ok().map(drop) }).await;
+    eventually("the streams exist", || async { EventLog::open(&nats).await.ok().map(drop) }).await;
     begin_a_new_epoch(&nats).await;
     drop(nats);
     system.restart_everything().await;
-    all_is_well(system).await;
-    // Their place may be taken by other events: clients are told, and begin anew.
-    assert_eq!(resumes(system, lost).await, 410);
-    let (epoch, _) = lost.rsplit_once('-').unwrap();
-    assert_eq!(resumes(system, &format!("{epoch}-1")).await, 410);
-    assert_eq!(resumes(system, &format!("{NEW_EPOCH}-1")).await, 200);
+    check_all(system).await;
+    // Other events may have these sequences now, so clients must start again.
+    assert_eq!(resume_status(system, lost_cursor).await, 410);
+    let (epoch, _) = lost_cursor.rsplit_once('-').unwrap();
+    assert_eq!(resume_status(system, &format!("{epoch}-1")).await, 410);
+    assert_eq!(resume_status(system, &format!("{NEW_EPOCH}-1")).await, 200);
 
-    // An erasure since the backup is to be repeated.
+    // The operator repeats the erasures since the backup.
     system.operate(&["forget", &erased.to_string()]).await;
     let about =
         recorded(system).await.into_iter().filter(|event| event.event.subject == Entity::User(erased));
     let types: Vec<_> = about.map(|event| event.event.body.event_type()).collect();
     assert_eq!(types, [EventType::UserErased]);
-    all_is_well(system).await;
+    check_all(system).await;
 }

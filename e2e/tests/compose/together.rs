@@ -1,4 +1,4 @@
-//! What the Compose files start finds each other.
+//! The services of the Compose files find each other.
 
 use std::process::Stdio;
 
@@ -12,7 +12,7 @@ use crate::file::{CLUSTER, Compose, ONE_NODE};
 use crate::frontend;
 use crate::running::Running;
 
-/// The stand-in for authentik, set up as the blueprint sets the real one up from the worker's environment.
+/// Starts the simulator, configured from the worker's environment as the blueprint configures the real authentik.
 fn start_authentik(running: &mut Running, public_url: &str) -> Authentik {
     let worker = running.environment("authentik-worker");
     let port = running.port("authentik-server", 9000);
@@ -33,16 +33,16 @@ fn start_authentik(running: &mut Running, public_url: &str) -> Authentik {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_starts_finds_each_other_and_is_healthy() {
+async fn all_services_start_connect_and_become_healthy() {
     let variables = made_anew();
     let mut running = Running::new(Compose::read(ONE_NODE, &variables));
     running.start_nats("nats");
     running.healthy("nats").await;
     for name in ["ingress", "projector", "api"] {
-        assert!(!running.is_healthy(name).await.0, "{name} is not there yet");
+        assert!(!running.is_healthy(name).await.0, "{name} is not started yet");
         running.start_ours(name);
     }
-    // The projector is told apart from one that works: authentik is not there yet.
+    // Without authentik the projector must stay unhealthy.
     running.healthy("ingress").await;
     running.healthy("api").await;
     assert!(!running.is_healthy("projector").await.0);
@@ -51,9 +51,9 @@ async fn everything_starts_finds_each_other_and_is_healthy() {
     frontend::start(&mut running);
     running.healthy("frontend").await;
 
-    // By the front end, as a browser does: a token of the issuer that browsers know, and events as they come.
-    let entrance = running.url("frontend", 8080);
-    let mut feed = Feed::from_the_beginning(&entrance, authentik.token("akadmin").await);
+    // Through the front end, like a browser: a token of the public issuer, and live events.
+    let front_end = running.url("frontend", 8080);
+    let mut feed = Feed::from_the_beginning(&front_end, authentik.token("akadmin").await);
     let mary = authentik.create_user("mary").await;
     feed.read_until("mary is registered", |received| {
         received.iter().any(|event| event.data["subject"] == format!("user/{mary}"))
@@ -66,7 +66,7 @@ async fn everything_starts_finds_each_other_and_is_healthy() {
     })
     .await;
 
-    let config: Value = reqwest::get(format!("{entrance}/config.json")).await.unwrap().json().await.unwrap();
+    let config: Value = reqwest::get(format!("{front_end}/config.json")).await.unwrap().json().await.unwrap();
     let worker = running.environment("authentik-worker");
     assert_eq!(
         config["issuer"],
@@ -82,7 +82,7 @@ async fn everything_starts_finds_each_other_and_is_healthy() {
     doctor(&running, &worker["AUTHENTIK_BOOTSTRAP_TOKEN"]).await;
 }
 
-/// The doctor finds nothing, with the administrator's token on its standard input, as the README has it.
+/// Runs the doctor as docs/deployment.md says, with the administrator's token on standard input; it must find no fault.
 async fn doctor(running: &Running, admin_token: &str) {
     let mut command = Command::new(e2e::process::binary("projector"));
     command.args(["doctor", "--admin-token-file", "/dev/stdin"]);
@@ -91,12 +91,12 @@ async fn doctor(running: &Running, admin_token: &str) {
     let mut doctor = command.spawn().unwrap();
     doctor.stdin.take().unwrap().write_all(admin_token.as_bytes()).await.unwrap();
     let output = doctor.wait_with_output().await.unwrap();
-    let said = [output.stdout, output.stderr].concat();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+    let printed = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&printed));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn three_nodes_keep_every_stream_three_times() {
+async fn a_cluster_of_three_nodes_stores_three_replicas_of_every_stream() {
     let mut running = Running::new(Compose::read(CLUSTER, &made_anew()));
     for node in ["nats", "nats-2", "nats-3"] {
         running.start_nats(node);

@@ -11,7 +11,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder};
 use serde_json::Value;
 
-use site::{FORWARD_AUTH, Kind, PLAIN, Places, Site, said_of_the_feed};
+use site::{FORWARD_AUTH, Kind, PLAIN, Places, Site, feed_directives};
 use stand_ins::{Outpost, cookie, mirror};
 
 /// What only an outpost may say. nginx drops names with underscores, which others take for the same.
@@ -176,7 +176,7 @@ async fn without_tls_nginx_sends_on_to_the_site_and_answers_nothing() {
 #[test]
 fn a_feed_in_which_nothing_happens_is_held_for_several_heartbeats() {
     for kind in PLAIN.into_iter().chain(FORWARD_AUTH) {
-        let said = said_of_the_feed(kind);
+        let said = feed_directives(kind);
         let timeout = said.split("proxy_read_timeout ").nth(1).unwrap().split(';').next().unwrap();
         let seconds = timeout
             .strip_suffix('h')

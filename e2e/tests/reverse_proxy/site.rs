@@ -1,4 +1,4 @@
-//! The configurations as they are shipped, with the places of a test for names and ports.
+//! The shipped configurations, with the test's own addresses and ports.
 
 use std::net::SocketAddr;
 
@@ -27,7 +27,7 @@ pub const PLAIN: [Kind; 3] = [Kind::Nginx, Kind::Swag, Kind::ProxyManager];
 pub const FORWARD_AUTH: [Kind; 3] =
     [Kind::NginxForwardAuth, Kind::SwagForwardAuth, Kind::ProxyManagerForwardAuth];
 
-/// Where the others listen.
+/// Addresses of the API and the outpost.
 #[derive(Clone, Copy, Debug)]
 pub struct Places {
     pub api: SocketAddr,
@@ -38,7 +38,7 @@ pub struct Places {
 pub struct Site {
     pub kind: Kind,
     pub url: String,
-    /// Where it listens without TLS.
+    /// The URL of the plain HTTP listener, which redirects.
     pub redirecting_url: String,
     pub nginx: Nginx,
 }
@@ -48,7 +48,7 @@ impl Site {
         Self::start_with(kind, places, |text| text).await
     }
 
-    /// With a change to what is shipped.
+    /// Starts a changed copy of the shipped configuration.
     pub async fn start_with(kind: Kind, places: Places, change: impl Fn(String) -> String) -> Self {
         let (port, redirecting_port) = (free_port(), free_port());
         let own = Own { port, redirecting_port, places };
@@ -60,19 +60,19 @@ impl Site {
     }
 }
 
-/// What publishes ingress as well: put before the first location.
+/// Adds the documented block that publishes ingress, before the first location.
 pub fn publishing_webhooks(site: &str, ingress: &str) -> String {
     let block = code_after(README, "## Webhooks");
     let block = put(&block, "http://ingress:8080", ingress);
     site.replacen("    location / {", &format!("{block}\n    location / {{"), 1)
 }
 
-/// What is said to nginx of the feed.
-pub fn said_of_the_feed(kind: Kind) -> String {
+/// The nginx directives that apply to the feed.
+pub fn feed_directives(kind: Kind) -> String {
     let (text, begin) = match kind {
         Kind::Nginx => (NGINX.to_owned(), "location = /api/events/stream {"),
         Kind::NginxForwardAuth => (NGINX_FORWARD_AUTH.to_owned(), "location = /api/events/stream {"),
-        // The timeout is SWAG's own.
+        // SWAG's proxy.conf sets the timeout.
         Kind::Swag | Kind::SwagForwardAuth => {
             return SWAG_LOCATION.to_owned() + include_str!("swag/proxy.conf");
         }
@@ -82,7 +82,7 @@ pub fn said_of_the_feed(kind: Kind) -> String {
     text.split(begin).nth(1).unwrap().split("\n    }").next().unwrap().split("\n}").next().unwrap().to_owned()
 }
 
-/// The ports of one site, and whom it talks to.
+/// The ports of one site, and the addresses of its upstreams.
 struct Own {
     port: u16,
     redirecting_port: u16,
@@ -122,7 +122,7 @@ impl Own {
         without(&self.without_tls(&text), "ssl_certificate")
     }
 
-    /// In a container of SWAG with its includes beside.
+    /// The files as in SWAG's container, with its includes.
     fn swag(&self, text: &str) -> Vec<(&'static str, String)> {
         let map = "map $http_upgrade $connection_upgrade {\n    default upgrade;\n    '' close;\n}\n";
         let text = put(
@@ -150,7 +150,7 @@ impl Own {
         files.into_iter().map(|(name, text)| (name, text.replace("/config/nginx/", ""))).collect()
     }
 
-    /// As Nginx Proxy Manager surrounds the text in "Advanced", with support for websockets.
+    /// The server block that Nginx Proxy Manager generates around the text in "Advanced", with websocket support.
     fn proxy_manager(&self, advanced: &str) -> String {
         let (port, api) = (self.port, self.places.api);
         format!(
@@ -175,9 +175,9 @@ impl Own {
     }
 }
 
-/// Puts a place of the test for one that is shipped, which must be there.
+/// Replaces a shipped value, which must exist, by the test's own.
 fn put(text: &str, shipped: &str, own: &str) -> String {
-    assert!(text.contains(shipped), "{shipped:?} is not in what is shipped");
+    assert!(text.contains(shipped), "the shipped configuration does not contain {shipped:?}");
     text.replace(shipped, own)
 }
 
@@ -186,7 +186,7 @@ fn without(text: &str, directive: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The first text to copy under a heading.
+/// The first nginx block under a heading.
 fn code_after(text: &str, heading: &str) -> String {
     let section = text.split(heading).nth(1).unwrap();
     section.split("```nginx\n").nth(1).unwrap().split("```").next().unwrap().to_owned()
