@@ -1,4 +1,4 @@
-//! Messages that nobody of us wrote: they harm nobody but themselves.
+//! Garbage in streams and buckets: it affects only what depends on it.
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use testkit::{NatsServer, eventually};
 
 use crate::support::{Authentik, Projector, hint};
 
-/// The largest message that the server takes.
+/// The largest message that the server accepts.
 const MAX_PAYLOAD: usize = 1024 * 1024;
 
 const GARBAGE: &str = "<html>";
@@ -25,7 +25,7 @@ async fn projections(projector: &Projector) -> Projections {
     Projections { log: EventLog::open(&nats).await.unwrap(), nats, replicas: 1 }
 }
 
-/// Writes garbage into a bucket, or deletes what is there.
+/// Writes garbage into a bucket, or deletes a key.
 async fn put_value(nats: &Nats, bucket: &str, key: &str, operation: Option<&str>) {
     let mut headers = HeaderMap::new();
     if let Some(operation) = operation {
@@ -37,11 +37,11 @@ async fn put_value(nats: &Nats, bucket: &str, key: &str, operation: Option<&str>
 }
 
 impl Projector {
-    /// Waits until the projection has everything, and is what its events give.
+    /// Waits until the projection has applied all events, and verifies it.
     async fn serves(&self, name: ProjectionName) {
         let projections = projections(self).await;
         let head = projections.log.head().await.unwrap();
-        let verified = eventually("readers are served everything", || async {
+        let verified = eventually("the projection has applied all events", || async {
             let verified = projections.verify(name, |_, _| {}).await.ok()?;
             (verified.sequence >= head).then_some(verified)
         })
@@ -51,7 +51,7 @@ impl Projector {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_in_the_inbox_becomes_dead_letters_and_hints_go_on() {
+async fn garbage_in_the_inbox_becomes_dead_letters_and_does_not_block_hints() {
     let projector = Projector::start().await;
     let nested = ["{\"event_type\": \"model_updated\", \"pk\": ", &"[".repeat(100_000)].concat();
     let bodies: [(&str, Bytes); 7] = [
@@ -78,7 +78,7 @@ async fn garbage_in_the_inbox_becomes_dead_letters_and_hints_go_on() {
     for (id, _) in &bodies {
         assert!(
             letters.iter().any(|letter| letter.id.as_str() == *id),
-            "{id} is no dead letter: {letters:?}"
+            "{id} is not a dead letter: {letters:?}"
         );
     }
     projector.says("ready\n").await;
@@ -86,7 +86,7 @@ async fn garbage_in_the_inbox_becomes_dead_letters_and_hints_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_among_the_events_of_a_user_stops_this_user_alone() {
+async fn garbage_among_the_events_of_a_user_affects_only_that_user() {
     let projector = Projector::start().await;
     projector.put("authentik.events.user.7.user-updated", GARBAGE).await;
     projector.put("authentik.events.user.8.user-updated", "{\"specversion\": \"1.0\"}").await;
@@ -117,7 +117,7 @@ async fn garbage_among_the_events_of_a_user_stops_this_user_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_in_a_projection_is_named_and_gone_after_a_rebuild() {
+async fn readiness_names_garbage_in_a_projection_and_a_rebuild_removes_it() {
     for key in ["1", "no-such.key", "_checkpoint"] {
         let projector = Projector::start().await;
         projector.deliver("before", &hint(1)).await;
@@ -144,7 +144,7 @@ async fn garbage_in_a_projection_is_named_and_gone_after_a_rebuild() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_in_a_lease_expires_as_a_dead_holders_does() {
+async fn garbage_in_a_lease_expires_like_the_lease_of_a_dead_holder() {
     let server = NatsServer::start().await;
     let nats = server.provisioned().await;
     for key in ["lease.users", "lease.groups"] {
@@ -159,7 +159,7 @@ async fn garbage_in_a_lease_expires_as_a_dead_holders_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_in_a_pointer_is_named_and_made_anew_once_it_is_deleted() {
+async fn readiness_names_garbage_in_a_pointer_and_the_pointer_is_created_again_after_its_deletion() {
     let server = NatsServer::start().await;
     let nats = server.provisioned().await;
     let meta = nats.namespace.meta_bucket();
@@ -176,7 +176,7 @@ async fn garbage_in_a_pointer_is_named_and_made_anew_once_it_is_deleted() {
     projector.stop().await;
 }
 
-async fn a_sweep_meets_garbage(key: &str) {
+async fn sweep_with_garbage_in(key: &str) {
     let server = NatsServer::start().await;
     let nats = server.provisioned().await;
     let meta = nats.namespace.meta_bucket();
@@ -191,6 +191,6 @@ async fn a_sweep_meets_garbage(key: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_in_what_the_sweep_notes_is_named_and_hints_go_on() {
-    tokio::join!(a_sweep_meets_garbage("event-log"), a_sweep_meets_garbage("sweep"));
+async fn readiness_names_garbage_in_the_state_of_the_sweep_and_hints_are_still_recorded() {
+    tokio::join!(sweep_with_garbage_in("event-log"), sweep_with_garbage_in("sweep"));
 }
