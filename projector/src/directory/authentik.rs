@@ -64,19 +64,15 @@ impl AuthentikDirectory {
         path: &str,
         means_none: impl Fn(&str) -> bool,
     ) -> Result<Option<T>, DirectoryError> {
-        let answer = self
-            .client
-            .get(format!("{}{path}", self.base))
-            .send()
-            .await
-            .map_err(|error| unavailable(&error))?;
+        let answer = self.client.get(format!("{}{path}", self.base)).send().await?;
         let status = answer.status();
         let is_json = answer
             .headers()
             .get(reqwest::header::CONTENT_TYPE)
             .and_then(|kind| kind.to_str().ok())
             .is_some_and(|kind| kind.starts_with("application/json"));
-        let body = answer.bytes().await.map_err(|error| unavailable(&error))?;
+        let body = answer.bytes().await?;
+        let problem = || format!("{path} was answered with {status}");
         match status {
             StatusCode::OK if is_json => serde_json::from_slice(&body)
                 .map(Some)
@@ -85,12 +81,10 @@ impl AuthentikDirectory {
             StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => Err(DirectoryError::Forbidden(detail(&body))),
             // authentik can answer an unhandled exception with an empty 405.
             StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT | StatusCode::METHOD_NOT_ALLOWED => {
-                Err(DirectoryError::Unavailable(format!("{path} was answered with {status}")))
+                Err(DirectoryError::Unavailable(problem()))
             }
-            status if status.is_server_error() => {
-                Err(DirectoryError::Unavailable(format!("{path} was answered with {status}")))
-            }
-            status => Err(DirectoryError::UnexpectedAnswer(format!("{path} was answered with {status}"))),
+            status if status.is_server_error() => Err(DirectoryError::Unavailable(problem())),
+            _ => Err(DirectoryError::UnexpectedAnswer(problem())),
         }
     }
 }
@@ -170,8 +164,10 @@ fn detail(body: &[u8]) -> String {
     answer.map_or_else(|_| "no reason given".to_owned(), |answer| answer.detail)
 }
 
-fn unavailable(error: &reqwest::Error) -> DirectoryError {
-    DirectoryError::Unavailable(http_problem(error).to_owned())
+impl From<reqwest::Error> for DirectoryError {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Unavailable(http_problem(&error).to_owned())
+    }
 }
 
 /// Why there is no answer. The text of `reqwest::Error` has the URL, which contains personal data.

@@ -67,7 +67,7 @@ impl<D: Directory> Handler<D> {
             About::UserNamed(username) => directory.user_named(username).await?.map(|user| user.pk),
         };
         match found {
-            Some(pk) => self.recorder.record_user(pk, hint, received).await,
+            Some(pk) => Ok(self.recorder.record(Entity::User(pk), hint, received).await?.n_events),
             None => Ok(0),
         }
     }
@@ -79,7 +79,7 @@ impl<D: Directory> Handler<D> {
         let head = self.recorder.log().head().await.map_err(HandleError::Retry)?;
         self.members.wait_for(head).await.map_err(HandleError::Retry)?;
         let recorded = self.members.of(id);
-        let members = self.recorder.record_group(id, hint, received).await?;
+        let members = self.recorder.record(Entity::Group(id), hint, received).await?.members;
         let mut differing: Vec<UserPk> = recorded.symmetric_difference(&members).copied().collect();
         if !differing.is_empty() {
             let delivered = self.delivered().await.map_err(HandleError::Retry)?;

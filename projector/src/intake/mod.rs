@@ -77,10 +77,7 @@ impl Inbox {
         }
         tracker.close();
         if tokio::time::timeout(GRACE, tracker.wait()).await.is_err() {
-            tracing::warn!(
-                "{} hints were not finished in time; the server will deliver them again",
-                tracker.len()
-            );
+            tracing::warn!("{} hints were not finished in time and will be redelivered", tracker.len());
         }
         Ok(())
     }

@@ -51,7 +51,7 @@ impl<D: Directory> Sweep<D> {
         let n_missing = match since.or(last) {
             Some(from) => {
                 let from = self.limit_to_inbox_age(from, began).await?;
-                Some(self.put_events_since(from, mode, progress).await?)
+                Some(self.put_since(from, mode, progress).await?)
             }
             None => None,
         };
@@ -92,12 +92,7 @@ impl<D: Directory> Sweep<D> {
         Ok(from.max(oldest))
     }
 
-    async fn put_events_since(
-        &self,
-        from: Timestamp,
-        mode: Mode,
-        progress: Progress<'_>,
-    ) -> anyhow::Result<u64> {
+    async fn put_since(&self, from: Timestamp, mode: Mode, progress: Progress<'_>) -> anyhow::Result<u64> {
         let first = self.first_page_since(from).await?;
         let mut number = first;
         let mut page = self.events(number).await?;

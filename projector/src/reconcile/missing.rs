@@ -10,7 +10,7 @@ use super::pass::{AT_ONCE, Compared, Walk};
 use super::report::Pass;
 use super::{Progress, Stage, Sweep};
 use crate::directory::Directory;
-use crate::record::guard::DeletionRefused;
+use crate::record::guard::Refusal;
 
 /// The users that authentik confirmed as deleted.
 #[derive(Default)]
@@ -61,8 +61,8 @@ impl<D: Directory> Sweep<D> {
         let gone = self.find_deleted(walk, pass, suspects).await?;
         match self.guard.check_deletions(gone.users.len() as u64, clock::now()).await {
             Ok(()) => {}
-            Err(refused @ DeletionRefused::Brake { .. }) => {
-                pass.hold_back(gone.users.len() + gone.n_unchecked, refused.to_string());
+            Err(refusal @ Refusal::Brake { .. }) => {
+                pass.hold_back(gone.users.len() + gone.n_unchecked, refusal.to_string());
                 return Ok(());
             }
             Err(error) => return Err(error.into()),

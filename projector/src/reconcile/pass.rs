@@ -81,10 +81,10 @@ impl<D: Directory> Sweep<D> {
         let entity = item.entity();
         let hint = hint(run, entity);
         let outcome = async {
-            if self.recorder.is_recorded(&item, &hint).await? {
+            if self.recorder.is_recorded(&item, hint.clone()).await? {
                 return Ok(Outcome::Agrees);
             }
-            self.recorder.record(entity, hint).await?;
+            self.recorder.record(entity, hint, clock::now()).await?;
             Ok(Outcome::Differed)
         };
         (entity, outcome.await)
@@ -158,8 +158,8 @@ impl<D: Directory> Sweep<D> {
                     pass.add(entity, imported.map(outcome))?;
                 }
                 let recorded = compared.differing.into_iter().map(|entity| async move {
-                    let recorded = self.recorder.record(entity, walk.hint(entity)).await;
-                    (entity, recorded.map(|()| Outcome::Differed))
+                    let recorded = self.recorder.record(entity, walk.hint(entity), clock::now()).await;
+                    (entity, recorded.map(|_| Outcome::Differed))
                 });
                 let recorded: Vec<_> = stream::iter(recorded).buffer_unordered(AT_ONCE).collect().await;
                 recorded.into_iter().try_for_each(|(entity, outcome)| pass.add(entity, outcome))
@@ -176,10 +176,9 @@ impl<D: Directory> Sweep<D> {
     }
 
     async fn preview(&self, walk: &Walk, pass: &mut Pass, differing: Vec<Entity>) -> anyhow::Result<()> {
-        let previews = differing.into_iter().map(|entity| async move {
-            let hint = walk.hint(entity);
-            (entity, self.recorder.preview(entity, &hint).await)
-        });
+        let previews = differing
+            .into_iter()
+            .map(|entity| async move { (entity, self.recorder.preview(entity, walk.hint(entity)).await) });
         // Keeps the order of the keys, so that two dry runs list the same differences.
         let previews: Vec<_> = stream::iter(previews).buffered(AT_ONCE).collect().await;
         for (entity, preview) in previews {

@@ -48,7 +48,7 @@ impl<D: Directory> Sweeper<D> {
     pub(crate) async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         while let Some(mut lease) = lease::acquire(&self.sweep.nats, "sweep", &shutdown).await {
             tokio::select! {
-                () = self.sweep_for_ever() => {}
+                () = self.sweep_repeatedly() => {}
                 () = lease.keep() => tracing::info!("another process took over the sweeps"),
                 () = shutdown.cancelled() => {}
             }
@@ -57,7 +57,7 @@ impl<D: Directory> Sweeper<D> {
         Ok(())
     }
 
-    async fn sweep_for_ever(&self) {
+    async fn sweep_repeatedly(&self) {
         let mut schedule = Schedule {
             next_full_pass: Instant::now(),
             changed_since: clock::now(),
@@ -74,10 +74,7 @@ impl<D: Directory> Sweeper<D> {
                     self.health.failed("sweep", reason);
                 }
                 Err(error) => {
-                    tracing::warn!(
-                        "the sweep failed; starting it again in {:?}: {error:#}",
-                        schedule.backoff
-                    );
+                    tracing::warn!("the sweep failed; trying again: {error:#}");
                     self.health.failed("sweep", format!("{error:#}"));
                     tokio::time::sleep(schedule.backoff).await;
                     let longest = INCREMENTAL.min(self.interval.max(FIRST_BACKOFF));

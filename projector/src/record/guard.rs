@@ -13,6 +13,7 @@ use domain::key::{Entity, UserPk};
 use domain::timestamp::Timestamp;
 use runtime::health::Health;
 use runtime::nats::Nats;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use store::log::EventLog;
 use store::publish::PublishError;
@@ -63,31 +64,24 @@ struct Allowance {
 
 /// Why a deletion is not recorded.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum DeletionRefused {
+pub(crate) enum Refusal {
     /// The pinned user does not exist in authentik under the pinned uuid.
     #[error(
         "this is a different authentik than before, or an empty one: user {0} is missing or has another uuid, so no deletion is recorded; check AUTHENTIK_URL"
     )]
     OtherInstallation(UserPk),
-    /// More users are gone than the brake allows.
+    /// More users are gone than the brake allows: it leaves `room` for further deletions.
     #[error(
         "the brake is on: of {n_users} users, at most {room} more may be recorded as deleted now, and more than that are gone; if this is intended, confirm it with `projector catch-up --allow-deletions N`"
     )]
-    Brake {
-        /// How many more deletions the brake allows now.
-        room: u64,
-        /// How many users are recorded and not deleted.
-        n_users: u64,
-    },
-    /// authentik gave no answer.
+    Brake { room: u64, n_users: u64 },
     #[error("the installation of authentik cannot be checked")]
     Directory(#[from] DirectoryError),
-    /// NATS gave no answer.
     #[error("the installation of authentik cannot be checked: {0:#}")]
     Store(anyhow::Error),
 }
 
-impl From<anyhow::Error> for DeletionRefused {
+impl From<anyhow::Error> for Refusal {
     fn from(error: anyhow::Error) -> Self {
         Self::Store(error)
     }
@@ -113,20 +107,17 @@ impl Guard {
         directory: &impl Directory,
         pk: UserPk,
         now: Timestamp,
-    ) -> Result<(), DeletionRefused> {
-        let checked = async {
-            self.check_installation(directory, pk).await?;
-            self.check_room(1, now).await
+    ) -> Result<(), Refusal> {
+        let checked = match self.check_installation(directory, pk).await {
+            Ok(()) => self.check_room(1, now).await,
+            refused => refused,
         };
-        let checked = checked.await;
         match &checked {
             Ok(()) => self.health.ok("deletions"),
-            Err(
-                refused @ (DeletionRefused::OtherInstallation(_)
-                | DeletionRefused::Brake { .. }
-                | DeletionRefused::Store(_)),
-            ) => self.health.failed("deletions", refused.to_string()),
-            Err(DeletionRefused::Directory(_)) => {}
+            Err(refusal @ (Refusal::OtherInstallation(_) | Refusal::Brake { .. } | Refusal::Store(_))) => {
+                self.health.failed("deletions", refusal.to_string());
+            }
+            Err(Refusal::Directory(_)) => {}
         }
         checked
     }
@@ -134,15 +125,11 @@ impl Guard {
     /// Whether all of these deletions may be recorded now. Readiness shows the reason of a refusal.
     ///
     /// A sweep calls this before it records any of them: checked one by one, the first ten would be recorded.
-    pub(crate) async fn check_deletions(
-        &self,
-        n_deletions: u64,
-        now: Timestamp,
-    ) -> Result<(), DeletionRefused> {
+    pub(crate) async fn check_deletions(&self, n_deletions: u64, now: Timestamp) -> Result<(), Refusal> {
         let checked = self.check_room(n_deletions, now).await;
         match &checked {
-            Err(refused @ DeletionRefused::Brake { .. }) => {
-                self.health.failed("deletions", refused.to_string());
+            Err(refusal @ Refusal::Brake { .. }) => {
+                self.health.failed("deletions", refusal.to_string());
             }
             // Every recorded user exists, so an earlier refusal is settled.
             Ok(()) if n_deletions == 0 => self.health.ok("deletions"),
@@ -151,12 +138,12 @@ impl Guard {
         checked
     }
 
-    async fn check_room(&self, n_deletions: u64, now: Timestamp) -> Result<(), DeletionRefused> {
+    async fn check_room(&self, n_deletions: u64, now: Timestamp) -> Result<(), Refusal> {
         let room = self.room(now).await?;
         if n_deletions <= room {
             Ok(())
         } else {
-            Err(DeletionRefused::Brake { room, n_users: self.members.n_users() })
+            Err(Refusal::Brake { room, n_users: self.members.n_users() })
         }
     }
 
@@ -164,7 +151,8 @@ impl Guard {
     pub(crate) async fn room(&self, now: Timestamp) -> anyhow::Result<u64> {
         let allowed = ALWAYS_ALLOWED.max(self.members.n_users() / 100);
         let room = allowed.saturating_sub(self.n_deleted_since(minus(now, WINDOW)).await?);
-        let Some(Allowance { deletions, since }) = self.allowance().await?.map(|entry| entry.value) else {
+        let allowance = self.read::<Allowance>(ALLOWANCE_KEY).await?;
+        let Some(Allowance { deletions, since }) = allowance.map(|entry| entry.value) else {
             return Ok(room);
         };
         Ok(room.max(deletions.saturating_sub(self.n_deleted_since(since).await?)))
@@ -172,19 +160,19 @@ impl Guard {
 
     /// Fails if this is a different installation of authentik than the pinned one. Without a pin, every installation
     /// passes. Writes nothing.
-    pub(crate) async fn check_pin(&self, directory: &impl Directory) -> Result<(), DeletionRefused> {
-        let Some(pin) = self.pinned().await? else { return Ok(()) };
+    pub(crate) async fn check_pin(&self, directory: &impl Directory) -> Result<(), Refusal> {
+        let Some(pin) = self.read::<Pin>(PIN_KEY).await? else { return Ok(()) };
         let pk = pin.value.pk;
         if has_pinned_user(directory, &pin.value).await? || self.new_pin(directory, pk).await?.is_some() {
             Ok(())
         } else {
-            Err(DeletionRefused::OtherInstallation(pk))
+            Err(Refusal::OtherInstallation(pk))
         }
     }
 
     /// The revision of the newest confirmation by an operator; 0 if there is none.
     pub(crate) async fn confirmation(&self) -> anyhow::Result<u64> {
-        Ok(self.allowance().await?.map_or(0, |allowance| allowance.revision))
+        Ok(self.read::<Allowance>(ALLOWANCE_KEY).await?.map_or(0, |allowance| allowance.revision))
     }
 
     /// Waits until an operator confirms something after the given confirmation.
@@ -221,8 +209,8 @@ impl Guard {
         &self,
         directory: &impl Directory,
         deleted: UserPk,
-    ) -> Result<(), DeletionRefused> {
-        let Some(pin) = self.pinned().await? else {
+    ) -> Result<(), Refusal> {
+        let Some(pin) = self.read::<Pin>(PIN_KEY).await? else {
             // Before the first sweep, any other recorded user identifies the installation.
             return self.replace_pin(directory, deleted, 0).await;
         };
@@ -241,22 +229,17 @@ impl Guard {
         directory: &impl Directory,
         deleted: UserPk,
         revision: u64,
-    ) -> Result<(), DeletionRefused> {
-        let pin =
-            self.new_pin(directory, deleted).await?.ok_or(DeletionRefused::OtherInstallation(deleted))?;
+    ) -> Result<(), Refusal> {
+        let pin = self.new_pin(directory, deleted).await?.ok_or(Refusal::OtherInstallation(deleted))?;
         let meta = self.nats.namespace.meta_bucket();
         match views::write(&self.nats, &meta, PIN_KEY, &pin, revision).await {
             Ok(_) | Err(PublishError::Conflict) => Ok(()),
-            Err(error) => Err(DeletionRefused::Store(error.into())),
+            Err(error) => Err(Refusal::Store(error.into())),
         }
     }
 
     /// A user other than `deleted` that exists in authentik under the recorded uuid.
-    async fn new_pin(
-        &self,
-        directory: &impl Directory,
-        deleted: UserPk,
-    ) -> Result<Option<Pin>, DeletionRefused> {
+    async fn new_pin(&self, directory: &impl Directory, deleted: UserPk) -> Result<Option<Pin>, Refusal> {
         let page = directory.users(1, None).await?;
         for user in page.items.into_iter().filter(|user| user.pk != deleted) {
             if self.recorded_uuid(user.pk).await? == Some(user.uuid) {
@@ -266,12 +249,8 @@ impl Guard {
         Ok(None)
     }
 
-    async fn pinned(&self) -> anyhow::Result<Option<Entry<Pin>>> {
-        views::read(&self.nats, &self.nats.namespace.meta_bucket(), PIN_KEY).await
-    }
-
-    async fn allowance(&self) -> anyhow::Result<Option<Entry<Allowance>>> {
-        views::read(&self.nats, &self.nats.namespace.meta_bucket(), ALLOWANCE_KEY).await
+    async fn read<T: DeserializeOwned>(&self, key: &str) -> anyhow::Result<Option<Entry<T>>> {
+        views::read(&self.nats, &self.nats.namespace.meta_bucket(), key).await
     }
 
     async fn recorded_uuid(&self, pk: UserPk) -> anyhow::Result<Option<Uuid>> {

@@ -6,14 +6,13 @@ use domain::decide::{RecordedState, decide_group, decide_user};
 use domain::event::{Event, EventBody, EventType};
 use domain::hint::Hint;
 use domain::key::Entity;
-use domain::rule::Subject;
+use domain::rule::{AboutGroup, AboutUser};
 use domain::snapshot::{Group, User};
 use futures_util::{StreamExt, stream};
 use runtime::clock;
 use store::publish::PublishError;
 
-use super::source::{GroupSource, Source, StateOf, UserSource};
-use super::{HandleError, Recorder, count};
+use super::{HandleError, Recorder, Source, count};
 use crate::directory::Directory;
 
 /// How many appends run concurrently after the single commit for a whole page was refused.
@@ -44,29 +43,23 @@ impl PageItem {
 }
 
 impl<D: Directory> Recorder<D> {
-    /// Makes the log agree with authentik about a user or a group.
-    pub(crate) async fn record(&self, entity: Entity, hint: Hint) -> Result<(), HandleError> {
-        match entity {
-            Entity::User(pk) => self.record_user(pk, hint, clock::now()).await.map(drop),
-            Entity::Group(id) => self.record_group(id, hint, clock::now()).await.map(drop),
-        }
-    }
-
     /// The types of the events that [`Recorder::record`] would append. Writes nothing.
-    pub(crate) async fn preview(&self, entity: Entity, hint: &Hint) -> Result<Vec<EventType>, HandleError> {
+    pub(crate) async fn preview(&self, entity: Entity, hint: Hint) -> Result<Vec<EventType>, HandleError> {
         let bodies = match entity {
-            Entity::User(pk) => self.differences(UserSource(pk), None, hint).await?,
-            Entity::Group(id) => self.differences(GroupSource::new(id), None, hint).await?,
+            Entity::User(pk) => self.differences(entity, AboutUser { pk, hint }, None).await?,
+            Entity::Group(id) => self.differences(entity, AboutGroup { id, hint }, None).await?,
         };
         Ok(bodies.iter().map(EventBody::event_type).collect())
     }
 
     /// Whether the log agrees with the item of a page.
-    pub(crate) async fn is_recorded(&self, item: &PageItem, hint: &Hint) -> Result<bool, HandleError> {
-        let bodies = match item {
-            PageItem::User(user) => self.differences(UserSource(user.pk), Some(user), hint).await?,
-            PageItem::Group(group) => {
-                self.differences(GroupSource::new(group.uuid), Some(group), hint).await?
+    pub(crate) async fn is_recorded(&self, item: &PageItem, hint: Hint) -> Result<bool, HandleError> {
+        let bodies = match (item.entity(), item) {
+            (entity, PageItem::User(user)) => {
+                self.differences(entity, AboutUser { pk: user.pk, hint }, Some(user)).await?
+            }
+            (entity, PageItem::Group(group)) => {
+                self.differences(entity, AboutGroup { id: group.uuid, hint }, Some(group)).await?
             }
         };
         Ok(bodies.is_empty())
@@ -75,13 +68,14 @@ impl<D: Directory> Recorder<D> {
     /// The events that would make the log agree with `listed`, or with authentik's answer if nothing is listed.
     async fn differences<S: Source>(
         &self,
-        mut source: S,
-        listed: Option<&StateOf<S>>,
-        hint: &Hint,
+        entity: Entity,
+        source: S,
+        listed: Option<&S::State>,
     ) -> Result<Vec<EventBody>, HandleError> {
-        let log_end = self.log_end::<S>(source.entity()).await?;
+        let log_end = self.log_end::<S>(entity).await?;
         let answer = if listed.is_none() { source.read(&self.directory).await? } else { None };
-        Ok(source.about(hint.clone()).decide(&log_end.known, listed.or(answer.as_ref()), None))
+        let state = listed.or(answer.as_ref().map(|(state, _)| state));
+        Ok(source.decide(&log_end.known, state, None))
     }
 
     /// Records new entities as listed, with one commit. Returns for each whether this import recorded it.
@@ -128,8 +122,8 @@ impl<D: Directory> Recorder<D> {
             Err(error @ PublishError::Unacknowledged(_)) => return Err(unacknowledged(error)),
             Err(_) => {}
         }
-        if !self.is_recorded(&item, &hint).await? {
-            self.record(entity, hint).await?;
+        if !self.is_recorded(&item, hint.clone()).await? {
+            self.record(entity, hint, clock::now()).await?;
         }
         Ok(false)
     }

@@ -138,9 +138,7 @@ async fn follow_once(members: &Members, nats: &Nats, log: &EventLog, health: &He
         let message = events.next().await?;
         match message.decode() {
             Ok(event) => members.apply(&event),
-            Err(error) => {
-                tracing::warn!(event.sequence = message.sequence, "skipped an unreadable event: {error}")
-            }
+            Err(error) => tracing::warn!("skipped event {}: {error}", message.sequence),
         }
         members.sequence.send_replace(message.sequence);
         if message.sequence >= head {

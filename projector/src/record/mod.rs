@@ -3,7 +3,6 @@
 pub(crate) mod guard;
 mod import;
 pub(crate) mod members;
-mod source;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -12,8 +11,9 @@ use anyhow::Context;
 use domain::decide::RecordedState;
 use domain::event::{Event, EventBody, Recorded, schema_url};
 use domain::hint::{Cause, Hint};
-use domain::key::{Entity, GroupId, UserPk};
-use domain::rule::{Conflict, LogEnd, Rule, Step};
+use domain::key::{Entity, UserPk};
+use domain::rule::{AboutGroup, AboutUser, Conflict, LogEnd, Rule, Step, Subject};
+use domain::snapshot::{Group, User};
 use domain::timestamp::Timestamp;
 use runtime::clock;
 use store::log::{EventLog, ReadFrom, StoredMessage};
@@ -21,8 +21,7 @@ use store::publish::{PublishError, retry_delay};
 
 use crate::config::Envelope;
 use crate::directory::{Directory, DirectoryError};
-use crate::record::guard::{DeletionRefused, Guard};
-use crate::record::source::{GroupSource, Source, StateOf, UserSource};
+use crate::record::guard::{Guard, Refusal};
 
 pub(crate) use import::PageItem;
 
@@ -38,19 +37,14 @@ const CLOCK_SKEW: Duration = Duration::from_mins(1);
 /// Why a hint was not recorded.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HandleError {
-    /// authentik or NATS is unavailable or overloaded; the same hint will succeed later.
     #[error("authentik or NATS is unavailable; retry the hint later")]
     Retry(#[source] anyhow::Error),
-    /// The URL or the token is wrong; every hint will fail until an operator corrects the configuration.
     #[error("authentik cannot be read with this configuration; correct it, then retry the hint")]
     Misconfigured(#[source] anyhow::Error),
-    /// The circuit breaker is open: authentik was not asked about this hint.
     #[error("the circuit breaker for authentik is open; retry the hint after it closes")]
     CircuitOpen(#[source] anyhow::Error),
-    /// The guard does not allow the deletion until an operator confirms it.
     #[error("the deletion is held back; an operator must confirm it")]
     DeletionRefused(#[source] anyhow::Error),
-    /// Every retry would fail in the same way.
     #[error("no retry can record this hint; set it aside as a dead letter")]
     Reject(#[source] anyhow::Error),
 }
@@ -67,15 +61,53 @@ impl From<DirectoryError> for HandleError {
     }
 }
 
-impl From<DeletionRefused> for HandleError {
-    fn from(refused: DeletionRefused) -> Self {
-        match refused {
-            DeletionRefused::Directory(error) => error.into(),
-            DeletionRefused::Store(error) => Self::Retry(error),
-            DeletionRefused::OtherInstallation(_) | DeletionRefused::Brake { .. } => {
-                Self::DeletionRefused(refused.into())
-            }
+impl From<Refusal> for HandleError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Directory(error) => error.into(),
+            Refusal::Store(error) => Self::Retry(error),
+            Refusal::OtherInstallation(_) | Refusal::Brake { .. } => Self::DeletionRefused(refusal.into()),
         }
+    }
+}
+
+/// The result of the rule for one user or group.
+pub(crate) struct Applied {
+    /// How many events were appended.
+    pub(crate) n_events: usize,
+    /// The direct members of a group, from authentik's last answer.
+    pub(crate) members: BTreeSet<UserPk>,
+}
+
+/// A state in authentik, and the direct members if it is a group; `None` if it was deleted.
+type Answer<S> = Result<Option<(S, BTreeSet<UserPk>)>, DirectoryError>;
+
+/// How the rule reads a user or a group.
+trait Source: Subject + Clone {
+    /// The recorded state, from the newest event.
+    fn recorded_state(newest: &EventBody) -> RecordedState<Self::State>;
+
+    /// The state in authentik.
+    async fn read(&self, directory: &impl Directory) -> Answer<Self::State>;
+}
+
+impl Source for AboutUser {
+    fn recorded_state(newest: &EventBody) -> RecordedState<User> {
+        RecordedState::from_newest_of_user(newest)
+    }
+
+    async fn read(&self, directory: &impl Directory) -> Answer<User> {
+        Ok(directory.user(self.pk).await?.map(|user| (user, BTreeSet::new())))
+    }
+}
+
+impl Source for AboutGroup {
+    fn recorded_state(newest: &EventBody) -> RecordedState<Group> {
+        RecordedState::from_newest_of_group(newest)
+    }
+
+    async fn read(&self, directory: &impl Directory) -> Answer<Group> {
+        Ok(directory.group(self.id).await?.map(|answer| (answer.group, answer.members)))
     }
 }
 
@@ -100,58 +132,53 @@ impl<D: Directory> Recorder<D> {
         &self.log
     }
 
-    /// Makes the log agree with authentik about a user. Returns how many events were appended.
+    /// Makes the log agree with authentik about a user or a group.
     ///
     /// `received` is when the inbox stored the hint: every event that the hint caused is newer.
-    pub(crate) async fn record_user(
+    pub(crate) async fn record(
         &self,
-        pk: UserPk,
+        entity: Entity,
         hint: Hint,
         received: Timestamp,
-    ) -> Result<usize, HandleError> {
-        self.apply_rule(&mut UserSource(pk), hint, received).await
+    ) -> Result<Applied, HandleError> {
+        let cause = hint.cause.clone();
+        match entity {
+            Entity::User(pk) => self.apply_rule(entity, AboutUser { pk, hint }, &cause, received).await,
+            Entity::Group(id) => self.apply_rule(entity, AboutGroup { id, hint }, &cause, received).await,
+        }
     }
 
-    /// Makes the log agree with authentik about a group. Returns the direct members in authentik's last answer.
-    pub(crate) async fn record_group(
-        &self,
-        id: GroupId,
-        hint: Hint,
-        received: Timestamp,
-    ) -> Result<BTreeSet<UserPk>, HandleError> {
-        let mut source = GroupSource::new(id);
-        self.apply_rule(&mut source, hint, received).await?;
-        Ok(source.members)
-    }
-
-    /// Returns how many events were appended.
     async fn apply_rule<S: Source>(
         &self,
-        source: &mut S,
-        hint: Hint,
+        entity: Entity,
+        source: S,
+        cause: &Cause,
         received: Timestamp,
-    ) -> Result<usize, HandleError> {
-        let (entity, cause) = (source.entity(), hint.cause.clone());
-        let mut rule = Rule::new(source.about(hint));
+    ) -> Result<Applied, HandleError> {
+        let mut rule = Rule::new(source.clone());
         let mut step = rule.start();
-        let mut n_conflicts = 0;
+        let (mut members, mut n_conflicts) = (BTreeSet::new(), 0);
         loop {
             step = match step {
                 Step::ReadLog => rule.log_read(self.log_end::<S>(entity).await?),
-                Step::ReadSource => rule.source_read(source.read(&self.directory).await?),
+                Step::ReadSource => {
+                    let (state, read_members) = source.read(&self.directory).await?.unzip();
+                    members = read_members.unwrap_or_default();
+                    rule.source_read(state)
+                }
                 Step::SeekCause { until } => {
-                    rule.cause_sought(self.is_cause_recorded(entity, &cause, received, until).await?)
+                    rule.cause_sought(self.is_cause_recorded(entity, cause, received, until).await?)
                 }
                 Step::Append { position, events } => {
-                    let events = self.events(entity, position, events, &cause);
+                    let events = self.events(entity, position, events, cause);
                     rule.appended(self.append(entity, position, &events, &mut n_conflicts).await?)
                 }
-                Step::Done => return Ok(rule.n_appended()),
+                Step::Done => return Ok(Applied { n_events: rule.n_appended(), members }),
             };
         }
     }
 
-    async fn log_end<S: Source>(&self, entity: Entity) -> Result<LogEnd<StateOf<S>>, HandleError> {
+    async fn log_end<S: Source>(&self, entity: Entity) -> Result<LogEnd<S::State>, HandleError> {
         let newest = self.log.newest(entity).await.map_err(HandleError::Retry)?;
         let Some(newest) = newest else { return Ok(LogEnd { position: 0, known: RecordedState::Nothing }) };
         let recorded = decode(&newest)?;

@@ -81,7 +81,7 @@ async fn garbage_in_the_inbox_becomes_dead_letters_and_does_not_block_hints() {
             "{id} is not a dead letter: {letters:?}"
         );
     }
-    projector.says("ready\n").await;
+    projector.becomes_ready().await;
     projector.stop().await;
 }
 
@@ -112,7 +112,7 @@ async fn garbage_among_the_events_of_a_user_affects_only_that_user() {
     let bucket = projector.nats.namespace.projection_bucket("users", 1);
     let served = views::load::<Users>(&projector.nats, &bucket).await.unwrap().views;
     assert_eq!(served.into_keys().collect::<Vec<_>>(), ["10", "11"]);
-    projector.says("ready\n").await;
+    projector.becomes_ready().await;
     projector.stop().await;
 }
 
@@ -137,7 +137,7 @@ async fn readiness_names_garbage_in_a_projection_and_a_rebuild_removes_it() {
         let rebuilt =
             projections(&projector).await.rebuild(ProjectionName::Users, |_, _| {}, &shutdown).await;
         assert!(rebuilt.unwrap().is_some());
-        projector.says("ready\n").await;
+        projector.becomes_ready().await;
         projector.serves(ProjectionName::Users).await;
         projector.stop().await;
     }
@@ -171,7 +171,7 @@ async fn readiness_names_garbage_in_a_pointer_and_the_pointer_is_created_again_a
     projector.serves(ProjectionName::Activity).await;
 
     put_value(&nats, &meta, "projection.users", Some("DEL")).await;
-    projector.says("ready\n").await;
+    projector.becomes_ready().await;
     projector.serves(ProjectionName::Users).await;
     projector.stop().await;
 }
@@ -186,7 +186,7 @@ async fn sweep_with_garbage_in(key: &str) {
     projector.deliver("hint", &hint(1)).await;
     projector.recorded(1).await;
     put_value(&nats, &meta, key, Some("DEL")).await;
-    projector.says("ready\n").await;
+    projector.becomes_ready().await;
     projector.stop().await;
 }
 

@@ -15,7 +15,7 @@ const ACK_WAIT: Duration = Duration::from_secs(15);
 /// Makes authentik answer everything with this status, then delivers hints about many users.
 async fn outage(status: u16) -> Projector {
     let projector = Projector::start().await;
-    projector.says("ready\n").await;
+    projector.becomes_ready().await;
     projector.authentik.answer_all(status);
     projector.deliver_hints(1..=N_USERS).await;
     projector
@@ -34,7 +34,7 @@ async fn pulls_nothing(projector: &Projector) {
 /// Checks that all hints are recorded after authentik answers again.
 async fn recovers(projector: Projector) {
     projector.authentik.answer_all(200);
-    projector.says("ready\n").await;
+    projector.becomes_ready().await;
     projector.all_recorded(1..=N_USERS).await;
     inbox_is_worked_off(&projector.nats).await;
     assert_eq!(projector.n_dead_letters().await, 0, "an outage creates no dead letter");
@@ -65,10 +65,7 @@ async fn another_projector_processes_returned_deliveries_at_once() {
     let other = cut_off.start_beside(Authentik::default()).await;
     let begin = Instant::now();
     other.all_recorded(1..=N_USERS).await;
-    assert!(
-        begin.elapsed() < ACK_WAIT,
-        "the deliveries were not returned before the acknowledgement timeout"
-    );
+    assert!(begin.elapsed() < ACK_WAIT, "no delivery waits for its timeout");
     assert_eq!(cut_off.n_dead_letters().await, 0);
     other.stop().await;
     cut_off.stop().await;

@@ -243,6 +243,11 @@ impl Projector {
         }
     }
 
+    /// Waits until the projector is ready.
+    pub async fn becomes_ready(&self) {
+        eventually("it is ready", || async { (self.readiness().await == "ready\n").then_some(()) }).await;
+    }
+
     /// Waits until readiness contains this text.
     pub async fn says(&self, wanted: &str) {
         eventually(&format!("readiness says {wanted:?}"), || async {

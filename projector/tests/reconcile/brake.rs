@@ -47,14 +47,8 @@ async fn too_many_deletions_wait_for_an_operator() {
     // A sweep during the deletions may have recorded the first ones.
     assert!(world.n_deleted().await <= 10);
     projector::allow_deletions(&world.nats, 100, runtime::clock::now()).await.unwrap();
-    eventually("the remaining deletions are recorded", || async {
-        (world.n_deleted().await == 30).then_some(())
-    })
-    .await;
-    eventually("the projector is ready again", || async {
-        (sweeping.readiness().await == "ready\n").then_some(())
-    })
-    .await;
+    eventually("the rest is recorded", || async { (world.n_deleted().await == 30).then_some(()) }).await;
+    sweeping.becomes_ready().await;
     sweeping.stop().await;
 }
 
@@ -77,12 +71,8 @@ async fn a_pass_completes_without_the_deletions_and_a_confirmation_starts_the_ne
     let n_reads = world.n_single_reads().await - n_reads;
     assert!(n_reads < 50, "{n_reads} users were read singly");
     projector::allow_deletions(&world.nats, 200, runtime::clock::now()).await.unwrap();
-    eventually("all deletions are recorded", || async { (world.n_deleted().await == 200).then_some(()) })
-        .await;
-    eventually("the projector is ready again", || async {
-        (sweeping.readiness().await == "ready\n").then_some(())
-    })
-    .await;
+    eventually("all are recorded", || async { (world.n_deleted().await == 200).then_some(()) }).await;
+    sweeping.becomes_ready().await;
     sweeping.stop().await;
 }
 

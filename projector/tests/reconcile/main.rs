@@ -65,10 +65,7 @@ async fn events_without_a_webhook_are_backfilled_from_the_event_log_once() {
     testkit::nats::inbox_is_worked_off(&world.nats).await;
     assert_eq!(n_facts().await, 130);
     let recorded = world.recorded().await;
-    assert!(
-        matches!(recorded["user/8"][1], EventBody::UserLoggedIn(_)),
-        "the oldest event is not recorded first"
-    );
+    assert!(matches!(recorded["user/8"][1], EventBody::UserLoggedIn(_)), "oldest event first");
     sweeping.stop().await;
 }
 
@@ -79,8 +76,7 @@ async fn the_pinned_user_can_be_deleted() {
     world.swept().await;
     world.silently(json!({"op": "delete_user", "pk": 3})).await;
     world.silently(json!({"op": "delete_user", "pk": 9})).await;
-    eventually("both deletions are recorded", || async { (world.n_deleted().await == 2).then_some(()) })
-        .await;
+    eventually("both are recorded", || async { (world.n_deleted().await == 2).then_some(()) }).await;
     sweeping.stop().await;
 }
 
@@ -103,8 +99,7 @@ async fn the_pinned_user_can_be_erased() {
     world.swept().await;
     world.silently(json!({"op": "delete_user", "pk": 3})).await;
     world.silently(json!({"op": "delete_user", "pk": 9})).await;
-    eventually("both deletions are recorded", || async { (world.n_deleted().await == 2).then_some(()) })
-        .await;
+    eventually("both are recorded", || async { (world.n_deleted().await == 2).then_some(()) }).await;
     assert_eq!(world.types_of("user/3").await, ["user-erased", "user-registered", "user-deleted"]);
     sweeping.stop().await;
 }

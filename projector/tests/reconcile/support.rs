@@ -220,6 +220,12 @@ impl Sweeping {
         }
     }
 
+    /// Waits until the projector is ready.
+    pub async fn becomes_ready(&self) {
+        eventually("it is ready", || async { (self.readiness().await == "ready\n").then_some(()) }).await;
+    }
+
+    /// Waits until readiness contains these words.
     pub async fn says(&self, words: &str) {
         eventually(&format!("readiness says {words:?}"), || async {
             self.readiness().await.contains(words).then_some(())
