@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::directory::{Directory, Signal};
 pub(crate) use handle::Handler;
-use worker::{Capacity, Worker, answer};
+use worker::{Capacity, Worker, acknowledge};
 
 /// Name of the durable consumer that all projectors share.
 pub(crate) const CONSUMER: &str = "projector";
@@ -160,6 +160,6 @@ async fn return_to_inbox(mut batch: pull::Batch) {
     // With the pull request still open, the server would deliver the returned messages here again.
     drop(batch);
     for message in &arrived {
-        answer(message, AckKind::Nak(None)).await;
+        acknowledge(message, AckKind::Nak(None)).await;
     }
 }

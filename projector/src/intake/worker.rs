@@ -84,7 +84,7 @@ impl<D: Directory> Worker<D> {
     pub(super) async fn begin(self: Arc<Self>, message: Message) -> Option<Work<D>> {
         let Some(delivery) = Delivery::from_message(&self.nats, &message) else {
             tracing::error!(subject = %message.subject, "a message in the inbox is not a delivery; left it there");
-            answer(&message, AckKind::Ack).await;
+            acknowledge(&message, AckKind::Ack).await;
             count("not-a-delivery");
             return None;
         };
@@ -93,7 +93,7 @@ impl<D: Directory> Worker<D> {
                 let Some(place) = self.capacity.lanes.queue(&hint.about) else {
                     tracing::debug!(delivery.id = %delivery.id, "too many hints wait for the same user or group");
                     count("put-back");
-                    answer(&message, AckKind::Nak(Some(backoff(&delivery)))).await;
+                    acknowledge(&message, AckKind::Nak(Some(backoff(&delivery)))).await;
                     return None;
                 };
                 Some(Work { worker: self, place, hint: *hint, delivery, message })
@@ -101,11 +101,11 @@ impl<D: Directory> Worker<D> {
             Ok(Reading::Nothing(reason)) => {
                 tracing::debug!(delivery.id = %delivery.id, "nothing to record: {}", reason.as_str());
                 count(reason.as_str());
-                answer(&message, AckKind::Ack).await;
+                acknowledge(&message, AckKind::Ack).await;
                 None
             }
             Err(error) => {
-                self.settle(&delivery, &message, Err(error)).await;
+                self.respond(&delivery, &message, Err(error)).await;
                 None
             }
         }
@@ -154,17 +154,17 @@ impl<D: Directory> Worker<D> {
             () = circuit.closed() => {}
         }
         count("let-go");
-        answer(message, AckKind::Nak(None)).await;
+        acknowledge(message, AckKind::Nak(None)).await;
     }
 
     /// Acknowledges a delivery. The kind of error decides how.
-    async fn settle(&self, delivery: &Delivery, message: &Message, result: Result<Handled, HandleError>) {
+    async fn respond(&self, delivery: &Delivery, message: &Message, result: Result<Handled, HandleError>) {
         match result {
             Ok(Handled::Done) => {
                 count("done");
-                answer(message, AckKind::Ack).await;
+                acknowledge(message, AckKind::Ack).await;
             }
-            Ok(Handled::RepeatAfter(delay)) => answer(message, AckKind::Nak(Some(delay))).await,
+            Ok(Handled::RepeatAfter(delay)) => acknowledge(message, AckKind::Nak(Some(delay))).await,
             Err(HandleError::Retry(cause) | HandleError::Misconfigured(cause)) => {
                 let delay = backoff(delivery);
                 // The opening of the circuit breaker was logged already.
@@ -174,13 +174,13 @@ impl<D: Directory> Worker<D> {
                     tracing::warn!(delivery.id = %delivery.id, "retrying in {delay:?}: {cause:#}");
                 }
                 count("retried");
-                answer(message, AckKind::Nak(Some(delay))).await;
+                acknowledge(message, AckKind::Nak(Some(delay))).await;
             }
             Err(HandleError::CircuitOpen(_)) => self.return_to_inbox(message).await,
             Err(HandleError::DeletionRefused(cause)) => {
                 tracing::error!(delivery.id = %delivery.id, "a deletion is held back: {cause:#}");
                 count("stopped");
-                answer(message, AckKind::Nak(Some(backoff(delivery)))).await;
+                acknowledge(message, AckKind::Nak(Some(backoff(delivery)))).await;
             }
             Err(HandleError::Reject(cause)) => self.set_aside(delivery, message, &cause).await,
         }
@@ -192,11 +192,11 @@ impl<D: Directory> Worker<D> {
         match dead_letters::set_aside(&self.nats, delivery, message, &format!("{cause:#}")).await {
             Ok(()) => {
                 count("dead-letter");
-                answer(message, AckKind::Term).await;
+                acknowledge(message, AckKind::Term).await;
             }
             Err(error) => {
                 tracing::error!(delivery.id = %delivery.id, "cannot set the delivery aside; retrying: {error:#}");
-                answer(message, AckKind::Nak(Some(backoff(delivery)))).await;
+                acknowledge(message, AckKind::Nak(Some(backoff(delivery)))).await;
             }
         }
     }
@@ -210,11 +210,11 @@ impl<D: Directory> Work<D> {
             match tokio::time::timeout(PROGRESS, &mut recording).await {
                 Ok(result) => break result,
                 // The hint runs or waits for its turn: keep the server from delivering it again.
-                Err(_) => answer(&message, AckKind::Progress).await,
+                Err(_) => acknowledge(&message, AckKind::Progress).await,
             }
         };
         match result {
-            Some(result) => worker.settle(&delivery, &message, result).await,
+            Some(result) => worker.respond(&delivery, &message, result).await,
             None => worker.return_to_inbox(&message).await,
         }
     }
@@ -229,7 +229,7 @@ fn backoff(delivery: &Delivery) -> Duration {
 }
 
 /// Acknowledges a message. A lost acknowledgement causes only a redundant redelivery.
-pub(super) async fn answer(message: &Message, kind: AckKind) {
+pub(super) async fn acknowledge(message: &Message, kind: AckKind) {
     if let Err(error) = message.ack_with(kind).await {
         tracing::debug!("an acknowledgement was lost: {error}");
     }

@@ -1,4 +1,4 @@
-//! Prevents recorded deletions that follow from a wrong answer of authentik.
+//! Prevents the recording of deletions because of a wrong answer of authentik.
 //!
 //! With a wrong URL, an empty database or a token with fewer rights, every user seems to be deleted. So a deletion is
 //! recorded only while a known user still exists in authentik under the same uuid (the pin of the installation), and

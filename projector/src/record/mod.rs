@@ -236,7 +236,7 @@ impl<D: Directory> Recorder<D> {
             Err(error @ PublishError::Refused { code: 0, .. }) => {
                 Err(HandleError::Reject(anyhow::Error::new(error).context("appending events")))
             }
-            // The events may be stored or not: the retried hint reads the log again.
+            // The events may be stored nevertheless: the retried hint reads the log again.
             Err(error) => Err(HandleError::Retry(anyhow::Error::new(error).context("appending events"))),
         }
     }

@@ -33,7 +33,8 @@ async fn a_broken_delivery_becomes_a_dead_letter_and_does_not_block_others() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delivery_waits_for_authentik_and_readiness_shows_the_reason() {
     let projector = Projector::start().await;
-    for (status, reason) in [(503, "unavailable"), (403, "refuses the token"), (302, "does not answer like")]
+    for (status, reason) in
+        [(503, "is unavailable"), (403, "refuses the token"), (302, "does not answer like")]
     {
         projector.authentik.answer_all(status);
         let pk = i64::from(status);
