@@ -74,10 +74,10 @@ async fn says(system: &System, words: &str) {
 async fn another_authentik_in_the_place_of_the_one_that_was_there_deletes_nobody() {
     let mut system = with_users().await;
     system.swap_authentik().await;
-    says(&system, "another authentik than before").await;
+    says(&system, "a different authentik than before").await;
     hint_at_everybody(&system).await;
     each_hint_was_tried(&system).await;
-    says(&system, "another authentik than before").await;
+    says(&system, "a different authentik than before").await;
     assert!(!types(&recorded(&system).await).contains(&EventType::UserDeleted));
 }
 

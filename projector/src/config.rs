@@ -5,57 +5,62 @@ use anyhow::Context;
 use clap::Parser;
 use runtime::config::{NatsConfig, Secret, TelemetryConfig};
 
-use crate::record::Envelope;
-
-/// Records what happens in authentik as events, and folds projections from them.
+/// Records changes in authentik as events, and builds projections from the events.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "projector", version)]
 pub struct Config {
-    /// NATS.
+    /// The connection to NATS.
     #[command(flatten)]
     pub nats: NatsConfig,
-    /// Logging.
+    /// Logging and tracing.
     #[command(flatten)]
     pub telemetry: TelemetryConfig,
-    /// Replicas of streams and buckets that are made: 3 in a cluster.
+    /// Number of replicas of new streams and buckets: 3 in a cluster.
     #[arg(long, env = "NATS_REPLICAS", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=5))]
     pub nats_replicas: u8,
-    /// Where health and metrics are served: `host:port`, or a port alone for all interfaces.
+    /// Address of the server for health and metrics: `host:port`, or only a port for all interfaces.
     #[arg(long = "projector-listen", env = "PROJECTOR_LISTEN", default_value = "8081")]
     pub listen: String,
-    /// authentik, as this process reaches it. `run` needs it.
+    /// URL at which this process reaches authentik. Required by `run`.
     #[arg(long, env = "AUTHENTIK_URL", value_parser = http_url)]
     pub authentik_url: Option<String>,
-    /// Token of the read-only service account (intent: API). `run` needs it.
+    /// Token of the read-only service account (intent: API). Required by `run`.
     #[arg(long, env = "AUTHENTIK_TOKEN", hide_env_values = true)]
     pub authentik_token: Option<Secret>,
-    /// authentik, as events name it in `source`. Defaults to `AUTHENTIK_URL`.
+    /// URL of authentik in the `source` of events. Default: `AUTHENTIK_URL`.
     #[arg(long, env = "EVENT_SOURCE", value_parser = http_url)]
     pub event_source: Option<String>,
-    /// Where people reach the API, for the `dataschema` of events.
+    /// Public URL of the API, for the `dataschema` of events.
     #[arg(long, env = "PUBLIC_URL", default_value = "http://localhost:3000", value_parser = http_url)]
     pub public_url: String,
-    /// How many hints are worked on at once.
+    /// Number of hints to process concurrently.
     #[arg(long = "projector-concurrency", env = "PROJECTOR_CONCURRENCY", default_value_t = 32,
           value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub concurrency: u16,
-    /// User attributes that are recorded, separated by commas. None by default: people keep API keys there.
+    /// User attributes to record, separated by commas. Default: none, because attributes can hold API keys.
     #[arg(long = "projector-user-attributes", env = "PROJECTOR_USER_ATTRIBUTES", value_delimiter = ',')]
     pub user_attributes_setting: Vec<String>,
-    /// Seconds between full comparisons of all users and groups with what is recorded; 0 for none.
+    /// Seconds between two full sweeps, which compare all users and groups with the recorded state; 0 disables sweeps.
     #[arg(long = "sweep-interval", env = "SWEEP_INTERVAL", default_value = "3600", value_parser = seconds)]
     pub sweep_interval: Duration,
-    /// Where authentik reads from database replicas: a hint that changed nothing is looked at once more after
-    /// so many seconds.
+    /// Seconds after which a hint that changed nothing is processed once more; 0 disables this. Set it above the
+    /// replication lag if authentik reads from database replicas.
     #[arg(long = "settle", env = "SETTLE", default_value = "0", value_parser = seconds)]
     pub settle: Duration,
-    /// How many seconds the bucket of a projection is kept after readers were pointed to a rebuilt one.
+    /// Seconds for which a rebuild keeps the previous bucket of a projection after readers were switched to the new one.
     #[arg(long = "rebuild-grace", env = "REBUILD_GRACE", default_value = "60", value_parser = seconds)]
     pub grace: Duration,
 }
 
+/// What the envelope of every event says about this installation.
+#[derive(Clone, Debug)]
+pub(crate) struct Envelope {
+    pub(crate) source: String,
+    pub(crate) schema_base: String,
+}
+
 impl Config {
-    /// Where authentik is, and the token for it; an error names the variable that is missing.
+    /// URL and token of authentik. The error names the missing variable.
     pub(crate) fn authentik(&self) -> anyhow::Result<(&str, &Secret)> {
         let url = self.authentik_url.as_deref().context("AUTHENTIK_URL (--authentik-url) is not set")?;
         let token =
@@ -69,7 +74,7 @@ impl Config {
         Ok(Envelope { source, schema_base: self.public_url.clone() })
     }
 
-    /// The attributes that may be recorded.
+    /// The names of the user attributes to record.
     pub fn user_attributes(&self) -> BTreeSet<String> {
         let names = self.user_attributes_setting.iter().map(|name| name.trim().to_owned());
         names.filter(|name| !name.is_empty()).collect()

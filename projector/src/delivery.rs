@@ -1,4 +1,4 @@
-//! A delivery: one message of the inbox, as every part of the projector sees it.
+//! A delivery: one message of the inbox.
 
 use async_nats::jetstream::Message;
 use domain::event::Channel;
@@ -6,19 +6,18 @@ use domain::key::DeliveryId;
 use domain::timestamp::Timestamp;
 use runtime::nats::Nats;
 
-/// A delivery as it stands in the inbox.
 #[derive(Clone, Debug)]
 pub(crate) struct Delivery {
     pub(crate) id: DeliveryId,
     pub(crate) channel: Channel,
     pub(crate) body: bytes::Bytes,
     pub(crate) received: Timestamp,
-    /// How often it was delivered to a worker, this time included.
+    /// How often the server delivered it to a worker, including this time.
     pub(crate) n_deliveries: i64,
 }
 
 impl Delivery {
-    /// Reads a message of the inbox; `None` where its subject or its metadata is not that of a delivery.
+    /// Reads a message of the inbox; `None` if its subject or its metadata is not that of a delivery.
     pub(crate) fn from_message(nats: &Nats, message: &Message) -> Option<Self> {
         let id = nats.namespace.delivery_of(&message.subject)?;
         let info = message.info().ok()?;

@@ -1,8 +1,8 @@
-//! One holder among all processes, others in hot standby.
+//! Leases: one process among all does a task, the others stand by.
 //!
-//! A holder renews its lease by writing it again. Who stands by takes it when its revision has not moved for the
-//! expiry, by its own clock alone. A holder that hung meanwhile is stopped by its writes being refused: each one
-//! is conditional.
+//! A holder renews its lease by writing it again. A standby takes the lease when its revision has not changed for
+//! [`EXPIRY`], measured by the standby's own clock. A former holder that was suspended cannot do harm: all writes are
+//! conditional, so the server refuses them.
 
 use std::time::Duration;
 
@@ -13,19 +13,19 @@ use store::publish::PublishError;
 use store::views;
 use tokio::time::Instant;
 
-/// How long a lease lasts without being renewed.
+/// How long a lease is valid without a renewal.
 const EXPIRY: Duration = Duration::from_secs(6);
 
-/// How often a lease is renewed, and how often who stands by looks.
+/// The interval at which a holder renews its lease, and a standby reads it.
 const RENEWAL: Duration = Duration::from_millis(1500);
 
-/// What stands in the meta bucket; `holder` is missing in a lease that was given back.
+/// The value in the meta bucket. A released lease has no `holder`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Lease {
     holder: Option<String>,
 }
 
-/// A lease that is held.
+/// A lease held by this process.
 #[derive(Debug)]
 pub(crate) struct Held {
     nats: Nats,
@@ -34,61 +34,62 @@ pub(crate) struct Held {
     revision: u64,
 }
 
-/// How a look at a lease ended.
-enum Look {
-    /// It is ours, at this revision.
+/// The result of one attempt to take a lease.
+enum Attempt {
+    /// This process holds the lease, at this revision.
     Taken(u64),
-    /// Somebody holds it; whether they live is not known yet.
+    /// Another process holds the lease; it may be dead.
     Held,
-    /// Somebody holds it, and renewed it since the last look.
+    /// This holder renewed the lease since the last attempt.
     Renewed(String),
 }
 
-/// Who wants a lease, and what they saw of it.
-struct Applicant<'a> {
+/// A process that stands by for a lease.
+struct Standby<'a> {
     nats: &'a Nats,
     name: &'a str,
     holder: String,
+    /// The last revision read, and when it was read first.
     seen: Option<(u64, Instant)>,
 }
 
-/// Waits until the lease is ours; nothing where the shutdown comes first.
+/// Waits for the lease; `None` if the shutdown comes first.
 pub(crate) async fn acquire(nats: &Nats, name: &str, shutdown: &CancellationToken) -> Option<Held> {
-    let mut applicant = Applicant::new(nats, name);
-    let mut looks = looks();
+    let mut standby = Standby::new(nats, name);
+    let mut attempts = attempts();
     loop {
-        shutdown.run_until_cancelled(looks.tick()).await?;
-        match applicant.look().await {
-            Ok(Look::Taken(revision)) => return Some(applicant.holding(revision)),
-            Ok(Look::Held | Look::Renewed(_)) => {}
-            Err(error) => tracing::debug!("cannot read the lease of {name} now: {error:#}"),
+        shutdown.run_until_cancelled(attempts.tick()).await?;
+        match standby.attempt().await {
+            Ok(Attempt::Taken(revision)) => return Some(standby.holding(revision)),
+            Ok(Attempt::Held | Attempt::Renewed(_)) => {}
+            Err(error) => tracing::debug!("cannot read the lease {name}: {error:#}"),
         }
     }
 }
 
-/// Takes the lease, or says who holds it. Waits no longer than it takes to tell a holder from one that died.
+/// Takes the lease, or returns its holder once that holder has renewed it. Waits up to [`EXPIRY`] for a renewal.
 pub(crate) async fn try_acquire(nats: &Nats, name: &str) -> anyhow::Result<Result<Held, String>> {
-    let mut applicant = Applicant::new(nats, name);
-    let mut looks = looks();
+    let mut standby = Standby::new(nats, name);
+    let mut attempts = attempts();
     loop {
-        looks.tick().await;
-        match applicant.look().await? {
-            Look::Taken(revision) => return Ok(Ok(applicant.holding(revision))),
-            Look::Renewed(holder) => return Ok(Err(holder)),
-            Look::Held => tracing::info!("looking whether who holds the lease {name} is alive"),
+        attempts.tick().await;
+        match standby.attempt().await? {
+            Attempt::Taken(revision) => return Ok(Ok(standby.holding(revision))),
+            Attempt::Renewed(holder) => return Ok(Err(holder)),
+            Attempt::Held => tracing::info!("waiting to see whether the holder of the lease {name} is alive"),
         }
     }
 }
 
-fn looks() -> tokio::time::Interval {
-    let mut looks = tokio::time::interval(RENEWAL);
-    looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    looks
+fn attempts() -> tokio::time::Interval {
+    let mut attempts = tokio::time::interval(RENEWAL);
+    attempts.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    attempts
 }
 
-impl<'a> Applicant<'a> {
+impl<'a> Standby<'a> {
     fn new(nats: &'a Nats, name: &'a str) -> Self {
-        // In a container this is its id.
+        // The host name of a container is its id.
         let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
         let id = runtime::clock::new_id().simple();
         let holder = format!("process {} on {} ({id})", std::process::id(), host.trim());
@@ -103,7 +104,7 @@ impl<'a> Applicant<'a> {
         Held { nats: self.nats.clone(), key: self.key(), holder: self.holder, revision }
     }
 
-    async fn look(&mut self) -> anyhow::Result<Look> {
+    async fn attempt(&mut self) -> anyhow::Result<Attempt> {
         let key = self.key();
         let bucket = self.nats.namespace.meta_bucket();
         let entry = views::read_bytes(self.nats, &bucket, &key).await?;
@@ -111,32 +112,32 @@ impl<'a> Applicant<'a> {
         if let Some(holder) = entry.and_then(|entry| holder_of(&entry.value)) {
             match self.seen {
                 Some((known, since)) if known == revision && since.elapsed() >= EXPIRY => {}
-                Some((known, _)) if known == revision => return Ok(Look::Held),
+                Some((known, _)) if known == revision => return Ok(Attempt::Held),
                 before => {
                     self.seen = Some((revision, Instant::now()));
-                    return Ok(if before.is_some() { Look::Renewed(holder) } else { Look::Held });
+                    return Ok(if before.is_some() { Attempt::Renewed(holder) } else { Attempt::Held });
                 }
             }
         }
         let lease = Lease { holder: Some(self.holder.clone()) };
         match views::write(self.nats, &bucket, &key, &lease, revision).await {
-            Ok(stored) => Ok(Look::Taken(stored.sequence)),
-            // Whoever was faster shows at the next look.
-            Err(_) => Ok(Look::Held),
+            Ok(stored) => Ok(Attempt::Taken(stored.sequence)),
+            // Another standby was faster, or NATS is unavailable; the next attempt reads the lease again.
+            Err(_) => Ok(Attempt::Held),
         }
     }
 }
 
-/// Who holds it. What cannot be read is held by somebody of whom nothing is known: it expires like any other.
+/// The holder in a stored lease. An unreadable value counts as held by an unknown process, and expires like any lease.
 fn holder_of(value: &[u8]) -> Option<String> {
     match serde_json::from_slice::<Lease>(value) {
         Ok(lease) => lease.holder,
-        Err(_) => Some("somebody who writes leases otherwise".to_owned()),
+        Err(_) => Some("an unknown process".to_owned()),
     }
 }
 
 impl Held {
-    /// Renews the lease for ever; ends when it is lost.
+    /// Renews the lease periodically. Returns when the lease is lost.
     pub(crate) async fn keep(&mut self) {
         let mut renewed = Instant::now();
         loop {
@@ -144,26 +145,26 @@ impl Held {
             match self.renew().await {
                 Ok(()) => renewed = Instant::now(),
                 Err(PublishError::Conflict) => return,
-                // NATS is away: nobody else can take it either, until the expiry.
+                // While NATS is unavailable, no standby can take the lease before its expiry.
                 Err(error) if renewed.elapsed() < EXPIRY => {
-                    tracing::debug!("cannot renew {}: {error}", self.key);
+                    tracing::debug!("cannot renew the lease {}: {error}", self.key);
                 }
                 Err(_) => return,
             }
         }
     }
 
-    /// Gives the lease back, so that who stands by need not wait for its expiry.
+    /// Releases the lease, so that a standby need not wait for its expiry.
     pub(crate) async fn give_back(mut self) {
         if let Err(error) = self.release().await {
-            tracing::debug!("cannot give back {}: {error:#}", self.key);
+            tracing::debug!("cannot release the lease {}: {error:#}", self.key);
         }
     }
 
     async fn release(&mut self) -> anyhow::Result<()> {
-        while self.find().await? {
+        while self.refresh_revision().await? {
             match self.write(None).await {
-                // A renewal that was cut off was stored all the same, after we read.
+                // A cancelled renewal was stored after this process read the revision.
                 Err(PublishError::Conflict) => {}
                 written => return Ok(written?),
             }
@@ -171,23 +172,23 @@ impl Held {
         Ok(())
     }
 
-    /// Writes it again; a conflict where it is ours no longer.
+    /// Writes the lease again. A conflict means that the lease is lost.
     pub(crate) async fn renew(&mut self) -> Result<(), PublishError> {
         loop {
             match self.write(Some(self.holder.clone())).await {
-                // An earlier renewal was stored, though its acknowledgement never came.
-                Err(PublishError::Conflict) if self.is_found().await? => {}
+                // An earlier renewal was stored, but its acknowledgement was lost.
+                Err(PublishError::Conflict) if self.is_still_held().await? => {}
                 written => return written,
             }
         }
     }
 
-    async fn is_found(&mut self) -> Result<bool, PublishError> {
-        self.find().await.map_err(|error| PublishError::Unacknowledged(format!("{error:#}")))
+    async fn is_still_held(&mut self) -> Result<bool, PublishError> {
+        self.refresh_revision().await.map_err(|error| PublishError::Unacknowledged(format!("{error:#}")))
     }
 
-    /// Reads its revision; false where it is ours no longer.
-    async fn find(&mut self) -> anyhow::Result<bool> {
+    /// Reads the revision of the lease; returns false if this process does not hold it any more.
+    async fn refresh_revision(&mut self) -> anyhow::Result<bool> {
         let bucket = self.nats.namespace.meta_bucket();
         let entry = views::read::<Lease>(&self.nats, &bucket, &self.key).await?;
         let ours = entry.filter(|entry| entry.value.holder.as_ref() == Some(&self.holder));
@@ -211,7 +212,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_renewal_whose_acknowledgement_got_lost_does_not_lose_the_lease() {
+    async fn a_renewal_with_a_lost_acknowledgement_keeps_the_lease() {
         let server = NatsServer::start().await;
         let nats = server.provisioned().await;
         let meta = nats.namespace.meta_bucket();
@@ -219,24 +220,24 @@ mod tests {
         let key = held.key.clone();
         let ours = Lease { holder: Some(held.holder.clone()) };
         let unknown = views::write(&nats, &meta, &key, &ours, held.revision).await.unwrap().sequence;
-        let renewed = eventually("it is renewed", || async {
+        let renewed = eventually("the lease is renewed", || async {
             let entry = views::read::<Lease>(&nats, &meta, &key).await.unwrap().unwrap();
             (entry.revision > unknown).then_some(entry.value)
         });
         tokio::select! {
-            () = held.keep() => panic!("it was lost"),
+            () = held.keep() => panic!("the lease was lost"),
             lease = renewed => assert_eq!(lease, ours),
         }
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_lease_that_somebody_else_took_is_lost() {
+    async fn a_lease_taken_by_another_process_is_lost() {
         let server = NatsServer::start().await;
         let nats = server.provisioned().await;
         let mut held = acquire(&nats, "test", &CancellationToken::new()).await.unwrap();
         let other = Lease { holder: Some("other".to_owned()) };
         let meta = nats.namespace.meta_bucket();
         views::write(&nats, &meta, &held.key, &other, held.revision).await.unwrap();
-        tokio::time::timeout(DEADLINE, held.keep()).await.expect("it is lost");
+        tokio::time::timeout(DEADLINE, held.keep()).await.expect("the lease is lost");
     }
 }

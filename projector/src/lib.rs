@@ -1,4 +1,7 @@
-//! The projector: from hints in the inbox to events, and from events to projections.
+//! The projector turns hints from the inbox into events, and events into projections.
+//!
+//! `intake` takes deliveries from the inbox; `record` applies the rule to each and appends events; [`projections`]
+//! builds views from the events. [`reconcile`] compares all of authentik with the recorded state.
 
 mod config;
 pub mod dead_letters;
@@ -6,6 +9,7 @@ mod delivery;
 pub mod directory;
 pub mod doctor;
 pub mod erasure;
+mod fingerprint;
 mod intake;
 mod lease;
 mod operate;
@@ -41,7 +45,7 @@ use crate::record::Recorder;
 use crate::record::guard::Guard;
 use crate::record::members::{self, Members};
 
-/// Runs until shutdown: provisions, takes hints from the inbox, folds projections, serves health and metrics.
+/// Runs the projector until shutdown.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     config.authentik()?;
     let health = Health::waiting_for(&["nats", "streams", "authentik", "members"]);
@@ -72,7 +76,7 @@ async fn start(
     Ok(())
 }
 
-/// What every task of the projector is made of.
+/// The dependencies that the tasks of the projector share.
 struct Projector<'a> {
     config: &'a Config,
     nats: Nats,
@@ -82,34 +86,29 @@ struct Projector<'a> {
 }
 
 impl Projector<'_> {
-    /// Starts the tasks that append events: the workers on the inbox, and the sweeper unless it is switched off.
+    /// Starts the tasks that append events: the workers on the inbox, and the sweeper unless it is disabled.
     fn start_recording(
         &self,
         directory: AuthentikDirectory,
         tasks: &mut JoinSet<anyhow::Result<()>>,
     ) -> anyhow::Result<()> {
-        let Self { config, nats, log, health, shutdown } = self;
+        let Self { config, nats, log, .. } = self;
+        let (health, shutdown) = (|| self.health.clone(), || self.shutdown.clone());
         let members = Members::default();
-        tasks.spawn(members::follow(
-            members.clone(),
-            nats.clone(),
-            log.clone(),
-            Health::clone(health),
-            CancellationToken::clone(shutdown),
-        ));
-        let directory = Breaker::new(directory, Health::clone(health));
+        tasks.spawn(members::follow(members.clone(), nats.clone(), log.clone(), health(), shutdown()));
+        let directory = Breaker::new(directory, health());
         let circuit = directory.signal();
-        tasks.spawn(directory.clone().watch(CancellationToken::clone(shutdown)));
-        let guard = Guard::new(nats.clone(), log.clone(), members.clone(), Health::clone(health));
+        tasks.spawn(directory.clone().watch(shutdown()));
+        let guard = Guard::new(nats.clone(), log.clone(), members.clone(), health());
         let recorder = Arc::new(Recorder::new(directory, log.clone(), guard.clone(), config.envelope()?));
         if !config.sweep_interval.is_zero() {
             let sweep = Sweep { recorder: Arc::clone(&recorder), nats: nats.clone(), guard };
-            let sweeper = Sweeper { sweep, health: Health::clone(health), interval: config.sweep_interval };
-            tasks.spawn(sweeper.run(CancellationToken::clone(shutdown)));
+            let sweeper = Sweeper { sweep, health: health(), interval: config.sweep_interval };
+            tasks.spawn(sweeper.run(shutdown()));
         }
         let handler = Arc::new(Handler::new(recorder, nats.clone(), members, config.settle));
         let inbox = Inbox { nats: nats.clone(), concurrency: config.concurrency, circuit };
-        tasks.spawn(inbox.work(handler, CancellationToken::clone(shutdown)));
+        tasks.spawn(inbox.work(handler, shutdown()));
         Ok(())
     }
 
@@ -126,10 +125,10 @@ impl Projector<'_> {
     }
 }
 
-/// NATS may be away, or JetStream without a leader, when we start: that is waited for, not died of.
+/// Retries until NATS and a JetStream leader are available: the projector may start before them.
 async fn provision_until_done(nats: &Nats, replicas: u8, health: &Health, shutdown: &CancellationToken) {
-    let mut waits = tokio::time::interval(Duration::from_secs(1));
-    while shutdown.run_until_cancelled(waits.tick()).await.is_some() {
+    let mut attempts = tokio::time::interval(Duration::from_secs(1));
+    while shutdown.run_until_cancelled(attempts.tick()).await.is_some() {
         match provision::provision(nats, replicas).await {
             Ok(drift) => {
                 provision::warn_of(drift);
@@ -137,7 +136,7 @@ async fn provision_until_done(nats: &Nats, replicas: u8, health: &Health, shutdo
                 return;
             }
             Err(error) => {
-                tracing::warn!("cannot make the streams yet: {error:#}");
+                tracing::warn!("cannot create the streams; trying again in a second: {error:#}");
                 health.failed("streams", format!("{error:#}"));
             }
         }

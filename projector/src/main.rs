@@ -2,7 +2,7 @@ use std::process::ExitCode;
 
 use projector::Cli;
 
-// JSON and allocation are what replay is bound by.
+// Allocations limit the speed of replays.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,4 +1,4 @@
-//! What is made of authentik's answers, as they were recorded.
+//! The directory against recorded answers of authentik.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use clap::Parser;
@@ -15,7 +15,7 @@ fn config(url: &str) -> Config {
     Config::parse_from(std::iter::once("projector".to_owned()).chain(flags))
 }
 
-/// A directory whose authentik answers every request as in this recording.
+/// A directory whose server answers every request with this recording.
 async fn answering(recording: &str) -> AuthentikDirectory {
     let recording = recordings::json(&format!("rest/{recording}.json"));
     let status = StatusCode::from_u16(u16::try_from(recording["status"].as_u64().unwrap()).unwrap()).unwrap();
@@ -47,45 +47,45 @@ async fn a_recorded_user_and_group_are_read() {
     assert_eq!(found.unwrap().pk, 8);
     let named = answering("user_without_groups_and_roles").await.user_named("grace").await.unwrap();
     assert_eq!(named.unwrap().pk, 8);
-    // authentik answers a filter that it does not know with everybody.
-    let another = answering("user_without_groups_and_roles").await.user_named("ada").await;
-    assert_eq!(another, Ok(None));
+    // authentik ignores an unknown filter and answers with all users.
+    let other = answering("user_without_groups_and_roles").await.user_named("ada").await;
+    assert_eq!(other, Ok(None));
     let group = answering("group_without_users").await.group(uuid).await.unwrap().unwrap();
     assert_eq!(group.members.into_iter().collect::<Vec<_>>(), [8]);
 }
 
 #[tokio::test]
-async fn only_authentiks_own_words_mean_that_somebody_is_gone() {
+async fn only_authentiks_own_message_means_that_a_user_or_group_was_deleted() {
     assert_eq!(answering("user_404").await.user(999_999).await, Ok(None));
     assert_eq!(answering("group_404").await.group(uuid::Uuid::nil()).await, Ok(None));
     for recording in ["unknown_route_404_html", "user_404_not_a_number", "users_page_past_end_404"] {
         let answer = answering(recording).await.user(8).await;
-        assert!(matches!(answer, Err(DirectoryError::NotUnderstood(_))), "{recording}: {answer:?}");
+        assert!(matches!(answer, Err(DirectoryError::UnexpectedAnswer(_))), "{recording}: {answer:?}");
     }
 }
 
 #[tokio::test]
-async fn a_refused_token_is_told_from_an_outage() {
+async fn a_refused_token_and_an_outage_are_different_errors() {
     for recording in ["no_token_403", "bad_token_403", "no_permission_403"] {
         let answer = answering(recording).await.user(8).await;
         let detail = recordings::json(&format!("rest/{recording}.json"))["body"]["detail"].clone();
         assert_eq!(answer, Err(DirectoryError::Forbidden(detail.as_str().unwrap().to_owned())));
     }
     let empty_405 = answering("server_error_on_post_405").await.user(8).await;
-    assert!(matches!(empty_405, Err(DirectoryError::Away(_))), "{empty_405:?}");
+    assert!(matches!(empty_405, Err(DirectoryError::Unavailable(_))), "{empty_405:?}");
     for status in [StatusCode::BAD_GATEWAY, StatusCode::TOO_MANY_REQUESTS, StatusCode::INTERNAL_SERVER_ERROR]
     {
-        let answer = serving(status, "text/html".into(), "<h1>away</h1>".into()).await.user(8).await;
-        assert!(matches!(answer, Err(DirectoryError::Away(_))), "{answer:?}");
+        let answer = serving(status, "text/html".into(), "<h1>unavailable</h1>".into()).await.user(8).await;
+        assert!(matches!(answer, Err(DirectoryError::Unavailable(_))), "{answer:?}");
     }
-    let nobody = AuthentikDirectory::new(&config("http://127.0.0.1:1")).unwrap().user(8).await;
-    assert!(matches!(nobody, Err(DirectoryError::Away(_))), "{nobody:?}");
+    let no_server = AuthentikDirectory::new(&config("http://127.0.0.1:1")).unwrap().user(8).await;
+    assert!(matches!(no_server, Err(DirectoryError::Unavailable(_))), "{no_server:?}");
 }
 
 #[tokio::test]
-async fn what_is_not_authentik_is_not_believed() {
+async fn an_answer_of_another_server_is_an_error() {
     let html = serving(StatusCode::OK, "text/html".into(), "<h1>Sign in</h1>".into()).await.user(8).await;
-    assert!(matches!(html, Err(DirectoryError::NotUnderstood(_))), "{html:?}");
+    assert!(matches!(html, Err(DirectoryError::UnexpectedAnswer(_))), "{html:?}");
     let other = serving(StatusCode::OK, "application/json".into(), r#"{"pk": 8}"#.into()).await.user(8).await;
-    assert!(matches!(other, Err(DirectoryError::NotUnderstood(_))), "{other:?}");
+    assert!(matches!(other, Err(DirectoryError::UnexpectedAnswer(_))), "{other:?}");
 }

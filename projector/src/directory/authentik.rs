@@ -1,4 +1,4 @@
-//! The directory over authentik's REST API.
+//! The directory, read through authentik's REST API.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,18 +9,18 @@ use domain::snapshot::User;
 use domain::timestamp::Timestamp;
 use reqwest::header::{ACCEPT, ACCEPT_LANGUAGE, AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Client, StatusCode, redirect};
+use runtime::config::Secret;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::wire::{Detail, EventAnswer, GroupAnswer, PageAnswer, UserAnswer};
 use super::{Directory, DirectoryError, GroupAndMembers, LoggedEvent, Page};
-use crate::Config;
-use runtime::config::Secret;
+use crate::config::Config;
 
-/// How long one question may take. authentik answers in tens of milliseconds, but a huge group can take half a minute.
+/// How long one request may take. authentik answers in tens of milliseconds, but a huge group can take half a minute.
 const TIMEOUT: Duration = Duration::from_secs(45);
 
-/// authentik 2026.2's REST API, with a read-only token.
+/// The REST API of authentik 2026.2, with a read-only token.
 #[derive(Clone, Debug)]
 pub struct AuthentikDirectory {
     client: Client,
@@ -29,14 +29,14 @@ pub struct AuthentikDirectory {
 }
 
 impl AuthentikDirectory {
-    /// For the authentik and the token of the configuration. Asks nothing yet.
+    /// Takes URL and token from the configuration. Sends no request.
     pub fn new(config: &Config) -> anyhow::Result<Self> {
         let (url, token) = config.authentik()?;
         let client = client(token).context("AUTHENTIK_TOKEN")?;
         Ok(Self { client, base: format!("{url}/api/v3"), attributes: config.user_attributes() })
     }
 
-    /// A page. One past the end, where rows went away meanwhile, is an empty one.
+    /// A page of a list. A page past the end is empty: the list may have become shorter.
     async fn page<T: DeserializeOwned>(
         &self,
         page: u64,
@@ -55,61 +55,59 @@ impl AuthentikDirectory {
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, DirectoryError> {
-        // A 404 can also come from a proxy, or from a wrong URL: only authentik's own words mean that somebody is gone.
+        // A proxy or a wrong URL can answer 404 as well. Only authentik's own message proves a deletion.
         self.get_or(path, |detail| detail.ends_with(" matches the given query.")).await
     }
 
     async fn get_or<T: DeserializeOwned>(
         &self,
         path: &str,
-        is_nothing: impl Fn(&str) -> bool,
+        means_none: impl Fn(&str) -> bool,
     ) -> Result<Option<T>, DirectoryError> {
-        let answer =
-            self.client.get(format!("{}{path}", self.base)).send().await.map_err(|error| away(&error))?;
+        let answer = self.client.get(format!("{}{path}", self.base)).send().await?;
         let status = answer.status();
         let is_json = answer
             .headers()
             .get(reqwest::header::CONTENT_TYPE)
             .and_then(|kind| kind.to_str().ok())
             .is_some_and(|kind| kind.starts_with("application/json"));
-        let body = answer.bytes().await.map_err(|error| away(&error))?;
+        let body = answer.bytes().await?;
+        let problem = || format!("{path} was answered with {status}");
         match status {
             StatusCode::OK if is_json => serde_json::from_slice(&body)
                 .map(Some)
-                .map_err(|error| DirectoryError::NotUnderstood(format!("{path}: {error}"))),
-            StatusCode::NOT_FOUND if is_json && is_nothing(&detail(&body)) => Ok(None),
+                .map_err(|error| DirectoryError::UnexpectedAnswer(format!("{path}: {error}"))),
+            StatusCode::NOT_FOUND if is_json && means_none(&detail(&body)) => Ok(None),
             StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED => Err(DirectoryError::Forbidden(detail(&body))),
-            // An unhandled exception in authentik can show as an empty 405.
+            // authentik can answer an unhandled exception with an empty 405.
             StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT | StatusCode::METHOD_NOT_ALLOWED => {
-                Err(DirectoryError::Away(format!("{path} was answered with {status}")))
+                Err(DirectoryError::Unavailable(problem()))
             }
-            status if status.is_server_error() => {
-                Err(DirectoryError::Away(format!("{path} was answered with {status}")))
-            }
-            status => Err(DirectoryError::NotUnderstood(format!("{path} was answered with {status}"))),
+            status if status.is_server_error() => Err(DirectoryError::Unavailable(problem())),
+            _ => Err(DirectoryError::UnexpectedAnswer(problem())),
         }
     }
 }
 
-/// For authentik's REST API, with this token.
+/// An HTTP client that sends this token.
 pub(crate) fn client(token: &Secret) -> anyhow::Result<Client> {
     let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
-        .context("it has characters that no token has")?;
+        .context("the token has characters that are not allowed in a header")?;
     bearer.set_sensitive(true);
     let headers = HeaderMap::from_iter([
         (AUTHORIZATION, bearer),
         (ACCEPT, HeaderValue::from_static("application/json")),
-        // "No User matches the given query." is the sign that somebody is gone: ask for it in English.
+        // A deletion is recognised by the English text "No User matches the given query.".
         (ACCEPT_LANGUAGE, HeaderValue::from_static("en")),
     ]);
     Client::builder()
         .default_headers(headers)
         .timeout(TIMEOUT)
         .connect_timeout(Duration::from_secs(5))
-        // authentik does not redirect its API: whoever does is not authentik, and must not get the token.
+        // authentik's API never redirects. Another server that redirects must not receive the token.
         .redirect(redirect::Policy::none())
         .build()
-        .context("making an HTTP client")
+        .context("building the HTTP client")
 }
 
 impl Directory for AuthentikDirectory {
@@ -155,7 +153,7 @@ impl Directory for AuthentikDirectory {
     }
 
     async fn group(&self, id: GroupId) -> Result<Option<GroupAndMembers>, DirectoryError> {
-        // `users` lists the members' keys all the same; their objects would be megabytes.
+        // The answer still lists the members' keys in `users`. Their objects would be megabytes.
         let path = format!("/core/groups/{id}/?include_users=false");
         Ok(self.get::<GroupAnswer>(&path).await?.map(GroupAndMembers::from))
     }
@@ -163,22 +161,24 @@ impl Directory for AuthentikDirectory {
 
 fn detail(body: &[u8]) -> String {
     let answer = serde_json::from_slice::<Detail>(body);
-    answer.map_or_else(|_| "without a reason that is JSON".to_owned(), |answer| answer.detail)
+    answer.map_or_else(|_| "no reason given".to_owned(), |answer| answer.detail)
 }
 
-fn away(error: &reqwest::Error) -> DirectoryError {
-    DirectoryError::Away(http_problem(error).to_owned())
+impl From<reqwest::Error> for DirectoryError {
+    fn from(error: reqwest::Error) -> Self {
+        Self::Unavailable(http_problem(&error).to_owned())
+    }
 }
 
-/// Why there is no answer. The error's own text would repeat the URL, and with it keys of users.
+/// Why there is no answer. The text of `reqwest::Error` has the URL, which contains personal data.
 pub(crate) fn http_problem(error: &reqwest::Error) -> &'static str {
     if error.is_timeout() {
         "no answer in time"
     } else if error.is_connect() {
         "cannot connect"
     } else if error.is_builder() {
-        "not a URL"
+        "the URL is invalid"
     } else {
-        "the connection broke"
+        "the connection was lost"
     }
 }

@@ -1,4 +1,4 @@
-//! Whether authentik is asked at all: a circuit breaker without IO, without a clock and without chance.
+//! The state machine of the circuit breaker. Time and randomness are arguments; there is no IO.
 
 use std::time::Duration;
 
@@ -6,28 +6,28 @@ use domain::timestamp::Timestamp;
 
 use super::DirectoryError;
 
-/// So many questions in a row that authentik does not answer open the circuit.
+/// The circuit opens after this number of unanswered requests in a row.
 const MAX_FAILURES: u32 = 5;
 
-/// How often authentik is looked at while it answers.
+/// How often authentik is checked while it answers.
 const CHECK: Duration = Duration::from_secs(15);
 
-/// After a failure it is looked at soon: is it away, or was it that question?
+/// How soon authentik is checked after a failure, to tell an outage from one failing request.
 const DOUBTFUL_CHECK: Duration = Duration::from_millis(500);
 
-/// How long after the opening the first probe is made; each further one waits twice as long.
+/// The longest wait before the first probe of an open circuit; it doubles with each further probe.
 const FIRST_PROBE: Duration = Duration::from_secs(1);
 
-/// The longest wait for a probe.
+/// The longest wait before any probe.
 const LAST_PROBE: Duration = Duration::from_secs(30);
 
 /// Closed while authentik answers, open while it does not, half open while a probe is under way.
 #[derive(Debug)]
 pub(super) struct Circuit {
     state: State,
-    /// Counts openings and closings.
+    /// Changes with each opening and closing.
     era: Era,
-    /// Probes since a question was answered. Where probes are answered and questions are not, the waits grow, too.
+    /// Probes since the last answered request: waits also grow if probes succeed but requests keep failing.
     n_probes: u32,
 }
 
@@ -44,23 +44,23 @@ struct Outage {
     reason: DirectoryError,
 }
 
-/// When a question was asked: its answer says nothing about a later era.
+/// The time between two openings or closings. A request that was sent in an earlier era does not change the circuit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Era(u64);
 
-/// What others need to know of the state.
+/// The state without its details.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// authentik answers.
+    /// authentik answers; requests are sent.
     Closed,
-    /// Closed, but the last question was not answered.
+    /// The last request failed; requests are still sent.
     Doubtful,
-    /// No questions are asked, unless it is the probe.
+    /// No requests are sent except probes.
     Open,
 }
 
 impl Circuit {
-    /// Until authentik answered once, one failure is enough to open it.
+    /// Until authentik answers once, one failure opens the circuit.
     pub(super) fn new() -> Self {
         Self { state: State::Closed { n_failures: MAX_FAILURES - 1 }, era: Era(0), n_probes: 0 }
     }
@@ -73,7 +73,7 @@ impl Circuit {
         }
     }
 
-    /// Whether a question may be asked; else why not.
+    /// Permission to send a request, or the reason why not.
     pub(super) fn admit(&self) -> Result<Era, DirectoryError> {
         match &self.state {
             State::Closed { .. } => Ok(self.era),
@@ -81,40 +81,38 @@ impl Circuit {
         }
     }
 
-    /// Since when and why no questions are asked.
+    /// Since when and why no requests are sent; `None` while the circuit is closed.
     pub(super) fn refusal(&self) -> Option<DirectoryError> {
         self.admit().err()
     }
 
-    /// A question was answered.
-    pub(super) fn answered(&mut self, asked: Era) {
+    pub(super) fn record_success(&mut self, era: Era) {
         if let State::Closed { n_failures } = &mut self.state
-            && asked == self.era
+            && era == self.era
         {
             *n_failures = 0;
             self.n_probes = 0;
         }
     }
 
-    /// A question was not answered.
-    pub(super) fn failed(&mut self, asked: Era, reason: &DirectoryError, now: Timestamp) {
+    pub(super) fn record_failure(&mut self, era: Era, reason: &DirectoryError, now: Timestamp) {
         let State::Closed { n_failures } = &mut self.state else { return };
-        if asked != self.era {
+        if era != self.era {
             return;
         }
         *n_failures += 1;
         let opens = match reason {
-            DirectoryError::Away(_) => *n_failures >= MAX_FAILURES,
-            // Whatever else is asked, it will be refused for the same reason.
-            DirectoryError::Forbidden(_) | DirectoryError::NotUnderstood(_) => true,
-            DirectoryError::NotAsked { .. } => false,
+            DirectoryError::Unavailable(_) => *n_failures >= MAX_FAILURES,
+            // Every other request would fail for the same reason.
+            DirectoryError::Forbidden(_) | DirectoryError::UnexpectedAnswer(_) => true,
+            DirectoryError::CircuitOpen { .. } => false,
         };
         if opens {
             self.enter(State::Open(Outage { since: now, reason: reason.clone() }));
         }
     }
 
-    /// Begins the one probe of an open circuit. Returns whether there is one to be made.
+    /// Half-opens an open circuit for one probe. Returns whether the caller must send the probe.
     pub(super) fn begin_probe(&mut self) -> bool {
         let State::Open(outage) = &self.state else { return false };
         self.state = State::HalfOpen(outage.clone());
@@ -122,8 +120,8 @@ impl Circuit {
         true
     }
 
-    /// The probe ended.
-    pub(super) fn probed(&mut self, result: Result<(), DirectoryError>) {
+    /// Closes the circuit, or opens it again.
+    pub(super) fn end_probe(&mut self, result: Result<(), DirectoryError>) {
         let State::HalfOpen(outage) = &self.state else { return };
         match result {
             Ok(()) => self.enter(State::Closed { n_failures: 0 }),
@@ -131,8 +129,8 @@ impl Circuit {
         }
     }
 
-    /// How long until authentik is looked at; `spread` is a number from 0 to 1, so that not all look at once.
-    pub(super) fn wait(&self, spread: f64) -> Duration {
+    /// How long to wait before the next check or probe. `spread`, from 0 to 1, keeps projectors from probing at once.
+    pub(super) fn wait_before_check(&self, spread: f64) -> Duration {
         match self.state {
             State::Closed { n_failures: 0 } => CHECK,
             State::Closed { .. } => DOUBTFUL_CHECK,
@@ -151,7 +149,7 @@ impl Circuit {
 
 impl Outage {
     fn refusal(&self) -> DirectoryError {
-        DirectoryError::NotAsked { since: self.since, reason: Box::new(self.reason.clone()) }
+        DirectoryError::CircuitOpen { since: self.since, reason: Box::new(self.reason.clone()) }
     }
 }
 
@@ -159,62 +157,63 @@ impl Outage {
 mod tests {
     use super::*;
 
-    fn away() -> DirectoryError {
-        DirectoryError::Away("no answer in time".to_owned())
+    fn unavailable() -> DirectoryError {
+        DirectoryError::Unavailable("no answer in time".to_owned())
     }
 
     fn now() -> Timestamp {
         "2026-11-22T08:00:00Z".parse().unwrap()
     }
 
-    /// One that has answered.
+    /// A circuit after the first answer.
     fn closed() -> Circuit {
         let mut circuit = Circuit::new();
-        circuit.answered(circuit.admit().unwrap());
+        circuit.record_success(circuit.admit().unwrap());
         circuit
     }
 
     fn fail(circuit: &mut Circuit, reason: &DirectoryError) {
-        circuit.failed(circuit.admit().unwrap(), reason, now());
+        circuit.record_failure(circuit.admit().unwrap(), reason, now());
     }
 
     fn open() -> Circuit {
         let mut circuit = closed();
         for _ in 0..MAX_FAILURES {
-            fail(&mut circuit, &away());
+            fail(&mut circuit, &unavailable());
         }
         circuit
     }
 
     #[test]
-    fn several_failures_in_a_row_open_it_and_it_says_since_when_and_why() {
+    fn several_failures_in_a_row_open_the_circuit_and_the_refusal_has_time_and_reason() {
         let mut circuit = closed();
         for _ in 1..MAX_FAILURES {
-            fail(&mut circuit, &away());
+            fail(&mut circuit, &unavailable());
             assert_eq!(circuit.phase(), Phase::Doubtful);
         }
-        fail(&mut circuit, &away());
+        fail(&mut circuit, &unavailable());
         assert_eq!(circuit.phase(), Phase::Open);
         let refusal = circuit.refusal().unwrap().to_string();
         assert!(refusal.contains("2026-11-22T08:00:00"), "{refusal}");
-        assert!(refusal.contains("authentik is away: no answer in time"), "{refusal}");
+        assert!(refusal.contains("authentik is unavailable: no answer in time"), "{refusal}");
     }
 
     #[test]
-    fn failures_between_answers_never_open_it() {
+    fn failures_between_answers_never_open_the_circuit() {
         let mut circuit = closed();
         for _ in 0..100 {
             for _ in 1..MAX_FAILURES {
-                fail(&mut circuit, &away());
+                fail(&mut circuit, &unavailable());
             }
-            circuit.answered(circuit.admit().unwrap());
+            circuit.record_success(circuit.admit().unwrap());
         }
         assert_eq!(circuit.phase(), Phase::Closed);
     }
 
     #[test]
-    fn a_wrong_configuration_opens_it_at_once() {
-        for reason in [DirectoryError::Forbidden("no".into()), DirectoryError::NotUnderstood("<html>".into())]
+    fn a_wrong_configuration_opens_the_circuit_at_once() {
+        for reason in
+            [DirectoryError::Forbidden("no".into()), DirectoryError::UnexpectedAnswer("<html>".into())]
         {
             let mut circuit = closed();
             fail(&mut circuit, &reason);
@@ -224,41 +223,41 @@ mod tests {
     }
 
     #[test]
-    fn the_first_failure_opens_one_that_was_never_answered() {
+    fn before_the_first_answer_one_failure_opens_the_circuit() {
         let mut circuit = Circuit::new();
-        fail(&mut circuit, &away());
+        fail(&mut circuit, &unavailable());
         assert_eq!(circuit.phase(), Phase::Open);
     }
 
     #[test]
-    fn half_open_there_is_one_probe_and_no_question() {
+    fn a_half_open_circuit_allows_one_probe_and_no_request() {
         let mut circuit = open();
         assert!(circuit.begin_probe());
         assert!(!circuit.begin_probe());
         assert!(circuit.admit().is_err());
-        circuit.probed(Ok(()));
+        circuit.end_probe(Ok(()));
         assert!(circuit.admit().is_ok());
         assert!(!circuit.begin_probe());
     }
 
     #[test]
-    fn a_probe_that_fails_leaves_it_open_since_then_with_the_newest_reason() {
+    fn a_failed_probe_keeps_the_time_of_the_opening_and_updates_the_reason() {
         let mut circuit = open();
         assert!(circuit.begin_probe());
-        circuit.probed(Err(DirectoryError::Forbidden("token expired".into())));
+        circuit.end_probe(Err(DirectoryError::Forbidden("token expired".into())));
         assert_eq!(circuit.phase(), Phase::Open);
         let refusal = circuit.refusal().unwrap().to_string();
         assert!(refusal.contains("token expired") && refusal.contains("2026-11-22T08:00:00"), "{refusal}");
     }
 
     #[test]
-    fn probes_wait_longer_and_longer_up_to_half_a_minute() {
+    fn the_wait_before_a_probe_doubles_up_to_half_a_minute() {
         let mut circuit = open();
         let mut waits = vec![];
         for _ in 0..12 {
-            waits.push((circuit.wait(0.0), circuit.wait(1.0)));
+            waits.push((circuit.wait_before_check(0.0), circuit.wait_before_check(1.0)));
             circuit.begin_probe();
-            circuit.probed(Err(away()));
+            circuit.end_probe(Err(unavailable()));
         }
         assert_eq!(waits[0], (FIRST_PROBE / 2, FIRST_PROBE));
         assert_eq!(waits[1], (FIRST_PROBE, FIRST_PROBE * 2));
@@ -266,33 +265,33 @@ mod tests {
     }
 
     #[test]
-    fn the_waits_begin_anew_only_after_a_question_was_answered() {
+    fn the_wait_is_reset_only_after_a_request_was_answered() {
         let mut circuit = open();
         circuit.begin_probe();
-        circuit.probed(Ok(()));
+        circuit.end_probe(Ok(()));
         for _ in 0..MAX_FAILURES {
-            fail(&mut circuit, &away());
+            fail(&mut circuit, &unavailable());
         }
-        assert_eq!(circuit.wait(1.0), FIRST_PROBE * 2, "no question was answered between");
+        assert_eq!(circuit.wait_before_check(1.0), FIRST_PROBE * 2, "no request was answered in between");
         circuit.begin_probe();
-        circuit.probed(Ok(()));
-        circuit.answered(circuit.admit().unwrap());
+        circuit.end_probe(Ok(()));
+        circuit.record_success(circuit.admit().unwrap());
         fail(&mut circuit, &DirectoryError::Forbidden(String::new()));
-        assert_eq!(circuit.wait(1.0), FIRST_PROBE);
+        assert_eq!(circuit.wait_before_check(1.0), FIRST_PROBE);
     }
 
     #[test]
-    fn what_was_asked_before_it_opened_changes_nothing_after_it_closed() {
+    fn a_request_of_an_earlier_era_does_not_change_the_circuit() {
         let mut circuit = closed();
         let before = circuit.admit().unwrap();
         fail(&mut circuit, &DirectoryError::Forbidden(String::new()));
-        circuit.answered(before);
-        assert_eq!(circuit.phase(), Phase::Open, "a late answer does not close it");
+        circuit.record_success(before);
+        assert_eq!(circuit.phase(), Phase::Open, "a late answer does not close the circuit");
         circuit.begin_probe();
-        circuit.probed(Ok(()));
+        circuit.end_probe(Ok(()));
         for _ in 0..2 * MAX_FAILURES {
-            circuit.failed(before, &away(), now());
+            circuit.record_failure(before, &unavailable(), now());
         }
-        assert_eq!(circuit.phase(), Phase::Closed, "late failures do not open it");
+        assert_eq!(circuit.phase(), Phase::Closed, "late failures do not open the circuit");
     }
 }

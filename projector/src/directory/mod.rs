@@ -1,4 +1,4 @@
-//! authentik's directory of users and groups, in our words.
+//! The users and groups in authentik, in the types of `domain`.
 
 mod authentik;
 mod breaker;
@@ -17,9 +17,9 @@ pub use authentik::AuthentikDirectory;
 pub(crate) use authentik::{client, http_problem};
 pub(crate) use breaker::{Breaker, Signal};
 
-/// Where the truth about users and groups is. `None` means that it is certain that there is no such one.
+/// The source of truth about users and groups. `None` means that authentik itself says that there is no such object.
 pub trait Directory: Send + Sync + 'static {
-    /// Whether it answers, and lets us read users and groups.
+    /// Succeeds if authentik answers and the token may read users and groups.
     fn check(&self) -> impl Future<Output = Result<(), DirectoryError>> + Send;
 
     /// The user with this key.
@@ -29,24 +29,24 @@ pub trait Directory: Send + Sync + 'static {
     fn user_with_uuid(&self, uuid: Uuid)
     -> impl Future<Output = Result<Option<User>, DirectoryError>> + Send;
 
-    /// The user who is called so.
+    /// The user with this username.
     fn user_named(&self, username: &str)
     -> impl Future<Output = Result<Option<User>, DirectoryError>> + Send;
 
-    /// A page of all users in the order of their keys, counted from 1; only those changed since, where that is given.
+    /// A page of all users in the order of their keys, or of the users changed after `changed_since`. Pages count from 1.
     ///
-    /// Who comes or goes meanwhile shifts the pages: somebody can be missed, or come twice.
+    /// Users that are created or deleted between two calls shift the pages: a user can be missing or appear twice.
     fn users(
         &self,
         page: u64,
         changed_since: Option<Timestamp>,
     ) -> impl Future<Output = Result<Page<User>, DirectoryError>> + Send;
 
-    /// A page of all groups, counted from 1.
+    /// A page of all groups. Pages count from 1.
     fn groups(&self, page: u64)
     -> impl Future<Output = Result<Page<GroupAndMembers>, DirectoryError>> + Send;
 
-    /// A page of authentik's event log, oldest first, counted from 1.
+    /// A page of authentik's event log, oldest event first. Pages count from 1.
     fn events(&self, page: u64) -> impl Future<Output = Result<Page<LoggedEvent>, DirectoryError>> + Send;
 
     /// The group with this key, and its direct members.
@@ -56,55 +56,55 @@ pub trait Directory: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Option<GroupAndMembers>, DirectoryError>> + Send;
 }
 
-/// Some of many.
+/// One page of a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page<T> {
-    /// These.
+    /// The items of this page.
     pub items: Vec<T>,
-    /// The page that comes next; nothing after the last one.
+    /// The number of the next page; `None` on the last page.
     pub next: Option<u64>,
-    /// How many there are on all pages.
+    /// How many items all pages have together.
     pub n_all: u64,
 }
 
-/// An event of authentik's log, as its webhook would bring it.
+/// An event of authentik's log, in the form of its webhook.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoggedEvent {
     /// authentik's id of the event: the delivery id of its webhook.
     pub id: Uuid,
-    /// When it happened.
+    /// When the event happened.
     pub created: Timestamp,
-    /// The body of our mapping (`authentik.event.v1`).
+    /// The body that the webhook mapping would send (`authentik.event.v1`).
     pub body: Vec<u8>,
 }
 
-/// A group and who is a direct member of it.
+/// A group and its direct members.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupAndMembers {
     /// The group.
     pub group: Group,
-    /// Its direct members.
+    /// The direct members.
     pub members: BTreeSet<UserPk>,
 }
 
 /// Why the directory gave no answer.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DirectoryError {
-    /// It cannot be reached, or is overloaded: the same question will work later.
-    #[error("authentik is away: {0}")]
-    Away(String),
-    /// The token is wrong or has too few rights: the configuration must be mended.
+    /// authentik cannot be reached or is overloaded; the same request will succeed later.
+    #[error("authentik is unavailable: {0}")]
+    Unavailable(String),
+    /// The token is wrong or has too few rights; an operator must correct the configuration.
     #[error("authentik refuses the token: {0}; check AUTHENTIK_TOKEN and the rights of its service account")]
     Forbidden(String),
-    /// What answers does not answer as authentik does.
-    #[error("what answers at AUTHENTIK_URL is not authentik as we know it: {0}")]
-    NotUnderstood(String),
-    /// It did not answer others, and is not asked before a probe is answered.
-    #[error("not asked since {since}: {reason}")]
-    NotAsked {
-        /// Since when.
+    /// The server's answer is not one of authentik's.
+    #[error("the server at AUTHENTIK_URL does not answer like authentik: {0}; check AUTHENTIK_URL")]
+    UnexpectedAnswer(String),
+    /// The circuit breaker is open: earlier requests failed, and no probe has succeeded yet.
+    #[error("no requests are sent to authentik since {since}: {reason}")]
+    CircuitOpen {
+        /// When the circuit breaker opened.
         since: Timestamp,
-        /// What the last answer was.
+        /// The last failure.
         reason: Box<Self>,
     },
 }

@@ -1,4 +1,4 @@
-//! authentik's answers, as it writes them.
+//! The JSON of authentik's answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,7 +42,7 @@ struct GroupName {
 }
 
 impl UserAnswer {
-    /// The user, with those attributes alone that are allowed.
+    /// The user, with only the allowed attributes.
     pub(super) fn into_user(mut self, allowed: &BTreeSet<String>) -> User {
         let names = self.groups_obj.unwrap_or_default().into_iter();
         let attributes: BTreeMap<_, _> =
@@ -96,7 +96,7 @@ impl From<GroupAnswer> for GroupAndMembers {
     }
 }
 
-/// An event of the log. It has what our mapping sends, under other names.
+/// An event of the log: the same values as in the webhook mapping, under other names.
 #[derive(Deserialize)]
 pub(super) struct EventAnswer {
     pk: Uuid,
@@ -136,7 +136,7 @@ pub(super) struct PageAnswer<T> {
 
 #[derive(Deserialize)]
 struct Pagination {
-    /// 0 after the last page.
+    /// 0 on the last page.
     next: u64,
     count: u64,
 }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_reads_as_recorded() {
+    fn a_recorded_user_is_parsed() {
         let user = recorded_user("user", &["k"]);
         assert_eq!((user.pk, user.username.as_str(), user.kind.as_str()), (8, "grace", "internal"));
         let navy = "1ca5cc4b-c6b5-4128-838f-ca18ffa6d060".parse().unwrap();
@@ -180,12 +180,12 @@ mod tests {
     }
 
     #[test]
-    fn attributes_stay_out_unless_they_are_allowed() {
+    fn only_allowed_attributes_are_kept() {
         assert!(recorded_user("user", &[]).attributes.is_empty());
     }
 
     #[test]
-    fn a_user_without_group_objects_reads() {
+    fn a_user_without_group_objects_is_parsed() {
         let recording = testkit::recordings::json("rest/user_without_groups_and_roles.json");
         let page: PageAnswer<UserAnswer> = serde_json::from_value(recording["body"].clone()).unwrap();
         let user = page.results.into_iter().next().unwrap().into_user(&BTreeSet::new());
@@ -193,12 +193,12 @@ mod tests {
     }
 
     #[test]
-    fn an_event_of_the_log_means_what_its_webhook_means() {
+    fn an_event_of_the_log_gives_the_same_hint_as_its_webhook() {
         use domain::event::Channel;
         use domain::hint::{Reading, read};
         let recording = testkit::recordings::json("rest/events_newest.json");
         let page: PageAnswer<EventAnswer> = serde_json::from_value(recording["body"].clone()).unwrap();
-        let meaning = |id: Uuid, body: &[u8]| match read(id.into(), Channel::Webhook, body).unwrap() {
+        let hint = |id: Uuid, body: &[u8]| match read(id.into(), Channel::Webhook, body).unwrap() {
             Reading::Look(hint) => *hint,
             Reading::Nothing(reason) => panic!("{reason:?}"),
         };
@@ -209,11 +209,8 @@ mod tests {
             {
                 let webhook = testkit::recordings::webhook(name);
                 if webhook.header("webhook-id") == Some(&event.id.to_string()) {
-                    assert_eq!(
-                        meaning(event.id, &event.body),
-                        meaning(event.id, webhook.body.as_bytes()),
-                        "{name}"
-                    );
+                    let expected = hint(event.id, webhook.body.as_bytes());
+                    assert_eq!(hint(event.id, &event.body), expected, "{name}");
                     n_compared += 1;
                 }
             }
@@ -222,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_reads_with_and_without_its_users() {
+    fn a_group_is_parsed_with_and_without_its_users() {
         for name in ["group", "group_without_users"] {
             let recording = testkit::recordings::json(&format!("rest/{name}.json"));
             let answer: GroupAnswer = serde_json::from_value(recording["body"].clone()).unwrap();

@@ -1,4 +1,4 @@
-//! What is done for one hint.
+//! Handles one hint: records the user or group, and adds hints about members of a changed group.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,44 +19,41 @@ use crate::intake::CONSUMER;
 use crate::record::members::Members;
 use crate::record::{HandleError, Recorder};
 
-/// How many member hints of one group are published at once.
+/// How many member hints of one group are published concurrently.
 const MEMBER_HINTS_IN_FLIGHT: usize = 64;
 
-/// How a hint ended well.
+/// The result of a hint without an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Handled {
-    /// Log and authentik agree.
+    /// The log agrees with authentik.
     Done,
-    /// They agree, but authentik may have read from a replica: look once more after this time.
-    LookAgain(Duration),
+    /// The log agrees with authentik, but authentik may have read from a lagging replica. Repeat after this time.
+    RepeatAfter(Duration),
 }
 
-/// Everything that handling a hint needs.
 pub(crate) struct Handler<D> {
     recorder: Arc<Recorder<D>>,
     nats: Nats,
     members: Members,
-    hinted: Hinted,
+    pending_members: PendingMembers,
     settle: Duration,
 }
 
 impl<D: Directory> Handler<D> {
     pub(crate) fn new(recorder: Arc<Recorder<D>>, nats: Nats, members: Members, settle: Duration) -> Self {
-        let hinted = Hinted::default();
-        Self { recorder, nats, members, hinted, settle }
+        Self { recorder, nats, members, pending_members: PendingMembers::default(), settle }
     }
 
-    /// What a delivery asks for; deliveries of which nothing can be made out are rejected.
+    /// Parses a delivery; rejects an unreadable one.
     pub(crate) fn read(delivery: &Delivery) -> Result<Reading, HandleError> {
         let reading = domain::hint::read(delivery.id.clone(), delivery.channel, &delivery.body);
         reading.map_err(|error| HandleError::Reject(error.into()))
     }
 
-    /// Records what the hint leads to.
     pub(crate) async fn handle(&self, hint: Hint, delivery: &Delivery) -> Result<Handled, HandleError> {
         let n_events = self.record(hint, delivery.received).await?;
         if n_events == 0 && !self.settle.is_zero() && delivery.n_deliveries == 1 {
-            return Ok(Handled::LookAgain(self.settle));
+            return Ok(Handled::RepeatAfter(self.settle));
         }
         Ok(Handled::Done)
     }
@@ -65,28 +62,28 @@ impl<D: Directory> Handler<D> {
         let directory = self.recorder.directory();
         let found = match &hint.about {
             About::Entity(Entity::User(pk)) => Some(*pk),
-            About::Entity(Entity::Group(id)) => return self.record_group(*id, hint).await,
+            About::Entity(Entity::Group(id)) => return self.record_group(*id, hint, received).await,
             About::UserWithUuid(uuid) => directory.user_with_uuid(*uuid).await?.map(|user| user.pk),
             About::UserNamed(username) => directory.user_named(username).await?.map(|user| user.pk),
         };
         match found {
-            Some(pk) => self.recorder.record_user(pk, hint, received).await,
+            Some(pk) => Ok(self.recorder.record(Entity::User(pk), hint, received).await?.n_events),
             None => Ok(0),
         }
     }
 
-    /// A group's hint does not say whose membership changed, so each member that differs gets a hint of their own.
-    async fn record_group(&self, id: GroupId, hint: Hint) -> Result<usize, HandleError> {
+    /// Records a group, and adds a hint for each differing member: a group's hint does not name the changed members.
+    async fn record_group(&self, id: GroupId, hint: Hint, received: Timestamp) -> Result<usize, HandleError> {
         let cause = hint.cause.clone();
-        // What is recorded is read first: a member who is recorded later only gets a needless look.
+        // Read the recorded members before authentik's: a member recorded in between only gets a redundant hint.
         let head = self.recorder.log().head().await.map_err(HandleError::Retry)?;
         self.members.wait_for(head).await.map_err(HandleError::Retry)?;
         let recorded = self.members.of(id);
-        let members = self.recorder.record_group(id, hint).await?;
+        let members = self.recorder.record(Entity::Group(id), hint, received).await?.members;
         let mut differing: Vec<UserPk> = recorded.symmetric_difference(&members).copied().collect();
         if !differing.is_empty() {
             let delivered = self.delivered().await.map_err(HandleError::Retry)?;
-            self.hinted.leave_out_waiting(&mut differing, delivered);
+            self.pending_members.remove_pending(&mut differing, delivered);
         }
         let n_hints = differing.len();
         stream::iter(differing)
@@ -97,7 +94,7 @@ impl<D: Directory> Handler<D> {
         Ok(n_hints)
     }
 
-    /// Up to where the inbox was delivered to some projector.
+    /// The sequence up to which the inbox was delivered to any projector.
     async fn delivered(&self) -> anyhow::Result<u64> {
         let name = self.nats.namespace.inbox_stream();
         let inbox = self.nats.jetstream.get_stream_no_info(name).await.context("opening the inbox")?;
@@ -109,35 +106,35 @@ impl<D: Directory> Handler<D> {
         let hint = OwnHint::about_member(pk, cause);
         match put_hint(&self.nats, &cause.delivery.member(pk), cause.channel, &hint).await {
             Ok(stored) => {
-                self.hinted.note(pk, stored.sequence);
+                self.pending_members.insert(pk, stored.sequence);
                 Ok(())
             }
-            // Stored before: the hint stands in the inbox all the same.
+            // An earlier delivery of the group's hint stored this member hint.
             Err(PublishError::Conflict) => Ok(()),
-            Err(error) => Err(HandleError::Retry(anyhow::Error::new(error).context("hinting at a member"))),
+            Err(error) => Err(HandleError::Retry(anyhow::Error::new(error).context("storing a member hint"))),
         }
     }
 }
 
-/// Hints at members that wait in the inbox, as far as this process put them there.
+/// Member hints that this process stored in the inbox and that no projector received yet.
 ///
-/// Behind a backlog every hint about a group finds the same members to differ. A hint that waits will look at its
-/// member later than now, so another one would be one more for each of the group's, and nothing else.
+/// During a backlog every hint about a group finds the same differing members. A pending member hint reads its member
+/// later than now, so a second one would be redundant.
 #[derive(Default)]
-struct Hinted {
+struct PendingMembers {
+    /// The sequence of each member's newest hint.
     sequences: Mutex<HashMap<UserPk, u64>>,
 }
 
-impl Hinted {
-    /// The hint at this member has that sequence in the inbox.
-    fn note(&self, pk: UserPk, sequence: u64) {
+impl PendingMembers {
+    fn insert(&self, pk: UserPk, sequence: u64) {
         let mut sequences = self.sequences.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = sequences.entry(pk).or_default();
-        *known = sequence.max(*known);
+        let newest = sequences.entry(pk).or_default();
+        *newest = sequence.max(*newest);
     }
 
-    /// Leaves out whose hint waits. One that was delivered to somebody may have been looked at too early already.
-    fn leave_out_waiting(&self, differing: &mut Vec<UserPk>, delivered: u64) {
+    /// Removes the members with a pending hint. A delivered hint is not pending: its member may have been read already.
+    fn remove_pending(&self, differing: &mut Vec<UserPk>, delivered: u64) {
         let mut sequences = self.sequences.lock().unwrap_or_else(PoisonError::into_inner);
         sequences.retain(|_, sequence| *sequence > delivered);
         differing.retain(|pk| !sequences.contains_key(pk));
@@ -149,14 +146,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_member_whose_hint_waits_needs_no_other_one_until_it_was_delivered() {
-        let hinted = Hinted::default();
-        hinted.note(1, 10);
-        hinted.note(2, 12);
-        hinted.note(1, 11);
+    fn a_member_needs_no_second_hint_until_the_first_one_was_delivered() {
+        let pending = PendingMembers::default();
+        pending.insert(1, 10);
+        pending.insert(2, 12);
+        pending.insert(1, 11);
         let differing = |delivered| {
             let mut differing = vec![1, 2, 3];
-            hinted.leave_out_waiting(&mut differing, delivered);
+            pending.remove_pending(&mut differing, delivered);
             differing
         };
         assert_eq!(differing(10), [3]);

@@ -1,4 +1,4 @@
-//! One at a time for each key, in the order of queueing; any number of keys at once.
+//! Queues that process one item at a time per key, in order. Different keys are independent.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -6,28 +6,28 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// The lanes that are in use.
+/// One queue for each key in use.
 #[derive(Debug)]
 pub(crate) struct Lanes<K> {
     lanes: Arc<Mutex<HashMap<K, Lane>>>,
-    /// Places that one lane has.
+    /// How many places one lane has.
     max_places: usize,
 }
 
 #[derive(Debug, Default)]
 struct Lane {
     n_places: usize,
-    /// Ends with the place that is last in the lane.
+    /// Closes when the last place in the lane is dropped.
     last: Option<oneshot::Receiver<()>>,
 }
 
 impl<K: Hash + Eq + Clone> Lanes<K> {
-    /// Lanes in which so many have a place.
+    /// Lanes with `max_places` places each.
     pub(crate) fn new(max_places: usize) -> Self {
         Self { lanes: Arc::default(), max_places }
     }
 
-    /// A place in the lane of `key`, behind those that were taken before; nothing where the lane is full.
+    /// The next place in the lane of `key`; `None` if the lane is full.
     pub(crate) fn queue(&self, key: &K) -> Option<Place<K>> {
         let (done, end) = oneshot::channel();
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -46,7 +46,7 @@ impl<K: Hash + Eq + Clone> Lanes<K> {
     }
 }
 
-/// A place in a lane; the next one's turn comes when it is dropped.
+/// A place in a lane. Dropping it starts the turn of the next place.
 pub(crate) struct Place<K: Hash + Eq> {
     lanes: Arc<Mutex<HashMap<K, Lane>>>,
     key: K,
@@ -55,16 +55,16 @@ pub(crate) struct Place<K: Hash + Eq> {
 }
 
 impl<K: Hash + Eq> Place<K> {
-    /// Waits for its turn, which lasts until the place is dropped.
+    /// Waits for the turn of this place. The turn lasts until the place is dropped.
     pub(crate) async fn turn(&mut self) {
         if let Some(before) = self.before.take() {
-            // Nothing is ever sent: it ends when the place before is dropped.
+            // Nothing is ever sent: the channel closes when the previous place is dropped.
             let _ = before.await;
         }
     }
 }
 
-/// The last one to leave a lane removes it.
+/// The last place in a lane removes the lane.
 impl<K: Hash + Eq> Drop for Place<K> {
     fn drop(&mut self) {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,12 +82,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_lane_serves_in_the_order_of_queueing_and_goes_away_with_the_last() {
+    async fn a_lane_keeps_the_order_of_its_places_and_ends_with_the_last_one() {
         let lanes = Lanes::new(3);
         let place = |key| lanes.queue(&key).unwrap();
         let (mut first, mut second, mut third) = (place(1), place(1), place(1));
         let mut other = place(2);
-        // Who asks first is not who is first.
+        // The order of the places counts, not the order of the calls of `turn`.
         let mut third_waits = Box::pin(third.turn());
         assert!(futures_util::poll!(&mut third_waits).is_pending());
         let mut second_waits = Box::pin(second.turn());
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_lane_has_no_place_until_one_leaves() {
+    async fn a_full_lane_has_no_place_until_one_is_dropped() {
         let lanes = Lanes::new(2);
         let (first, _second) = (lanes.queue(&1).unwrap(), lanes.queue(&1).unwrap());
         assert!(lanes.queue(&1).is_none());

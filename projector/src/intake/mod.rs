@@ -1,4 +1,4 @@
-//! Takes deliveries from the inbox while authentik can be asked about them.
+//! Takes deliveries from the inbox while the circuit breaker for authentik is closed.
 
 mod handle;
 mod lanes;
@@ -19,46 +19,46 @@ use tokio_util::task::TaskTracker;
 
 use crate::directory::{Directory, Signal};
 pub(crate) use handle::Handler;
-use worker::{Worker, answer};
+use worker::{Capacity, Worker, acknowledge};
 
 /// Name of the durable consumer that all projectors share.
 pub(crate) const CONSUMER: &str = "projector";
 
-/// A delivery that a dead worker held comes back after this time.
+/// The server redelivers a delivery after this time without an acknowledgement: its worker is dead.
 const ACK_WAIT: Duration = Duration::from_secs(15);
 
-/// How long a request for deliveries stands at the server. One that got lost, as with a leader, is made anew after that.
+/// How long a pull request waits at the server. A request that was lost with a leader is replaced after this time.
 const PULL: Duration = Duration::from_secs(5);
 
-/// Whatever the server has sent is here after this time.
-const ON_ITS_WAY: Duration = Duration::from_millis(100);
+/// How long to wait for messages that the server has already sent.
+const IN_FLIGHT: Duration = Duration::from_millis(100);
 
-/// How long a shutdown waits for the hints in hand: shorter than [`runtime::program::GRACE`].
+/// How long a shutdown waits for the hints in progress: shorter than [`runtime::program::GRACE`].
 const GRACE: Duration = Duration::from_secs(7);
 
-/// The inbox and how many hints are worked on at once.
+/// The inbox, as all projectors share it.
 pub(crate) struct Inbox {
     pub(crate) nats: Nats,
+    /// How many hints to process concurrently.
     pub(crate) concurrency: u16,
     pub(crate) circuit: Signal,
 }
 
 impl Inbox {
-    /// Works until shutdown; then what is in hand is finished, and the rest stays for others.
+    /// Processes deliveries until shutdown, then finishes those in progress. All others stay for other projectors.
     pub(crate) async fn work<D: Directory>(
         self,
         handler: Arc<Handler<D>>,
         shutdown: CancellationToken,
     ) -> anyhow::Result<()> {
         let taking = watch::Sender::new(false);
-        let worker = Worker::new(
-            self.nats.clone(),
+        let worker = Arc::new(Worker {
+            nats: self.nats.clone(),
             handler,
-            self.concurrency,
-            self.circuit.clone(),
-            taking.subscribe(),
-        );
-        let worker = Arc::new(worker);
+            capacity: Capacity::for_concurrency(self.concurrency),
+            circuit: self.circuit.clone(),
+            taking: taking.subscribe(),
+        });
         let tracker = TaskTracker::new();
         let mut circuit = self.circuit.clone();
         while shutdown.run_until_cancelled(circuit.closed()).await.is_some() {
@@ -70,14 +70,14 @@ impl Inbox {
             };
             taking.send_replace(true);
             if let Err(error) = self.take_until(stop, &worker, &tracker).await {
-                tracing::warn!("cannot read the inbox now: {error:#}");
+                tracing::warn!("cannot read the inbox; trying again: {error:#}");
                 shutdown.run_until_cancelled(tokio::time::sleep(Duration::from_millis(500))).await;
             }
             taking.send_replace(false);
         }
         tracker.close();
         if tokio::time::timeout(GRACE, tracker.wait()).await.is_err() {
-            tracing::warn!("{} hints were not finished in time; others will finish them", tracker.len());
+            tracing::warn!("{} hints were not finished in time and will be redelivered", tracker.len());
         }
         Ok(())
     }
@@ -103,17 +103,17 @@ impl Inbox {
                 let next = tokio::select! {
                     biased;
                     () = &mut stop => {
-                        let_go(batch).await;
+                        return_to_inbox(batch).await;
                         return Ok(());
                     }
                     next = batch.next() => next,
-                    // What was asked for on a connection that was lost does not come any more.
+                    // A pull request of a lost connection is never answered.
                     Ok(()) = connects.changed() => None,
                 };
                 let Some(message) = next else { break };
                 let message = message.map_err(|error| anyhow::anyhow!("reading the inbox: {error}"))?;
                 let place = room.split(1);
-                // The place in the lane is taken here, in the order of arrival.
+                // `begin` assigns the places in a lane, so it must run in the order of arrival.
                 let Some(work) = Arc::clone(worker).begin(message).await else { continue };
                 tracker.spawn(async move {
                     let _place = place;
@@ -123,7 +123,7 @@ impl Inbox {
         }
     }
 
-    /// Asks for as many as there is room for: what waited in a buffer would be taken for lost.
+    /// Requests only as many deliveries as can start now: buffered ones could exceed the acknowledgement timeout.
     async fn pull<D: Directory>(
         &self,
         consumer: &PullConsumer,
@@ -135,8 +135,8 @@ impl Inbox {
     }
 
     async fn consumer(&self) -> anyhow::Result<PullConsumer> {
-        let stream =
-            self.nats.jetstream.get_stream(self.nats.namespace.inbox_stream()).await.context("the inbox")?;
+        let stream = self.nats.jetstream.get_stream(self.nats.namespace.inbox_stream()).await;
+        let stream = stream.context("opening the inbox")?;
         let config = pull::Config {
             durable_name: Some(CONSUMER.to_owned()),
             description: Some("Hints for the projectors".to_owned()),
@@ -147,19 +147,19 @@ impl Inbox {
             max_ack_pending: 5000,
             ..pull::Config::default()
         };
-        stream.get_or_create_consumer(CONSUMER, config).await.context("the inbox's consumer")
+        stream.get_or_create_consumer(CONSUMER, config).await.context("creating the inbox's consumer")
     }
 }
 
-/// Gives back what is on its way, so that it need not be taken for lost first.
-async fn let_go(mut batch: pull::Batch) {
+/// Returns messages in flight to the inbox, so that other projectors need not wait for the acknowledgement timeout.
+async fn return_to_inbox(mut batch: pull::Batch) {
     let mut arrived: Vec<Message> = vec![];
-    while let Ok(Some(Ok(message))) = tokio::time::timeout(ON_ITS_WAY, batch.next()).await {
+    while let Ok(Some(Ok(message))) = tokio::time::timeout(IN_FLIGHT, batch.next()).await {
         arrived.push(message);
     }
-    // What is given back while it is still asked for would come here again.
+    // With the pull request still open, the server would deliver the returned messages here again.
     drop(batch);
     for message in &arrived {
-        answer(message, AckKind::Nak(None)).await;
+        acknowledge(message, AckKind::Nak(None)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Works on deliveries, and answers each according to how that ended.
+//! Processes deliveries, and acknowledges each according to the result.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,38 +16,55 @@ use crate::delivery::Delivery;
 use crate::directory::{Directory, Signal};
 use crate::record::HandleError;
 
-/// How often a worker says that it is still at it.
+/// How often a worker resets the acknowledgement timeout of a delivery in progress.
 const PROGRESS: Duration = Duration::from_secs(5);
 
-/// Longest wait before a delivery is tried again.
+/// The longest wait before a retry.
 const MAX_BACKOFF: Duration = Duration::from_mins(1);
 
-/// A hint that takes longer gives its slot to another one, and goes on among the slow ones.
+/// A hint that takes longer than this frees its slot and continues as a slow hint.
 const SLOW: Duration = Duration::from_secs(1);
 
-/// How many slow hints go on for each slot.
+/// How many slow hints may run for each slot.
 const SLOW_PER_SLOT: usize = 4;
 
-/// How many hints are in hand for each slot: those that are worked on, and those that wait for their user's turn.
-const IN_HAND_PER_SLOT: usize = 8;
+/// How many hints may be in progress for each slot: those that run, and those that wait for a lane or a slot.
+const IN_PROGRESS_PER_SLOT: usize = 8;
 
-/// How many hints have a place in one lane for each slot: so few that nobody's lane, however slow, keeps everybody
-/// else out.
+/// How many places one lane has for each slot. It is less than [`IN_PROGRESS_PER_SLOT`], so a single slow user cannot
+/// block all others.
 const LANE_PER_SLOT: usize = 2;
 
 pub(super) struct Worker<D> {
-    nats: Nats,
-    handler: Arc<Handler<D>>,
-    lanes: Lanes<About>,
-    slots: Semaphore,
-    slow: Semaphore,
-    in_hand: Arc<Semaphore>,
-    circuit: Signal,
-    /// Whether hints are taken from the inbox.
-    taking: watch::Receiver<bool>,
+    pub(super) nats: Nats,
+    pub(super) handler: Arc<Handler<D>>,
+    pub(super) capacity: Capacity,
+    pub(super) circuit: Signal,
+    /// Whether this process takes hints from the inbox.
+    pub(super) taking: watch::Receiver<bool>,
 }
 
-/// One delivery that is in hand.
+/// How many hints may run, run slowly, wait for the same user, and be in progress altogether.
+pub(super) struct Capacity {
+    slots: Semaphore,
+    slow: Semaphore,
+    lanes: Lanes<About>,
+    in_progress: Arc<Semaphore>,
+}
+
+impl Capacity {
+    pub(super) fn for_concurrency(concurrency: u16) -> Self {
+        let n_slots = usize::from(concurrency);
+        Self {
+            slots: Semaphore::new(n_slots),
+            slow: Semaphore::new(n_slots * SLOW_PER_SLOT),
+            lanes: Lanes::new(n_slots * LANE_PER_SLOT),
+            in_progress: Arc::new(Semaphore::new(n_slots * IN_PROGRESS_PER_SLOT)),
+        }
+    }
+}
+
+/// One delivery in progress.
 pub(super) struct Work<D> {
     worker: Arc<Worker<D>>,
     place: Place<About>,
@@ -57,45 +74,26 @@ pub(super) struct Work<D> {
 }
 
 impl<D: Directory> Worker<D> {
-    pub(super) fn new(
-        nats: Nats,
-        handler: Arc<Handler<D>>,
-        concurrency: u16,
-        circuit: Signal,
-        taking: watch::Receiver<bool>,
-    ) -> Self {
-        let n_slots = usize::from(concurrency);
-        Self {
-            nats,
-            handler,
-            lanes: Lanes::new(n_slots * LANE_PER_SLOT),
-            slots: Semaphore::new(n_slots),
-            slow: Semaphore::new(n_slots * SLOW_PER_SLOT),
-            in_hand: Arc::new(Semaphore::new(n_slots * IN_HAND_PER_SLOT)),
-            circuit,
-            taking,
-        }
-    }
-
-    /// Waits until so many more deliveries may be in hand; they may be until the permit is dropped.
+    /// Waits for permission to have this number of further deliveries in progress.
     pub(super) async fn room(&self, n_deliveries: u32) -> anyhow::Result<OwnedSemaphorePermit> {
-        Arc::clone(&self.in_hand).acquire_many_owned(n_deliveries).await.context("no place for deliveries")
+        let in_progress = Arc::clone(&self.capacity.in_progress);
+        in_progress.acquire_many_owned(n_deliveries).await.context("waiting for room for deliveries")
     }
 
-    /// Reads a delivery; what needs no look at authentik is answered here.
+    /// Reads a delivery. Acknowledges it here, and returns `None`, if it needs no request to authentik.
     pub(super) async fn begin(self: Arc<Self>, message: Message) -> Option<Work<D>> {
         let Some(delivery) = Delivery::from_message(&self.nats, &message) else {
-            tracing::error!(subject = %message.subject, "a message in the inbox is no delivery; it stays there");
-            answer(&message, AckKind::Ack).await;
+            tracing::error!(subject = %message.subject, "a message in the inbox is not a delivery; left it there");
+            acknowledge(&message, AckKind::Ack).await;
             count("not-a-delivery");
             return None;
         };
         match Handler::<D>::read(&delivery) {
             Ok(Reading::Look(hint)) => {
-                let Some(place) = self.lanes.queue(&hint.about) else {
-                    tracing::debug!(delivery.id = %delivery.id, "too many wait for the same turn");
+                let Some(place) = self.capacity.lanes.queue(&hint.about) else {
+                    tracing::debug!(delivery.id = %delivery.id, "too many hints wait for the same user or group");
                     count("put-back");
-                    answer(&message, AckKind::Nak(Some(backoff(&delivery)))).await;
+                    acknowledge(&message, AckKind::Nak(Some(backoff(&delivery)))).await;
                     return None;
                 };
                 Some(Work { worker: self, place, hint: *hint, delivery, message })
@@ -103,18 +101,18 @@ impl<D: Directory> Worker<D> {
             Ok(Reading::Nothing(reason)) => {
                 tracing::debug!(delivery.id = %delivery.id, "nothing to record: {}", reason.as_str());
                 count(reason.as_str());
-                answer(&message, AckKind::Ack).await;
+                acknowledge(&message, AckKind::Ack).await;
                 None
             }
             Err(error) => {
-                self.settle(&delivery, &message, Err(error)).await;
+                self.respond(&delivery, &message, Err(error)).await;
                 None
             }
         }
     }
 
-    /// Works on a hint when its turn comes and a slot is free; nothing where no more hints are taken before that.
-    async fn work(
+    /// Records a hint after its turn has come and a slot is free. Returns `None` if the intake stops before that.
+    async fn record(
         &self,
         place: &mut Place<About>,
         hint: Hint,
@@ -122,83 +120,83 @@ impl<D: Directory> Worker<D> {
     ) -> Option<Result<Handled, HandleError>> {
         let slot = async {
             place.turn().await;
-            self.slots.acquire().await
+            self.capacity.slots.acquire().await
         };
         let slot = tokio::select! {
             biased;
-            () = self.nothing_is_taken() => return None,
+            () = self.intake_stopped() => return None,
             slot = slot => slot,
         };
         let mut handling = std::pin::pin!(self.handler.handle(hint, delivery));
         if let Ok(handled) = tokio::time::timeout(SLOW, &mut handling).await {
             return Some(handled);
         }
-        // Where all places for slow ones are taken, the slot is kept.
-        let _among_slow = tokio::select! {
+        // While too many slow hints run, this hint keeps its slot.
+        let _slow_permit = tokio::select! {
             handled = &mut handling => return Some(handled),
-            place = self.slow.acquire() => place,
+            permit = self.capacity.slow.acquire() => permit,
         };
         drop(slot);
         Some(handling.await)
     }
 
-    async fn nothing_is_taken(&self) {
-        // It ends with the inbox, and then nothing is taken either.
+    async fn intake_stopped(&self) {
+        // An error means that the sender was dropped: then the intake has stopped as well.
         let _ = self.taking.clone().wait_for(|taking| !taking).await;
     }
 
-    /// Whoever can ask authentik may have it now.
-    async fn let_go(&self, message: &Message) {
-        // While the inbox still takes hints, it would only come here again.
+    /// Returns a delivery to the inbox, so that a projector that reaches authentik can process it.
+    async fn return_to_inbox(&self, message: &Message) {
+        // While the intake of this process runs, it would receive the delivery again.
         let mut circuit = self.circuit.clone();
         tokio::select! {
-            () = self.nothing_is_taken() => {}
+            () = self.intake_stopped() => {}
             () = circuit.closed() => {}
         }
         count("let-go");
-        answer(message, AckKind::Nak(None)).await;
+        acknowledge(message, AckKind::Nak(None)).await;
     }
 
-    /// The kind of error picks the answer.
-    async fn settle(&self, delivery: &Delivery, message: &Message, result: Result<Handled, HandleError>) {
+    /// Acknowledges a delivery. The kind of error decides how.
+    async fn respond(&self, delivery: &Delivery, message: &Message, result: Result<Handled, HandleError>) {
         match result {
             Ok(Handled::Done) => {
                 count("done");
-                answer(message, AckKind::Ack).await;
+                acknowledge(message, AckKind::Ack).await;
             }
-            Ok(Handled::LookAgain(delay)) => answer(message, AckKind::Nak(Some(delay))).await,
+            Ok(Handled::RepeatAfter(delay)) => acknowledge(message, AckKind::Nak(Some(delay))).await,
             Err(HandleError::Retry(cause) | HandleError::Misconfigured(cause)) => {
                 let delay = backoff(delivery);
-                // The opening of the circuit was told once.
+                // The opening of the circuit breaker was logged already.
                 if self.circuit.is_open() {
-                    tracing::debug!(delivery.id = %delivery.id, "will try again in {delay:?}: {cause:#}");
+                    tracing::debug!(delivery.id = %delivery.id, "retrying in {delay:?}: {cause:#}");
                 } else {
-                    tracing::warn!(delivery.id = %delivery.id, "will try again in {delay:?}: {cause:#}");
+                    tracing::warn!(delivery.id = %delivery.id, "retrying in {delay:?}: {cause:#}");
                 }
                 count("retried");
-                answer(message, AckKind::Nak(Some(delay))).await;
+                acknowledge(message, AckKind::Nak(Some(delay))).await;
             }
-            Err(HandleError::NotAsked(_)) => self.let_go(message).await,
-            Err(HandleError::Stopped(cause)) => {
-                tracing::error!(delivery.id = %delivery.id, "not recorded: {cause:#}");
+            Err(HandleError::CircuitOpen(_)) => self.return_to_inbox(message).await,
+            Err(HandleError::DeletionRefused(cause)) => {
+                tracing::error!(delivery.id = %delivery.id, "a deletion is held back: {cause:#}");
                 count("stopped");
-                answer(message, AckKind::Nak(Some(backoff(delivery)))).await;
+                acknowledge(message, AckKind::Nak(Some(backoff(delivery)))).await;
             }
             Err(HandleError::Reject(cause)) => self.set_aside(delivery, message, &cause).await,
         }
     }
 
-    /// Kept for a person first, terminated then: a crash in between sets it aside once more, under the same id.
+    /// Stores a dead letter, then terminates the delivery. A crash in between stores the dead letter again under its id.
     async fn set_aside(&self, delivery: &Delivery, message: &Message, cause: &anyhow::Error) {
         tracing::error!(delivery.id = %delivery.id, "set aside as a dead letter: {cause:#}");
         match dead_letters::set_aside(&self.nats, delivery, message, &format!("{cause:#}")).await {
             Ok(()) => {
                 count("dead-letter");
-                answer(message, AckKind::Term).await;
+                acknowledge(message, AckKind::Term).await;
             }
             Err(error) => {
-                tracing::error!(delivery.id = %delivery.id, "cannot set it aside, will try again: {error:#}");
-                answer(message, AckKind::Nak(Some(backoff(delivery)))).await;
+                tracing::error!(delivery.id = %delivery.id, "cannot set the delivery aside; retrying: {error:#}");
+                acknowledge(message, AckKind::Nak(Some(backoff(delivery)))).await;
             }
         }
     }
@@ -207,22 +205,22 @@ impl<D: Directory> Worker<D> {
 impl<D: Directory> Work<D> {
     pub(super) async fn finish(self) {
         let Self { worker, mut place, hint, delivery, message } = self;
-        let mut working = std::pin::pin!(worker.work(&mut place, hint, &delivery));
+        let mut recording = std::pin::pin!(worker.record(&mut place, hint, &delivery));
         let result = loop {
-            match tokio::time::timeout(PROGRESS, &mut working).await {
+            match tokio::time::timeout(PROGRESS, &mut recording).await {
                 Ok(result) => break result,
-                // Still at it, or waiting for its turn: nobody else needs to begin.
-                Err(_) => answer(&message, AckKind::Progress).await,
+                // The hint runs or waits for its turn: keep the server from delivering it again.
+                Err(_) => acknowledge(&message, AckKind::Progress).await,
             }
         };
         match result {
-            Some(result) => worker.settle(&delivery, &message, result).await,
-            None => worker.let_go(&message).await,
+            Some(result) => worker.respond(&delivery, &message, result).await,
+            None => worker.return_to_inbox(&message).await,
         }
     }
 }
 
-/// 1 s, doubling, up to a minute; spread by the delivery's id, so that they do not all come back at once.
+/// Doubles from 1 s to 1 min. The delivery's id reduces it by up to half, so that retries spread out.
 fn backoff(delivery: &Delivery) -> Duration {
     let doublings = u32::try_from(delivery.n_deliveries.clamp(1, 7) - 1).unwrap_or(0);
     let base = Duration::from_secs(1 << doublings).min(MAX_BACKOFF);
@@ -230,8 +228,8 @@ fn backoff(delivery: &Delivery) -> Duration {
     base.mul_f64(f64::from(50 + spread) / 100.0)
 }
 
-/// An answer that is lost costs a needless repetition, nothing more.
-pub(super) async fn answer(message: &Message, kind: AckKind) {
+/// Acknowledges a message. A lost acknowledgement causes only a redundant redelivery.
+pub(super) async fn acknowledge(message: &Message, kind: AckKind) {
     if let Err(error) = message.ack_with(kind).await {
         tracing::debug!("an acknowledgement was lost: {error}");
     }
@@ -254,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_before_another_try_grows_to_a_minute() {
+    fn the_wait_before_a_retry_grows_to_a_minute() {
         assert!(backoff(&delivered(1)) <= Duration::from_secs(1));
         assert!(backoff(&delivered(4)) > backoff(&delivered(3)));
         assert!(backoff(&delivered(1_000_000)) <= MAX_BACKOFF);

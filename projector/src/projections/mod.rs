@@ -1,6 +1,5 @@
 //! Projections: folded live, rebuilt beside the live ones, and compared with what the events give.
 
-pub(crate) mod fingerprint;
 mod generation;
 mod rebuild;
 mod runner;

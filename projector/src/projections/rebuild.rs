@@ -8,7 +8,8 @@ use store::generations;
 use store::views::{Entry, Pointer};
 
 use super::generation::Generation;
-use super::{ProjectionName, Projections, fingerprint};
+use super::{ProjectionName, Projections};
+use crate::fingerprint;
 use crate::lease::{self, Held};
 
 /// What a rebuild made.

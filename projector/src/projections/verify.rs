@@ -8,9 +8,9 @@ use domain::view::{Checkpoint, Projection, Views};
 use serde::Serialize;
 use store::views::{self, Contents};
 
-use super::fingerprint::Fingerprint;
+use super::Projections;
 use super::generation::{QUIET, take};
-use super::{Projections, fingerprint};
+use crate::fingerprint::{self, Fingerprint};
 
 /// How often a bucket that was written while it was read is read again.
 const MAX_READS: u32 = 30;

@@ -1,4 +1,4 @@
-//! What an operator asks for: comparing all of authentik now, or seeing what that would record.
+//! `projector catch-up`: a full sweep now, or a dry run that shows what a sweep would record.
 
 use anyhow::Context;
 use domain::status::SweepReport;
@@ -9,40 +9,40 @@ use super::report::Differences;
 use super::{Mode, Progress, Sweep};
 use crate::directory::Directory;
 
-/// What a catch-up came to.
+/// The result of a catch-up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct CaughtUp {
-    /// Nothing was recorded.
+    /// Whether this was a dry run, which records nothing.
     pub(crate) dry_run: bool,
-    /// Events of authentik's log that the inbox lacked; nothing where the log was not walked, for no walk through it was
-    /// completed before.
+    /// How many events of authentik's log were missing in the inbox. `None` if the log was not read, because no earlier
+    /// backfill was completed and no start was given.
     pub(crate) n_from_event_log: Option<u64>,
     #[serde(flatten)]
     pub(crate) report: SweepReport,
-    /// Why deletions are held back, where they are.
+    /// Why deletions are held back; `None` if they are not.
     pub(crate) held_back_because: Option<String>,
-    /// What would be recorded, in a dry run.
+    /// What a dry run would record; `None` otherwise.
     #[serde(flatten)]
     pub(crate) would_record: Option<Differences>,
 }
 
 impl<D: Directory> Sweep<D> {
-    /// Walks through authentik's event log, from `since` or from the last walk on, and compares all users and groups.
+    /// Backfills from authentik's event log, from `since` or from the last backfill on, then compares all users and groups.
     pub(crate) async fn catch_up(
         &self,
         mode: Mode,
         since: Option<Timestamp>,
         progress: Progress<'_>,
     ) -> anyhow::Result<CaughtUp> {
-        self.guard.recognise(self.recorder.directory()).await?;
+        self.guard.check_pin(self.recorder.directory()).await?;
         let n_from_event_log =
-            self.walk_event_log(mode, since, progress).await.context("authentik's event log")?;
+            self.backfill(mode, since, progress).await.context("reading authentik's event log")?;
         let pass = self.compare_all(mode, progress).await?;
         Ok(CaughtUp {
             dry_run: mode == Mode::DryRun,
             n_from_event_log,
             report: pass.report,
-            held_back_because: pass.stopped,
+            held_back_because: pass.held_back_because,
             would_record: (mode == Mode::DryRun).then_some(pass.would_record),
         })
     }

@@ -1,7 +1,7 @@
-//! Reads authentik's event log for what its webhooks gave up to deliver.
+//! Backfills the inbox from authentik's event log with the events whose webhooks were never delivered.
 //!
-//! Events go into the inbox under the id that their webhook has, so what came by webhook is refused there. The log has
-//! no filter by time: pages are in the order of `created`, so that new events come at the end and shift nothing.
+//! An event has the same delivery id as its webhook, so the inbox refuses events that a webhook has already delivered.
+//! The log cannot be filtered by time. Its pages are read in the order of `created`, so new events do not shift them.
 
 use std::time::Duration;
 
@@ -20,32 +20,25 @@ use store::views;
 use super::{Mode, Progress, Stage, Sweep};
 use crate::directory::{Directory, LoggedEvent, Page};
 
-/// How far before the last walk a walk begins: `created` is set before the event can be seen.
+/// How far a backfill overlaps with the previous one: authentik sets `created` before the event becomes visible.
 const OVERLAP: Duration = Duration::from_hours(1);
 
-/// How many events are put into the inbox at once.
+/// How many events are put into the inbox concurrently.
 const AT_ONCE: usize = 32;
 
 const CURSOR_KEY: &str = "event-log";
 
-/// When the last walk that was completed began. Nothing that was pushed to us moves it.
+/// The start time of the last completed backfill. Webhooks do not move it.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 struct Cursor {
     walked: Timestamp,
 }
 
-/// A walk through the log.
-#[derive(Clone, Copy)]
-struct Walk {
-    mode: Mode,
-    from: Timestamp,
-}
-
 impl<D: Directory> Sweep<D> {
-    /// Puts what the inbox lacks into it, oldest first; in a dry run it is only counted. Returns how many these are.
+    /// Puts missing events into the inbox, oldest first; a dry run only counts them. Returns how many were missing.
     ///
-    /// Walks from `since`, or from the last completed walk: before the first one there is nothing to catch up with.
-    pub(super) async fn walk_event_log(
+    /// Reads from `since`, or from the last completed backfill. Without either, it only starts the cursor.
+    pub(super) async fn backfill(
         &self,
         mode: Mode,
         since: Option<Timestamp>,
@@ -55,70 +48,74 @@ impl<D: Directory> Sweep<D> {
         let meta = self.nats.namespace.meta_bucket();
         let cursor = views::read::<Cursor>(&self.nats, &meta, CURSOR_KEY).await?;
         let last = cursor.as_ref().map(|cursor| minus(cursor.value.walked, OVERLAP));
-        let n_lacking = match since.or(last) {
+        let n_missing = match since.or(last) {
             Some(from) => {
-                let from = self.kept_by_inbox(from, began).await?;
-                Some(self.walk(Walk { mode, from }, progress).await?)
+                let from = self.limit_to_inbox_age(from, began).await?;
+                Some(self.put_since(from, mode, progress).await?)
             }
             None => None,
         };
         if mode == Mode::DryRun {
-            return Ok(n_lacking);
+            return Ok(n_missing);
         }
-        metrics::counter!("projector_event_log_found_total").increment(n_lacking.unwrap_or_default());
-        if let Some(n_put) = n_lacking.filter(|n_put| *n_put > 0) {
-            tracing::info!("found {n_put} events in authentik's log that its webhooks had not brought");
+        metrics::counter!("projector_event_log_found_total").increment(n_missing.unwrap_or_default());
+        if let Some(n_put) = n_missing.filter(|n_put| *n_put > 0) {
+            tracing::info!("found {n_put} events in authentik's log that no webhook had delivered");
         }
-        // A walk from another time says nothing about what lies between the last one and it.
+        // A backfill from `since` may leave a gap after the cursor, so it must not move the cursor.
         if since.is_none() {
             let revision = cursor.map_or(0, |cursor| cursor.revision);
             let walked = Cursor { walked: began };
             match views::write(&self.nats, &meta, CURSOR_KEY, &walked, revision).await {
-                // Another process completed a walk at the same time.
+                // Another process completed a backfill at the same time.
                 Ok(_) | Err(PublishError::Conflict) => {}
-                Err(error) => return Err(error).context("noting the walk through the event log"),
+                Err(error) => return Err(error).context("storing the cursor of the event log"),
             }
         }
-        Ok(n_lacking)
+        Ok(n_missing)
     }
 
-    /// What the inbox keeps no longer it could not refuse: older events would be recorded twice.
-    async fn kept_by_inbox(&self, from: Timestamp, now: Timestamp) -> anyhow::Result<Timestamp> {
+    /// Moves `from` to the oldest time that the inbox covers: it cannot refuse older events, so they would be recorded
+    /// twice.
+    async fn limit_to_inbox_age(&self, from: Timestamp, now: Timestamp) -> anyhow::Result<Timestamp> {
         let inbox = self.nats.jetstream.get_stream(self.nats.namespace.inbox_stream()).await;
-        let kept = inbox.context("opening the inbox")?.cached_info().config.max_age;
-        if kept.is_zero() {
+        let max_age = inbox.context("opening the inbox")?.cached_info().config.max_age;
+        if max_age.is_zero() {
             return Ok(from);
         }
-        let oldest = minus(now, kept.saturating_sub(OVERLAP));
+        let oldest = minus(now, max_age.saturating_sub(OVERLAP));
         if from < oldest {
-            tracing::warn!("events of before {oldest} are left out: the inbox keeps none of that age");
+            tracing::warn!(
+                "events before {oldest} are left out: the inbox does not keep deliveries that long"
+            );
         }
         Ok(from.max(oldest))
     }
 
-    async fn walk(&self, walk: Walk, progress: Progress<'_>) -> anyhow::Result<u64> {
-        let first = self.first_page_with(walk.from).await?;
+    async fn put_since(&self, from: Timestamp, mode: Mode, progress: Progress<'_>) -> anyhow::Result<u64> {
+        let first = self.first_page_since(from).await?;
         let mut number = first;
         let mut page = self.events(number).await?;
-        let mut n_lacking = 0;
+        let mut n_missing = 0;
         loop {
-            n_lacking += self.take_in(&page, walk).await?;
-            let Some(next) = page.next else { return Ok(n_lacking) };
+            let events = page.items.iter().filter(|event| event.created >= from);
+            n_missing += self.put_missing(events.cloned().collect(), mode).await?;
+            let Some(next) = page.next else { return Ok(n_missing) };
             let n_pages = page.n_all.div_ceil((page.items.len() as u64).max(1));
             progress(Stage::EventLog, number + 1 - first, (n_pages + 1).saturating_sub(first));
             let following = self.events(next).await?;
-            // Old events expire: then later ones move to earlier pages, and one could be passed over.
-            let again = self.events(number).await?;
-            if last_id(&again) == last_id(&page) {
+            // Expired events shift later ones to earlier pages, so the walk could skip an event.
+            let reread = self.events(number).await?;
+            if last_id(&reread) == last_id(&page) {
                 (number, page) = (next, following);
             } else {
-                page = again;
+                page = reread;
             }
         }
     }
 
-    /// The page that the first event at `from` or later is on, by halving.
-    async fn first_page_with(&self, from: Timestamp) -> anyhow::Result<u64> {
+    /// The page with the first event at or after `from`, found by binary search.
+    async fn first_page_since(&self, from: Timestamp) -> anyhow::Result<u64> {
         let first = self.events(1).await?;
         let per_page = (first.items.len() as u64).max(1);
         let (mut low, mut high) = (1, first.n_all.div_ceil(per_page).max(1));
@@ -135,18 +132,17 @@ impl<D: Directory> Sweep<D> {
         Ok(self.recorder.directory().events(page).await?)
     }
 
-    /// Takes in those of a page that ask for something. Returns how many the inbox did not have.
-    async fn take_in(&self, page: &Page<LoggedEvent>, walk: Walk) -> anyhow::Result<u64> {
-        let events = page.items.iter().filter(|event| event.created >= walk.from).cloned();
-        let taken: Vec<_> = events.map(|event| self.take_one_in(event, walk.mode)).collect();
-        let lacking: Vec<bool> = stream::iter(taken).buffered(AT_ONCE).try_collect().await?;
-        Ok(lacking.into_iter().filter(|is_lacking| *is_lacking).count() as u64)
+    /// Puts events into the inbox in their order. Returns how many were missing there.
+    async fn put_missing(&self, events: Vec<LoggedEvent>, mode: Mode) -> anyhow::Result<u64> {
+        let puts: Vec<_> = events.into_iter().map(|event| self.put_if_missing(event, mode)).collect();
+        let were_missing: Vec<bool> = stream::iter(puts).buffered(AT_ONCE).try_collect().await?;
+        Ok(were_missing.into_iter().filter(|was_missing| *was_missing).count() as u64)
     }
 
-    /// Whether the inbox did not have it.
-    async fn take_one_in(&self, event: LoggedEvent, mode: Mode) -> anyhow::Result<bool> {
+    /// Returns whether the event was missing in the inbox. Events that need no hint are never missing.
+    async fn put_if_missing(&self, event: LoggedEvent, mode: Mode) -> anyhow::Result<bool> {
         let id = DeliveryId::from(event.id);
-        // What cannot be read goes in as well: it becomes a dead letter, as it would by webhook.
+        // An unreadable event goes into the inbox and becomes a dead letter, like an unreadable webhook.
         if let Ok(Reading::Nothing(_)) = read(id.clone(), Channel::EventLog, &event.body) {
             return Ok(false);
         }

@@ -1,7 +1,7 @@
-//! Compares all users and groups with what is recorded: the only channel that misses nothing.
+//! Reconciliation: a sweep compares all users and groups with the recorded state, and records the differences.
 //!
-//! authentik is silent about directory syncs, about users who delete themselves through the API, and about what it
-//! gave up to deliver. The first start on an authentik that has users already is the same walk.
+//! It is the only complete channel. authentik sends no webhooks about directory syncs or about users who delete
+//! themselves through the API, and it gives up on failing webhooks. A sweep also does the first import.
 
 mod catch_up;
 mod event_log;
@@ -17,6 +17,7 @@ use domain::status::SweepReport;
 use domain::timestamp::Timestamp;
 use runtime::clock;
 use runtime::nats::Nats;
+use store::publish::PublishError;
 use store::views;
 
 use crate::directory::Directory;
@@ -28,18 +29,18 @@ pub use domain::status::LastSweep;
 pub(crate) use report::{Differences, Pass};
 pub(crate) use sweeper::Sweeper;
 
-/// Key of [`LastSweep`] in the meta bucket.
+/// The key of [`LastSweep`] in the meta bucket.
 pub const LAST_SWEEP_KEY: &str = "sweep";
 
-/// Whether what differs is recorded.
+/// Whether a sweep records the differences.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     Record,
-    /// Nothing is written, neither events nor anything else.
+    /// Writes nothing to NATS.
     DryRun,
 }
 
-/// What is being done.
+/// The stages of a catch-up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
     EventLog,
@@ -48,10 +49,10 @@ pub(crate) enum Stage {
     Missing,
 }
 
-/// Is told the stage, how much of it is done, and of how much.
+/// Receives the stage, how many of its items are done, and how many there are.
 pub(crate) type Progress<'a> = &'a mut (dyn FnMut(Stage, u64, u64) + Send);
 
-/// Compares. Any number may do so at once, and beside projectors that run: what is recorded is recorded by the rule.
+/// Compares authentik with the recorded state. Sweeps may run concurrently: the rule resolves conflicts.
 pub(crate) struct Sweep<D> {
     pub(crate) recorder: Arc<Recorder<D>>,
     pub(crate) nats: Nats,
@@ -59,28 +60,28 @@ pub(crate) struct Sweep<D> {
 }
 
 impl<D: Directory> Sweep<D> {
-    /// A full pass; after one that imported, another one at once, for what changed behind its back.
+    /// Runs full passes until one imports nothing: a user can change while a pass imports it from a page.
     async fn compare_all(&self, mode: Mode, progress: Progress<'_>) -> anyhow::Result<Pass> {
-        let mut all: Option<Pass> = None;
+        let mut total: Option<Pass> = None;
         loop {
             let began = clock::now();
             let pass = self.pass(mode, progress).await?;
             let is_last = mode == Mode::DryRun || pass.report.n_imported == 0;
             if mode == Mode::Record {
-                self.note(began, pass.report).await?;
+                self.store_report(began, pass.report).await?;
             }
-            let pass = match all {
+            let pass = match total {
                 Some(before) => before.followed_by(pass),
                 None => pass,
             };
             if is_last {
                 return Ok(pass);
             }
-            all = Some(pass);
+            total = Some(pass);
         }
     }
 
-    async fn note(&self, began: Timestamp, report: SweepReport) -> anyhow::Result<()> {
+    async fn store_report(&self, began: Timestamp, report: SweepReport) -> anyhow::Result<()> {
         let completed = clock::now();
         tracing::info!(
             "swept {} users and {} groups: {} imported, {} differed, {} missing, {} held back, {} failed",
@@ -97,10 +98,9 @@ impl<D: Directory> Sweep<D> {
         let revision = revision.map_or(0, |entry| entry.revision);
         let sweep = LastSweep { began, completed, report };
         match views::write(&self.nats, &meta, LAST_SWEEP_KEY, &sweep, revision).await {
-            // Another process noted its own at the same time.
-            Ok(_) | Err(store::publish::PublishError::Conflict) => {}
-            Err(error) => return Err(error).context("noting the sweep"),
+            // Another process stored its own report at the same time.
+            Ok(_) | Err(PublishError::Conflict) => Ok(()),
+            Err(error) => Err(error).context("storing the report of the sweep"),
         }
-        Ok(())
     }
 }

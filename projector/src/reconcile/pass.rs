@@ -1,4 +1,4 @@
-//! One walk over all users and groups.
+//! One pass over all users and groups.
 
 use std::collections::BTreeSet;
 
@@ -20,74 +20,74 @@ use super::{Mode, Progress, Stage, Sweep};
 use crate::directory::Directory;
 use crate::record::{HandleError, PageItem};
 
-/// How many users of a page are worked on at once.
+/// How many users of a page are processed concurrently.
 pub(super) const AT_ONCE: usize = 32;
 
-/// What a pass compares with.
+/// One pass, and the recorded state at its start.
 pub(super) struct Walk {
     pub(super) mode: Mode,
-    /// Names this pass: the cause of what it records.
+    /// The cause of all events that this pass records.
     run: DeliveryId,
     pub(super) users: Replica<Users>,
     pub(super) groups: Replica<Groups>,
 }
 
-/// A page, compared with what is recorded. Who agrees is left out.
+/// The users and groups of a page that differ from the recorded state.
 #[derive(Default)]
 pub(super) struct Compared {
-    /// Nothing is recorded of them.
+    /// Users and groups without any event.
     pub(super) new: Vec<PageItem>,
     pub(super) differing: Vec<Entity>,
-    /// Their key means somebody else now.
+    /// Recorded users whose key belongs to another uuid in authentik now.
     pub(super) replaced: Vec<UserPk>,
 }
 
 impl<D: Directory> Sweep<D> {
-    /// Walks over all users and groups.
+    /// Compares all users and groups with the recorded state.
     pub(super) async fn pass(&self, mode: Mode, progress: Progress<'_>) -> anyhow::Result<Pass> {
         let walk = Walk { mode, run: new_run()?, users: Replica::default(), groups: Replica::default() };
         walk.users.catch_up(&self.nats, self.recorder.log()).await?;
         walk.groups.catch_up(&self.nats, self.recorder.log()).await?;
         let mut pass = Pass::default();
-        let met_users = self.walk_users(&walk, &mut pass, progress).await?;
-        let met_groups = self.walk_groups(&walk, &mut pass, progress).await?;
-        self.look_for_missing(&walk, &mut pass, (met_users, met_groups), progress).await?;
+        let listed_users = self.walk_users(&walk, &mut pass, progress).await?;
+        let listed_groups = self.walk_groups(&walk, &mut pass, progress).await?;
+        self.record_missing(&walk, &mut pass, (listed_users, listed_groups), progress).await?;
         Ok(pass)
     }
 
-    /// Walks over the users that authentik saved since. Each is compared with the log itself.
-    pub(super) async fn look_at_changed(&self, since: Timestamp) -> anyhow::Result<Pass> {
+    /// Compares the users that authentik saved after `since` with their newest events.
+    pub(super) async fn compare_changed(&self, since: Timestamp) -> anyhow::Result<Pass> {
         let run = new_run()?;
         let mut pass = Pass::default();
         let mut next = Some(1);
         while let Some(number) = next {
             let page = self.recorder.directory().users(number, Some(since)).await?;
             next = page.next;
-            let looks =
-                page.items.into_iter().map(|user| self.look_at_listed(&run, PageItem::User(Box::new(user))));
-            let looks: Vec<_> = stream::iter(looks).buffer_unordered(AT_ONCE).collect().await;
-            for (entity, looked) in looks {
-                pass.take(entity, looked)?;
+            let items = page.items.into_iter().map(|user| PageItem::User(Box::new(user)));
+            let compared = items.map(|item| self.compare_with_log(&run, item));
+            let compared: Vec<_> = stream::iter(compared).buffer_unordered(AT_ONCE).collect().await;
+            for (entity, outcome) in compared {
+                pass.add(entity, outcome)?;
             }
         }
         Ok(pass)
     }
 
-    async fn look_at_listed(
+    async fn compare_with_log(
         &self,
         run: &DeliveryId,
-        listed: PageItem,
+        item: PageItem,
     ) -> (Entity, Result<Outcome, HandleError>) {
-        let entity = listed.entity();
+        let entity = item.entity();
         let hint = hint(run, entity);
-        let looked = async {
-            if self.recorder.is_recorded(&listed, &hint).await? {
+        let outcome = async {
+            if self.recorder.is_recorded(&item, hint.clone()).await? {
                 return Ok(Outcome::Agrees);
             }
-            self.recorder.record(entity, hint).await?;
+            self.recorder.record(entity, hint, clock::now()).await?;
             Ok(Outcome::Differed)
         };
-        (entity, looked.await)
+        (entity, outcome.await)
     }
 
     async fn walk_users(
@@ -96,7 +96,7 @@ impl<D: Directory> Sweep<D> {
         pass: &mut Pass,
         progress: Progress<'_>,
     ) -> anyhow::Result<BTreeSet<UserPk>> {
-        let mut met = BTreeSet::new();
+        let mut listed = BTreeSet::new();
         let mut next = Some(1);
         while let Some(number) = next {
             let page = self.recorder.directory().users(number, None).await?;
@@ -105,15 +105,15 @@ impl<D: Directory> Sweep<D> {
             }
             next = page.next;
             pass.report.n_users = pass.report.n_users.max(page.n_all);
-            met.extend(page.items.iter().map(|user| user.pk));
+            listed.extend(page.items.iter().map(|user| user.pk));
             let mut compared = Compared::default();
             for user in page.items {
                 walk.compare_user(user, &mut compared);
             }
-            self.settle(walk, pass, compared).await?;
-            progress(Stage::Users, met.len() as u64, pass.report.n_users);
+            self.record_compared(walk, pass, compared).await?;
+            progress(Stage::Users, listed.len() as u64, pass.report.n_users);
         }
-        Ok(met)
+        Ok(listed)
     }
 
     async fn walk_groups(
@@ -122,25 +122,25 @@ impl<D: Directory> Sweep<D> {
         pass: &mut Pass,
         progress: Progress<'_>,
     ) -> anyhow::Result<BTreeSet<GroupId>> {
-        let mut met = BTreeSet::new();
+        let mut listed = BTreeSet::new();
         let mut next = Some(1);
         while let Some(number) = next {
             let page = self.recorder.directory().groups(number).await?;
             next = page.next;
             pass.report.n_groups = pass.report.n_groups.max(page.n_all);
-            met.extend(page.items.iter().map(|group| group.group.uuid));
+            listed.extend(page.items.iter().map(|group| group.group.uuid));
             let mut compared = Compared::default();
             for group in page.items {
                 walk.compare_group(group.group, &mut compared);
             }
-            self.settle(walk, pass, compared).await?;
-            progress(Stage::Groups, met.len() as u64, pass.report.n_groups);
+            self.record_compared(walk, pass, compared).await?;
+            progress(Stage::Groups, listed.len() as u64, pass.report.n_groups);
         }
-        Ok(met)
+        Ok(listed)
     }
 
-    /// Records who differs by the rule, which asks authentik again: a page is old when it is worked on.
-    pub(super) async fn settle(
+    /// Records differing users and groups by the rule, which reads authentik again: the page may be out of date.
+    pub(super) async fn record_compared(
         &self,
         walk: &Walk,
         pass: &mut Pass,
@@ -149,26 +149,26 @@ impl<D: Directory> Sweep<D> {
         pass.replaced.extend(compared.replaced);
         match walk.mode {
             Mode::Record => {
-                let new = compared.new.into_iter().map(|listed| {
-                    let hint = walk.hint(listed.entity());
-                    (listed, hint)
+                let new = compared.new.into_iter().map(|item| {
+                    let hint = walk.hint(item.entity());
+                    (item, hint)
                 });
                 for (entity, imported) in self.recorder.import(new.collect()).await {
                     let outcome = |is_new| if is_new { Outcome::Imported } else { Outcome::Agrees };
-                    pass.take(entity, imported.map(outcome))?;
+                    pass.add(entity, imported.map(outcome))?;
                 }
-                let looks = compared.differing.into_iter().map(|entity| async move {
-                    let recorded = self.recorder.record(entity, walk.hint(entity)).await;
-                    (entity, recorded.map(|()| Outcome::Differed))
+                let recorded = compared.differing.into_iter().map(|entity| async move {
+                    let recorded = self.recorder.record(entity, walk.hint(entity), clock::now()).await;
+                    (entity, recorded.map(|_| Outcome::Differed))
                 });
-                let looks: Vec<_> = stream::iter(looks).buffer_unordered(AT_ONCE).collect().await;
-                looks.into_iter().try_for_each(|(entity, looked)| pass.take(entity, looked))
+                let recorded: Vec<_> = stream::iter(recorded).buffer_unordered(AT_ONCE).collect().await;
+                recorded.into_iter().try_for_each(|(entity, outcome)| pass.add(entity, outcome))
             }
             Mode::DryRun => {
-                for listed in compared.new {
-                    let bodies = listed.first(&walk.hint(listed.entity()));
-                    pass.would_record(listed.entity(), bodies.iter().map(EventBody::event_type).collect());
-                    pass.take(listed.entity(), Ok(Outcome::Imported))?;
+                for item in compared.new {
+                    let bodies = item.first_events(&walk.hint(item.entity()));
+                    pass.add_difference(item.entity(), bodies.iter().map(EventBody::event_type).collect());
+                    pass.add(item.entity(), Ok(Outcome::Imported))?;
                 }
                 self.preview(walk, pass, compared.differing).await
             }
@@ -176,21 +176,20 @@ impl<D: Directory> Sweep<D> {
     }
 
     async fn preview(&self, walk: &Walk, pass: &mut Pass, differing: Vec<Entity>) -> anyhow::Result<()> {
-        let looks = differing.into_iter().map(|entity| async move {
-            let hint = walk.hint(entity);
-            (entity, self.recorder.preview(entity, &hint).await)
-        });
-        // In the order of the keys, so that two dry runs name the same ones.
-        let looks: Vec<_> = stream::iter(looks).buffered(AT_ONCE).collect().await;
-        for (entity, looked) in looks {
-            let outcome = looked.map(|events| {
+        let previews = differing
+            .into_iter()
+            .map(|entity| async move { (entity, self.recorder.preview(entity, walk.hint(entity)).await) });
+        // Keeps the order of the keys, so that two dry runs list the same differences.
+        let previews: Vec<_> = stream::iter(previews).buffered(AT_ONCE).collect().await;
+        for (entity, preview) in previews {
+            let outcome = preview.map(|events| {
                 if events.is_empty() {
                     return Outcome::Agrees;
                 }
-                pass.would_record(entity, events);
+                pass.add_difference(entity, events);
                 Outcome::Differed
             });
-            pass.take(entity, outcome)?;
+            pass.add(entity, outcome)?;
         }
         Ok(())
     }
@@ -201,7 +200,7 @@ impl Walk {
         hint(&self.run, entity)
     }
 
-    /// Adds the user to `compared`, where they differ.
+    /// Adds the user to `compared` if it differs from the recorded state.
     pub(super) fn compare_user(&self, user: User, compared: &mut Compared) {
         let known = self.users.read(|views| match views.get(&user.pk.to_string()) {
             None => RecordedState::Nothing,
@@ -237,7 +236,7 @@ impl Walk {
     }
 }
 
-/// Names a pass: the cause of what it records.
+/// A new id of a pass: the cause of all events that it records.
 fn new_run() -> anyhow::Result<DeliveryId> {
     Ok(format!("sweep-{}", clock::new_id().simple()).parse()?)
 }

@@ -1,4 +1,4 @@
-//! When is swept: in full at the start and at an interval, and who was saved since every minute.
+//! Schedules sweeps: full ones at the start and at an interval, and of recently changed users every minute.
 
 use std::time::Duration;
 
@@ -12,34 +12,34 @@ use super::{Mode, Pass, Stage, Sweep};
 use crate::directory::Directory;
 use crate::lease;
 
-/// How often users whom authentik saved since are looked at, between full passes.
+/// How often recently changed users are compared between full passes.
 const INCREMENTAL: Duration = Duration::from_mins(1);
 
-/// How long authentik's clock and its transactions may make a change appear older than it is.
+/// How far passes over changed users overlap: clock skew and long transactions make a change appear older than it is.
 const OVERLAP: Duration = Duration::from_mins(2);
 
-/// The wait after a sweep that was not completed: so long, doubling to a minute.
-const FIRST_PAUSE: Duration = Duration::from_secs(5);
+/// The wait after a failed sweep. It doubles with each failure, up to [`INCREMENTAL`].
+const FIRST_BACKOFF: Duration = Duration::from_secs(5);
 
-/// How often a long walk says where it is.
+/// How often a long pass logs its progress.
 const PROGRESS: Duration = Duration::from_secs(5);
 
-/// Sweeps, one process at a time among all projectors: two would do the same work, and no harm.
+/// Runs sweeps in one projector at a time. Concurrent sweeps would be harmless but redundant.
 pub(crate) struct Sweeper<D> {
     pub(crate) sweep: Sweep<D>,
     pub(crate) health: Health,
-    /// Time between full passes.
+    /// The time between full passes.
     pub(crate) interval: Duration,
 }
 
-/// What the rounds of a sweeper know of each other.
-struct Rounds {
-    full_at: Instant,
+/// The state that one round passes to the next.
+struct Schedule {
+    next_full_pass: Instant,
     changed_since: Timestamp,
-    pause: Duration,
-    /// Users and groups that the last full pass left out.
+    backoff: Duration,
+    /// How many users and groups the last full pass left out.
     n_failed: u64,
-    /// The newest confirmation when the last full pass began, where it held deletions back.
+    /// The newest confirmation at the start of the last full pass, if that pass held deletions back.
     unconfirmed: Option<u64>,
 }
 
@@ -48,8 +48,8 @@ impl<D: Directory> Sweeper<D> {
     pub(crate) async fn run(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         while let Some(mut lease) = lease::acquire(&self.sweep.nats, "sweep", &shutdown).await {
             tokio::select! {
-                () = self.sweep_for_ever() => {}
-                () = lease.keep() => tracing::info!("another process sweeps from now on"),
+                () = self.sweep_repeatedly() => {}
+                () = lease.keep() => tracing::info!("another process took over the sweeps"),
                 () = shutdown.cancelled() => {}
             }
             lease.give_back().await;
@@ -57,68 +57,69 @@ impl<D: Directory> Sweeper<D> {
         Ok(())
     }
 
-    async fn sweep_for_ever(&self) {
-        let mut rounds = Rounds {
-            full_at: Instant::now(),
+    async fn sweep_repeatedly(&self) {
+        let mut schedule = Schedule {
+            next_full_pass: Instant::now(),
             changed_since: clock::now(),
-            pause: FIRST_PAUSE,
+            backoff: FIRST_BACKOFF,
             n_failed: 0,
             unconfirmed: None,
         };
         loop {
-            match self.round(&mut rounds).await {
+            match self.round(&mut schedule).await {
                 Ok(0) => self.health.ok("sweep"),
                 Ok(n_failed) => {
                     let reason =
-                        format!("{n_failed} users and groups cannot be recorded: the log names them");
+                        format!("{n_failed} users and groups cannot be recorded; the log names each");
                     self.health.failed("sweep", reason);
                 }
                 Err(error) => {
-                    tracing::warn!("the sweep was not completed, and will begin again: {error:#}");
+                    tracing::warn!("the sweep failed; trying again: {error:#}");
                     self.health.failed("sweep", format!("{error:#}"));
-                    tokio::time::sleep(rounds.pause).await;
-                    rounds.pause = (rounds.pause * 2).min(INCREMENTAL).min(self.interval.max(FIRST_PAUSE));
+                    tokio::time::sleep(schedule.backoff).await;
+                    let longest = INCREMENTAL.min(self.interval.max(FIRST_BACKOFF));
+                    schedule.backoff = (schedule.backoff * 2).min(longest);
                     continue;
                 }
             }
-            rounds.pause = FIRST_PAUSE;
+            schedule.backoff = FIRST_BACKOFF;
             tokio::select! {
                 () = tokio::time::sleep(INCREMENTAL.min(self.interval)) => {}
-                () = self.confirmed_after(rounds.unconfirmed) => rounds.full_at = Instant::now(),
+                () = self.confirmed_after(schedule.unconfirmed) => schedule.next_full_pass = Instant::now(),
             }
         }
     }
 
-    /// One round, in full where that is due. Returns how many users and groups are left out.
-    async fn round(&self, rounds: &mut Rounds) -> anyhow::Result<u64> {
+    /// Runs a full pass if it is due, else a pass over changed users. Returns how many users and groups are left out.
+    async fn round(&self, schedule: &mut Schedule) -> anyhow::Result<u64> {
         let began = clock::now();
-        self.sweep.guard.recognise(self.sweep.recorder.directory()).await?;
-        let mut said = Instant::now();
+        self.sweep.guard.check_pin(self.sweep.recorder.directory()).await?;
+        let mut logged = Instant::now();
         let mut progress = move |stage, done, of| {
-            if stage == Stage::Users && said.elapsed() >= PROGRESS {
-                said = Instant::now();
-                tracing::info!("sweeping: {done} of {of} users");
+            if stage == Stage::Users && logged.elapsed() >= PROGRESS {
+                logged = Instant::now();
+                tracing::info!("sweeping: compared {done} of {of} users");
             }
         };
-        let walked = self.sweep.walk_event_log(Mode::Record, None, &mut progress).await;
-        walked.context("authentik's event log")?;
-        let n_failed = if rounds.full_at <= Instant::now() {
+        let backfilled = self.sweep.backfill(Mode::Record, None, &mut progress).await;
+        backfilled.context("reading authentik's event log")?;
+        let n_failed = if schedule.next_full_pass <= Instant::now() {
             let confirmation = self.sweep.guard.confirmation().await?;
             let pass = self.sweep.compare_all(Mode::Record, &mut progress).await?;
-            rounds.full_at = Instant::now() + self.interval;
-            rounds.n_failed = pass.report.n_failed;
-            rounds.unconfirmed = held_back(&pass).then_some(confirmation);
+            schedule.next_full_pass = Instant::now() + self.interval;
+            schedule.n_failed = pass.report.n_failed;
+            schedule.unconfirmed = holds_back(&pass).then_some(confirmation);
             pass.report.n_failed
         } else {
-            let pass = self.sweep.look_at_changed(rounds.changed_since).await?;
-            held_back(&pass);
-            rounds.n_failed.max(pass.report.n_failed)
+            let pass = self.sweep.compare_changed(schedule.changed_since).await?;
+            holds_back(&pass);
+            schedule.n_failed.max(pass.report.n_failed)
         };
-        rounds.changed_since = (began.to_offset_date_time() - OVERLAP).into();
+        schedule.changed_since = (began.to_offset_date_time() - OVERLAP).into();
         Ok(n_failed)
     }
 
-    /// Never ends where nothing is held back.
+    /// Waits until an operator confirms the deletions that are held back; forever if there are none.
     async fn confirmed_after(&self, unconfirmed: Option<u64>) {
         match unconfirmed {
             Some(confirmation) => self.sweep.guard.confirmed_after(confirmation).await,
@@ -127,9 +128,10 @@ impl<D: Directory> Sweeper<D> {
     }
 }
 
-fn held_back(pass: &Pass) -> bool {
-    if let Some(reason) = &pass.stopped {
+/// Logs why deletions are held back, if they are.
+fn holds_back(pass: &Pass) -> bool {
+    if let Some(reason) = &pass.held_back_because {
         tracing::error!("{} deletions are held back: {reason}", pass.report.n_held_back);
     }
-    pass.stopped.is_some()
+    pass.held_back_because.is_some()
 }

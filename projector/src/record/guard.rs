@@ -1,17 +1,19 @@
-//! What stands between a wrong answer and a recorded deletion.
+//! Prevents the recording of deletions because of a wrong answer of authentik.
 //!
-//! A wrong URL, an empty database and a token with fewer rights all look as if everybody had been deleted. So a
-//! deletion is recorded only while a user who is known to be there is found there (the installation's pin), and
-//! only so many within a while (the brake).
+//! With a wrong URL, an empty database or a token with fewer rights, every user seems to be deleted. So a deletion is
+//! recorded only while a known user still exists in authentik under the same uuid (the pin of the installation), and
+//! only up to a limit of deletions per time window (the brake).
 
 use std::time::Duration;
 
 use anyhow::Context;
 use domain::decide::RecordedState;
+use domain::event::EventType;
 use domain::key::{Entity, UserPk};
 use domain::timestamp::Timestamp;
 use runtime::health::Health;
 use runtime::nats::Nats;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use store::log::EventLog;
 use store::publish::PublishError;
@@ -19,27 +21,28 @@ use store::views::{self, Entry};
 use uuid::Uuid;
 
 use crate::directory::{Directory, DirectoryError};
-use crate::projections::fingerprint::Fingerprint;
+use crate::fingerprint::Fingerprint;
 use crate::record::members::Members;
 
-/// The while in which deletions are counted.
+/// The time window in which the brake counts deletions.
 const WINDOW: Duration = Duration::from_mins(10);
 
-/// So many deletions are never too many.
+/// The brake allows this many deletions per window, or 1 % of all users if that is more.
 const ALWAYS_ALLOWED: u64 = 10;
 
-/// How often a confirmation is looked for where one is waited for.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often to check whether an operator confirmed the deletions.
+const CONFIRMATION_POLL: Duration = Duration::from_secs(1);
 
 const PIN_KEY: &str = "installation";
 const ALLOWANCE_KEY: &str = "brake";
 
-/// A user by whom the installation is known. Of the uuid only a hash: what is overwritten in a bucket stays in its files,
-/// and an erasure could not reach it there.
+/// The user that identifies the installation of authentik.
+///
+/// The pin has only a hash of the uuid: the files of a bucket keep overwritten values, where no erasure reaches them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Pin {
     pk: UserPk,
-    /// A pin with the uuid itself, of an earlier version, is nobody's: another user takes its place.
+    /// Pins of earlier versions hold the uuid itself. They match no user, so another user replaces them.
     #[serde(alias = "uuid")]
     uuid_sha256: String,
 }
@@ -52,7 +55,7 @@ impl Pin {
     }
 }
 
-/// So many deletions since then were confirmed by an operator.
+/// An operator confirmed this number of deletions, counted from `since`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Allowance {
     deletions: u64,
@@ -61,37 +64,30 @@ struct Allowance {
 
 /// Why a deletion is not recorded.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Stopped {
-    /// The user by whom the installation is known is not there.
+pub(crate) enum Refusal {
+    /// The pinned user does not exist in authentik under the pinned uuid.
     #[error(
-        "this is another authentik than before, or an empty one: user {0} is not the one it was; nobody is recorded as deleted"
+        "this is a different authentik than before, or an empty one: user {0} is missing or has another uuid, so no deletion is recorded; check AUTHENTIK_URL"
     )]
     OtherInstallation(UserPk),
-    /// There would be too many.
+    /// More users are gone than the brake allows: it leaves `room` for further deletions.
     #[error(
-        "the brake is on: no more than {room} users may be recorded as deleted now, of {n_users}, and there would be more; if they are gone, confirm it with `projector catch-up --allow-deletions N`"
+        "the brake is on: of {n_users} users, at most {room} more may be recorded as deleted now, and more than that are gone; if this is intended, confirm it with `projector catch-up --allow-deletions N`"
     )]
-    Brake {
-        /// How many more may be deleted.
-        room: u64,
-        /// How many are there.
-        n_users: u64,
-    },
-    /// authentik gave no answer.
-    #[error("the installation cannot be checked")]
+    Brake { room: u64, n_users: u64 },
+    #[error("the installation of authentik cannot be checked")]
     Directory(#[from] DirectoryError),
-    /// NATS gave no answer.
-    #[error("the installation cannot be checked: {0:#}")]
+    #[error("the installation of authentik cannot be checked: {0:#}")]
     Store(anyhow::Error),
 }
 
-impl From<anyhow::Error> for Stopped {
+impl From<anyhow::Error> for Refusal {
     fn from(error: anyhow::Error) -> Self {
         Self::Store(error)
     }
 }
 
-/// Judges deletions. Clones share what they know.
+/// Decides whether deletions may be recorded.
 #[derive(Clone)]
 pub(crate) struct Guard {
     nats: Nats,
@@ -105,49 +101,49 @@ impl Guard {
         Self { nats, log, members, health }
     }
 
-    /// Whether this user may be recorded as deleted now. Readiness says why not.
-    pub(crate) async fn judge(
+    /// Whether this user may be recorded as deleted now. Readiness shows the reason of a refusal.
+    pub(crate) async fn check_deletion(
         &self,
         directory: &impl Directory,
         pk: UserPk,
         now: Timestamp,
-    ) -> Result<(), Stopped> {
-        let judged = self.weigh(directory, pk, now).await;
-        match &judged {
+    ) -> Result<(), Refusal> {
+        let checked = match self.check_installation(directory, pk).await {
+            Ok(()) => self.check_room(1, now).await,
+            refused => refused,
+        };
+        match &checked {
             Ok(()) => self.health.ok("deletions"),
-            Err(stopped @ (Stopped::OtherInstallation(_) | Stopped::Brake { .. } | Stopped::Store(_))) => {
-                self.health.failed("deletions", stopped.to_string());
+            Err(refusal @ (Refusal::OtherInstallation(_) | Refusal::Brake { .. } | Refusal::Store(_))) => {
+                self.health.failed("deletions", refusal.to_string());
             }
-            Err(Stopped::Directory(_)) => {}
+            Err(Refusal::Directory(_)) => {}
         }
-        judged
+        checked
     }
 
-    async fn weigh(&self, directory: &impl Directory, pk: UserPk, now: Timestamp) -> Result<(), Stopped> {
-        self.check_installation(directory, pk).await?;
-        self.check_room(1, now).await
-    }
-
-    /// Whether so many users may be recorded as deleted now, or nobody. Readiness says why not.
+    /// Whether all of these deletions may be recorded now. Readiness shows the reason of a refusal.
     ///
-    /// Who knows of many asks this first: judged one by one, the first ten would be recorded.
-    pub(crate) async fn foresee(&self, n_deletions: u64, now: Timestamp) -> Result<(), Stopped> {
-        let foreseen = self.check_room(n_deletions, now).await;
-        match &foreseen {
-            Err(stopped @ Stopped::Brake { .. }) => self.health.failed("deletions", stopped.to_string()),
-            // Everybody is there again: what seemed to be gone was not.
+    /// A sweep calls this before it records any of them: checked one by one, the first ten would be recorded.
+    pub(crate) async fn check_deletions(&self, n_deletions: u64, now: Timestamp) -> Result<(), Refusal> {
+        let checked = self.check_room(n_deletions, now).await;
+        match &checked {
+            Err(refusal @ Refusal::Brake { .. }) => {
+                self.health.failed("deletions", refusal.to_string());
+            }
+            // Every recorded user exists, so an earlier refusal is settled.
             Ok(()) if n_deletions == 0 => self.health.ok("deletions"),
             Ok(()) | Err(_) => {}
         }
-        foreseen
+        checked
     }
 
-    async fn check_room(&self, n_deletions: u64, now: Timestamp) -> Result<(), Stopped> {
+    async fn check_room(&self, n_deletions: u64, now: Timestamp) -> Result<(), Refusal> {
         let room = self.room(now).await?;
         if n_deletions <= room {
             Ok(())
         } else {
-            Err(Stopped::Brake { room, n_users: self.members.n_users() })
+            Err(Refusal::Brake { room, n_users: self.members.n_users() })
         }
     }
 
@@ -155,90 +151,97 @@ impl Guard {
     pub(crate) async fn room(&self, now: Timestamp) -> anyhow::Result<u64> {
         let allowed = ALWAYS_ALLOWED.max(self.members.n_users() / 100);
         let room = allowed.saturating_sub(self.n_deleted_since(minus(now, WINDOW)).await?);
-        let Some(Allowance { deletions, since }) = self.allowance().await?.map(|entry| entry.value) else {
+        let allowance = self.read::<Allowance>(ALLOWANCE_KEY).await?;
+        let Some(Allowance { deletions, since }) = allowance.map(|entry| entry.value) else {
             return Ok(room);
         };
         Ok(room.max(deletions.saturating_sub(self.n_deleted_since(since).await?)))
     }
 
-    /// Whether this is the authentik that it was; where nobody was swept yet, any is. Nothing is written.
-    pub(crate) async fn recognise(&self, directory: &impl Directory) -> Result<(), Stopped> {
-        let Some(pin) = self.pinned().await? else { return Ok(()) };
+    /// Fails if this is a different installation of authentik than the pinned one. Without a pin, every installation
+    /// passes. Writes nothing.
+    pub(crate) async fn check_pin(&self, directory: &impl Directory) -> Result<(), Refusal> {
+        let Some(pin) = self.read::<Pin>(PIN_KEY).await? else { return Ok(()) };
         let pk = pin.value.pk;
-        let is_there = directory.user(pk).await?.is_some_and(|user| Pin::of(user.pk, user.uuid) == pin.value);
-        if is_there || self.another(directory, pk).await?.is_some() {
+        if has_pinned_user(directory, &pin.value).await? || self.new_pin(directory, pk).await?.is_some() {
             Ok(())
         } else {
-            Err(Stopped::OtherInstallation(pk))
+            Err(Refusal::OtherInstallation(pk))
         }
     }
 
-    /// Which of an operator's confirmations is the newest one.
+    /// The revision of the newest confirmation by an operator; 0 if there is none.
     pub(crate) async fn confirmation(&self) -> anyhow::Result<u64> {
-        Ok(self.allowance().await?.map_or(0, |allowance| allowance.revision))
+        Ok(self.read::<Allowance>(ALLOWANCE_KEY).await?.map_or(0, |allowance| allowance.revision))
     }
 
-    /// Waits until an operator confirms something after that.
+    /// Waits until an operator confirms something after the given confirmation.
     pub(crate) async fn confirmed_after(&self, confirmation: u64) {
         loop {
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(CONFIRMATION_POLL).await;
             match self.confirmation().await {
                 Ok(newest) if newest == confirmation => {}
                 Ok(_) => return,
-                Err(error) => tracing::debug!("cannot see what is confirmed now: {error:#}"),
+                Err(error) => tracing::debug!("cannot read the confirmed deletions: {error:#}"),
             }
         }
     }
 
-    /// Notes by whom the installation is known, where that is not noted yet: the first one of those given.
+    /// Pins the first of these users, unless a user is pinned already.
     pub(crate) async fn pin(&self, users: impl Iterator<Item = (UserPk, Uuid)>) -> anyhow::Result<()> {
         let Some((pk, uuid)) = users.into_iter().next() else { return Ok(()) };
         match views::write(&self.nats, &self.nats.namespace.meta_bucket(), PIN_KEY, &Pin::of(pk, uuid), 0)
             .await
         {
             Ok(_) => {
-                tracing::info!("this installation of authentik is known by user {pk} from now on");
+                tracing::info!("user {pk} identifies this installation of authentik from now on");
                 Ok(())
             }
             Err(PublishError::Conflict) => Ok(()),
-            Err(error) => Err(error).context("noting by whom the installation is known"),
+            Err(error) => Err(error).context("storing the user that identifies the installation"),
         }
     }
 
-    /// Whether this is the authentik that it was, where one user of it may be gone.
+    /// Fails if this is a different installation of authentik than the pinned one. `deleted` does not identify it.
+    ///
+    /// Replaces the pin if its user was deleted.
     pub(crate) async fn check_installation(
         &self,
         directory: &impl Directory,
         deleted: UserPk,
-    ) -> Result<(), Stopped> {
-        let Some(pin) = self.pinned().await? else {
-            // Nobody was swept yet: then somebody else who is recorded must be found.
-            return self.pin_anew(directory, deleted, 0).await;
+    ) -> Result<(), Refusal> {
+        let Some(pin) = self.read::<Pin>(PIN_KEY).await? else {
+            // Before the first sweep, any other recorded user identifies the installation.
+            return self.replace_pin(directory, deleted, 0).await;
         };
         if pin.value.pk == deleted {
-            return self.pin_anew(directory, deleted, pin.revision).await;
+            return self.replace_pin(directory, deleted, pin.revision).await;
         }
-        let found = directory.user(pin.value.pk).await?;
-        if found.is_some_and(|user| Pin::of(user.pk, user.uuid) == pin.value) {
+        if has_pinned_user(directory, &pin.value).await? {
             return Ok(());
         }
-        // The pin may have been deleted a moment ago, and its own deletion not be recorded yet.
-        self.pin_anew(directory, pin.value.pk, pin.revision).await
+        // The pinned user may have been deleted a moment ago, before that deletion is recorded.
+        self.replace_pin(directory, pin.value.pk, pin.revision).await
     }
 
-    /// Another user who is recorded and is found there under the same uuid takes the place of the pin.
-    async fn pin_anew(&self, directory: &impl Directory, gone: UserPk, revision: u64) -> Result<(), Stopped> {
-        let pin = self.another(directory, gone).await?.ok_or(Stopped::OtherInstallation(gone))?;
+    async fn replace_pin(
+        &self,
+        directory: &impl Directory,
+        deleted: UserPk,
+        revision: u64,
+    ) -> Result<(), Refusal> {
+        let pin = self.new_pin(directory, deleted).await?.ok_or(Refusal::OtherInstallation(deleted))?;
         let meta = self.nats.namespace.meta_bucket();
         match views::write(&self.nats, &meta, PIN_KEY, &pin, revision).await {
             Ok(_) | Err(PublishError::Conflict) => Ok(()),
-            Err(error) => Err(Stopped::Store(error.into())),
+            Err(error) => Err(Refusal::Store(error.into())),
         }
     }
 
-    async fn another(&self, directory: &impl Directory, gone: UserPk) -> Result<Option<Pin>, Stopped> {
+    /// A user other than `deleted` that exists in authentik under the recorded uuid.
+    async fn new_pin(&self, directory: &impl Directory, deleted: UserPk) -> Result<Option<Pin>, Refusal> {
         let page = directory.users(1, None).await?;
-        for user in page.items.into_iter().filter(|user| user.pk != gone) {
+        for user in page.items.into_iter().filter(|user| user.pk != deleted) {
             if self.recorded_uuid(user.pk).await? == Some(user.uuid) {
                 return Ok(Some(Pin::of(user.pk, user.uuid)));
             }
@@ -246,12 +249,8 @@ impl Guard {
         Ok(None)
     }
 
-    async fn pinned(&self) -> anyhow::Result<Option<Entry<Pin>>> {
-        views::read(&self.nats, &self.nats.namespace.meta_bucket(), PIN_KEY).await
-    }
-
-    async fn allowance(&self) -> anyhow::Result<Option<Entry<Allowance>>> {
-        views::read(&self.nats, &self.nats.namespace.meta_bucket(), ALLOWANCE_KEY).await
+    async fn read<T: DeserializeOwned>(&self, key: &str) -> anyhow::Result<Option<Entry<T>>> {
+        views::read(&self.nats, &self.nats.namespace.meta_bucket(), key).await
     }
 
     async fn recorded_uuid(&self, pk: UserPk) -> anyhow::Result<Option<Uuid>> {
@@ -264,12 +263,16 @@ impl Guard {
     }
 
     async fn n_deleted_since(&self, since: Timestamp) -> anyhow::Result<u64> {
-        let filter = self.log.namespace().events_filter(None, Some(domain::event::EventType::UserDeleted));
+        let filter = self.log.namespace().events_filter(None, Some(EventType::UserDeleted));
         self.log.count_since(&filter, since).await
     }
 }
 
-/// Lets so many more deletions be recorded, from now on.
+async fn has_pinned_user(directory: &impl Directory, pin: &Pin) -> Result<bool, DirectoryError> {
+    Ok(directory.user(pin.pk).await?.is_some_and(|user| Pin::of(user.pk, user.uuid) == *pin))
+}
+
+/// Lets the brake pass this number of deletions from now on.
 pub async fn allow_deletions(nats: &Nats, deletions: u64, now: Timestamp) -> anyhow::Result<()> {
     let meta = nats.namespace.meta_bucket();
     let revision =
@@ -288,7 +291,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pin_of_an_earlier_version_is_read_and_is_nobodys() {
+    fn a_pin_of_an_earlier_version_is_readable_and_matches_no_user() {
         let uuid = Uuid::from_u128(7);
         let earlier: Pin = serde_json::from_value(serde_json::json!({"pk": 3, "uuid": uuid})).unwrap();
         assert_ne!(earlier, Pin::of(3, uuid));

@@ -1,21 +1,24 @@
-//! What a page of all users or groups gives: it is old when it is worked on, so it is recorded only where nothing is.
+//! Records users and groups from a page of authentik's API.
+//!
+//! A page is out of date by the time it is processed, so it is recorded only for entities without any event.
 
 use domain::decide::{RecordedState, decide_group, decide_user};
 use domain::event::{Event, EventBody, EventType};
 use domain::hint::Hint;
 use domain::key::Entity;
+use domain::rule::{AboutGroup, AboutUser};
 use domain::snapshot::{Group, User};
 use futures_util::{StreamExt, stream};
 use runtime::clock;
 use store::publish::PublishError;
 
-use super::{HandleError, Recorder, count};
+use super::{HandleError, Recorder, Source, count};
 use crate::directory::Directory;
 
-/// How many are appended at once where one commit for all was refused.
+/// How many appends run concurrently after the single commit for a whole page was refused.
 const AT_ONCE: usize = 32;
 
-/// A user or a group as a page gave them.
+/// A user or a group as listed on a page.
 #[derive(Clone, Debug)]
 pub(crate) enum PageItem {
     User(Box<User>),
@@ -30,8 +33,8 @@ impl PageItem {
         }
     }
 
-    /// What is recorded first of them.
-    pub(crate) fn first(&self, hint: &Hint) -> Vec<EventBody> {
+    /// The events to append if nothing is recorded yet.
+    pub(crate) fn first_events(&self, hint: &Hint) -> Vec<EventBody> {
         match self {
             Self::User(user) => decide_user(user.pk, &RecordedState::Nothing, Some(user), hint, None),
             Self::Group(group) => decide_group(&RecordedState::Nothing, Some(group), &hint.cause.trigger),
@@ -40,82 +43,77 @@ impl PageItem {
 }
 
 impl<D: Directory> Recorder<D> {
-    /// Makes the log agree with authentik about a user or a group, whoever asks for it now.
-    pub(crate) async fn record(&self, entity: Entity, hint: Hint) -> Result<(), HandleError> {
-        match entity {
-            Entity::User(pk) => self.record_user(pk, hint, clock::now()).await.map(drop),
-            Entity::Group(id) => self.record_group(id, hint).await.map(drop),
-        }
-    }
-
-    /// What [`Recorder::record`] would append. Nothing is written.
-    pub(crate) async fn preview(&self, entity: Entity, hint: &Hint) -> Result<Vec<EventType>, HandleError> {
+    /// The types of the events that [`Recorder::record`] would append. Writes nothing.
+    pub(crate) async fn preview(&self, entity: Entity, hint: Hint) -> Result<Vec<EventType>, HandleError> {
         let bodies = match entity {
-            Entity::User(pk) => {
-                let log_end = self.log_end(entity, RecordedState::from_newest_of_user).await?;
-                let user = self.directory.user(pk).await?;
-                decide_user(pk, &log_end.known, user.as_ref(), hint, None)
-            }
-            Entity::Group(id) => {
-                let log_end = self.log_end(entity, RecordedState::from_newest_of_group).await?;
-                let group = self.directory.group(id).await?.map(|group| group.group);
-                decide_group(&log_end.known, group.as_ref(), &hint.cause.trigger)
-            }
+            Entity::User(pk) => self.differences(entity, AboutUser { pk, hint }, None).await?,
+            Entity::Group(id) => self.differences(entity, AboutGroup { id, hint }, None).await?,
         };
         Ok(bodies.iter().map(EventBody::event_type).collect())
     }
 
-    /// Whether the log agrees with what a page says.
-    pub(crate) async fn is_recorded(&self, listed: &PageItem, hint: &Hint) -> Result<bool, HandleError> {
-        let entity = listed.entity();
-        let differences = match listed {
-            PageItem::User(user) => {
-                let log_end = self.log_end(entity, RecordedState::from_newest_of_user).await?;
-                decide_user(user.pk, &log_end.known, Some(user), hint, None)
+    /// Whether the log agrees with the item of a page.
+    pub(crate) async fn is_recorded(&self, item: &PageItem, hint: Hint) -> Result<bool, HandleError> {
+        let bodies = match (item.entity(), item) {
+            (entity, PageItem::User(user)) => {
+                self.differences(entity, AboutUser { pk: user.pk, hint }, Some(user)).await?
             }
-            PageItem::Group(group) => {
-                let log_end = self.log_end(entity, RecordedState::from_newest_of_group).await?;
-                decide_group(&log_end.known, Some(group), &hint.cause.trigger)
+            (entity, PageItem::Group(group)) => {
+                self.differences(entity, AboutGroup { id: group.uuid, hint }, Some(group)).await?
             }
         };
-        Ok(differences.is_empty())
+        Ok(bodies.is_empty())
     }
 
-    /// Records those of whom nothing is recorded, as a page gave them, with one commit. Says of each whether it did:
-    /// who was recorded meanwhile gets the rule, where the page differs.
+    /// The events that would make the log agree with `listed`, or with authentik's answer if nothing is listed.
+    async fn differences<S: Source>(
+        &self,
+        entity: Entity,
+        source: S,
+        listed: Option<&S::State>,
+    ) -> Result<Vec<EventBody>, HandleError> {
+        let log_end = self.log_end::<S>(entity).await?;
+        let answer = if listed.is_none() { source.read(&self.directory).await? } else { None };
+        let state = listed.or(answer.as_ref().map(|(state, _)| state));
+        Ok(source.decide(&log_end.known, state, None))
+    }
+
+    /// Records new entities as listed, with one commit. Returns for each whether this import recorded it.
+    ///
+    /// An entity that another worker recorded in the meantime is recorded by the rule if the page differs.
     pub(crate) async fn import(
         &self,
         new: Vec<(PageItem, Hint)>,
     ) -> Vec<(Entity, Result<bool, HandleError>)> {
-        let first = |(listed, hint): &(PageItem, Hint)| {
-            self.events(listed.entity(), 0, listed.first(hint), &hint.cause)
+        let first_events = |(item, hint): &(PageItem, Hint)| {
+            self.events(item.entity(), 0, item.first_events(hint), &hint.cause)
         };
-        let firsts: Vec<Event> = new.iter().flat_map(first).collect();
+        let firsts: Vec<Event> = new.iter().flat_map(first_events).collect();
         if firsts.is_empty() {
             return vec![];
         }
         match self.log.append_firsts(&firsts).await {
             Ok(_) => {
                 count(&firsts);
-                new.into_iter().map(|(listed, _)| (listed.entity(), Ok(true))).collect()
+                new.into_iter().map(|(item, _)| (item.entity(), Ok(true))).collect()
             }
             Err(error @ PublishError::Unacknowledged(_)) => {
                 let failed =
-                    |(listed, _): (PageItem, Hint)| (listed.entity(), Err(unacknowledged(error.clone())));
+                    |(item, _): (PageItem, Hint)| (item.entity(), Err(unacknowledged(error.clone())));
                 new.into_iter().map(failed).collect()
             }
-            // One that may not be stored has all of them refused.
+            // One refused event refuses the whole commit.
             Err(_) => {
-                let each = new.into_iter().zip(firsts).map(|((listed, hint), first)| async move {
-                    (listed.entity(), self.import_one(listed, hint, first).await)
+                let each = new.into_iter().zip(firsts).map(|((item, hint), first)| async move {
+                    (item.entity(), self.import_one(item, hint, first).await)
                 });
                 stream::iter(each).buffer_unordered(AT_ONCE).collect().await
             }
         }
     }
 
-    async fn import_one(&self, listed: PageItem, hint: Hint, first: Event) -> Result<bool, HandleError> {
-        let entity = listed.entity();
+    async fn import_one(&self, item: PageItem, hint: Hint, first: Event) -> Result<bool, HandleError> {
+        let entity = item.entity();
         match self.log.append(entity, 0, std::slice::from_ref(&first)).await {
             Ok(_) => {
                 count(&[first]);
@@ -124,8 +122,8 @@ impl<D: Directory> Recorder<D> {
             Err(error @ PublishError::Unacknowledged(_)) => return Err(unacknowledged(error)),
             Err(_) => {}
         }
-        if !self.is_recorded(&listed, &hint).await? {
-            self.record(entity, hint).await?;
+        if !self.is_recorded(&item, hint.clone()).await? {
+            self.record(entity, hint, clock::now()).await?;
         }
         Ok(false)
     }

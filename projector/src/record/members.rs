@@ -1,4 +1,4 @@
-//! Who is recorded as a member of which group: what a group's hint is compared with.
+//! The recorded members of each group, in memory. A group's hint compares them with authentik's members.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -8,6 +8,7 @@ use anyhow::Context;
 use domain::event::{Recorded, StateAfter};
 use domain::key::{Entity, GroupId, UserPk};
 use domain::snapshot::User;
+use domain::view::Projection;
 use domain::view::users::{UserView, Users};
 use runtime::CancellationToken;
 use runtime::health::Health;
@@ -16,10 +17,10 @@ use store::log::EventLog;
 use store::views::{self, Pointer, pointer_key};
 use tokio::sync::watch;
 
-/// How long a hint waits for the memberships to catch up before it is put back.
+/// How long a hint waits for the memberships to catch up with the log before it goes back to the inbox.
 const CATCH_UP: Duration = Duration::from_secs(10);
 
-/// Recorded memberships, in memory. Clones share them.
+/// Recorded memberships. Clones share one copy.
 #[derive(Clone, Debug)]
 pub(crate) struct Members {
     index: Arc<RwLock<Index>>,
@@ -70,16 +71,16 @@ impl Members {
         self.index.read().unwrap_or_else(PoisonError::into_inner).by_user.len() as u64
     }
 
-    /// Waits until the event of that sequence is taken in; an error where that takes too long.
+    /// Waits until the event with this sequence is applied. Fails after [`CATCH_UP`].
     pub(crate) async fn wait_for(&self, sequence: u64) -> anyhow::Result<()> {
         let waited = tokio::time::timeout(CATCH_UP, self.caught_up(sequence)).await;
-        waited.context("the recorded memberships are not caught up with the log yet")?
+        waited.context("the recorded memberships lag behind the log; retry later")?
     }
 
-    /// Waits until the event of that sequence is taken in, however long that takes.
+    /// Waits until the event with this sequence is applied, without a limit.
     pub(crate) async fn caught_up(&self, sequence: u64) -> anyhow::Result<()> {
         let mut seen = self.sequence.subscribe();
-        seen.wait_for(|seen| *seen >= sequence).await.context("nobody follows the log")?;
+        seen.wait_for(|seen| *seen >= sequence).await.context("the task that follows the log has ended")?;
         Ok(())
     }
 
@@ -91,9 +92,7 @@ impl Members {
             StateAfter::UserGone(_)
             | StateAfter::UserErased
             | StateAfter::Group(_)
-            | StateAfter::GroupGone(_) => {
-                index.remove(pk);
-            }
+            | StateAfter::GroupGone(_) => index.remove(pk),
         }
     }
 
@@ -108,7 +107,7 @@ impl Members {
     }
 }
 
-/// Keeps the memberships up to date until shutdown: from the users' bucket first, then from each event.
+/// Keeps the memberships up to date until shutdown: loads the users' projection, then applies each event.
 pub(crate) async fn follow(
     members: Members,
     nats: Nats,
@@ -120,7 +119,7 @@ pub(crate) async fn follow(
         let followed =
             shutdown.run_until_cancelled(Box::pin(follow_once(&members, &nats, &log, &health))).await;
         if let Some(Err(error)) = followed {
-            tracing::warn!("cannot follow the recorded memberships now: {error:#}");
+            tracing::warn!("cannot update the recorded memberships: {error:#}");
             health.failed("members", format!("{error:#}"));
             shutdown.run_until_cancelled(tokio::time::sleep(Duration::from_secs(1))).await;
         }
@@ -139,7 +138,7 @@ async fn follow_once(members: &Members, nats: &Nats, log: &EventLog, health: &He
         let message = events.next().await?;
         match message.decode() {
             Ok(event) => members.apply(&event),
-            Err(error) => tracing::warn!(event.sequence = message.sequence, "skipped an event: {error}"),
+            Err(error) => tracing::warn!("skipped event {}: {error}", message.sequence),
         }
         members.sequence.send_replace(message.sequence);
         if message.sequence >= head {
@@ -149,14 +148,13 @@ async fn follow_once(members: &Members, nats: &Nats, log: &EventLog, health: &He
 }
 
 async fn load(members: &Members, nats: &Nats) -> anyhow::Result<u64> {
-    let name = <Users as domain::view::Projection>::NAME;
-    let version = <Users as domain::view::Projection>::VERSION;
-    let pointer = views::read::<Pointer>(nats, &nats.namespace.meta_bucket(), &pointer_key(name)).await?;
-    let Some(pointer) = pointer.filter(|pointer| pointer.value.version == version) else {
+    let meta = nats.namespace.meta_bucket();
+    let pointer = views::read::<Pointer>(nats, &meta, &pointer_key(Users::NAME)).await?;
+    let Some(pointer) = pointer.filter(|pointer| pointer.value.version == Users::VERSION) else {
         members.load(std::iter::empty(), 0);
         return Ok(0);
     };
-    let bucket = nats.namespace.projection_bucket(name, pointer.value.generation);
+    let bucket = nats.namespace.projection_bucket(Users::NAME, pointer.value.generation);
     let loaded = views::load::<Users>(nats, &bucket).await?;
     let sequence = loaded.checkpoint.map_or(0, |checkpoint| checkpoint.value.sequence);
     members.load(loaded.views.values(), sequence);

@@ -1,4 +1,4 @@
-//! Carries out the rule: reads the log and the directory, and appends.
+//! Carries out the rule: reads the log and the directory, and appends events.
 
 pub(crate) mod guard;
 mod import;
@@ -11,74 +11,104 @@ use anyhow::Context;
 use domain::decide::RecordedState;
 use domain::event::{Event, EventBody, Recorded, schema_url};
 use domain::hint::{Cause, Hint};
-use domain::key::{Entity, GroupId, UserPk};
-use domain::rule::{AboutGroup, AboutUser, Conflict, LogEnd, Rule, Step};
+use domain::key::{Entity, UserPk};
+use domain::rule::{AboutGroup, AboutUser, Conflict, LogEnd, Rule, Step, Subject};
+use domain::snapshot::{Group, User};
 use domain::timestamp::Timestamp;
 use runtime::clock;
 use store::log::{EventLog, ReadFrom, StoredMessage};
 use store::publish::{PublishError, retry_delay};
 
+use crate::config::Envelope;
 use crate::directory::{Directory, DirectoryError};
-use crate::record::guard::{Guard, Stopped};
+use crate::record::guard::{Guard, Refusal};
 
 pub(crate) use import::PageItem;
 
-/// How often a conflict is tried again at once before the hint is put back.
+/// How many conflicts are retried immediately before the hint goes back to the inbox.
 const MAX_CONFLICTS: u32 = 20;
 
-/// How many events are read at once when an event that a hint caused is sought.
+/// How many events one read returns while searching for an event that a hint caused.
 const CAUSE_PAGE: usize = 256;
 
-/// How far apart the clocks of two stream leaders may be.
+/// The largest difference allowed between the clocks of two stream leaders.
 const CLOCK_SKEW: Duration = Duration::from_mins(1);
 
-/// Why a hint is not done.
+/// Why a hint was not recorded.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum HandleError {
-    /// authentik or NATS is away, or busy: the same hint will work later.
-    #[error("for now")]
+    #[error("authentik or NATS is unavailable; retry the hint later")]
     Retry(#[source] anyhow::Error),
-    /// The token is refused: nothing will work until somebody mends the configuration.
-    #[error("until the configuration is mended")]
+    #[error("authentik cannot be read with this configuration; correct it, then retry the hint")]
     Misconfigured(#[source] anyhow::Error),
-    /// authentik does not answer others either: this hint was not even tried.
-    #[error("until authentik answers")]
-    NotAsked(#[source] anyhow::Error),
-    /// It would be recorded as deleted, and that may not be: until an operator says so.
-    #[error("until an operator confirms")]
-    Stopped(#[source] anyhow::Error),
-    /// No retry can help.
-    #[error("for good")]
+    #[error("the circuit breaker for authentik is open; retry the hint after it closes")]
+    CircuitOpen(#[source] anyhow::Error),
+    #[error("the deletion is held back; an operator must confirm it")]
+    DeletionRefused(#[source] anyhow::Error),
+    #[error("no retry can record this hint; set it aside as a dead letter")]
     Reject(#[source] anyhow::Error),
 }
 
 impl From<DirectoryError> for HandleError {
     fn from(error: DirectoryError) -> Self {
         match error {
-            DirectoryError::Away(_) => Self::Retry(error.into()),
-            DirectoryError::Forbidden(_) | DirectoryError::NotUnderstood(_) => {
+            DirectoryError::Unavailable(_) => Self::Retry(error.into()),
+            DirectoryError::Forbidden(_) | DirectoryError::UnexpectedAnswer(_) => {
                 Self::Misconfigured(error.into())
             }
-            DirectoryError::NotAsked { .. } => Self::NotAsked(error.into()),
+            DirectoryError::CircuitOpen { .. } => Self::CircuitOpen(error.into()),
         }
     }
 }
 
-impl From<Stopped> for HandleError {
-    fn from(stopped: Stopped) -> Self {
-        match stopped {
-            Stopped::Directory(error) => error.into(),
-            Stopped::Store(error) => Self::Retry(error),
-            Stopped::OtherInstallation(_) | Stopped::Brake { .. } => Self::Stopped(stopped.into()),
+impl From<Refusal> for HandleError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Directory(error) => error.into(),
+            Refusal::Store(error) => Self::Retry(error),
+            Refusal::OtherInstallation(_) | Refusal::Brake { .. } => Self::DeletionRefused(refusal.into()),
         }
     }
 }
 
-/// What every envelope says of this installation.
-#[derive(Clone, Debug)]
-pub(crate) struct Envelope {
-    pub(crate) source: String,
-    pub(crate) schema_base: String,
+/// The result of the rule for one user or group.
+pub(crate) struct Applied {
+    /// How many events were appended.
+    pub(crate) n_events: usize,
+    /// The direct members of a group, from authentik's last answer.
+    pub(crate) members: BTreeSet<UserPk>,
+}
+
+/// A state in authentik, and the direct members if it is a group; `None` if it was deleted.
+type Answer<S> = Result<Option<(S, BTreeSet<UserPk>)>, DirectoryError>;
+
+/// How the rule reads a user or a group.
+trait Source: Subject + Clone {
+    /// The recorded state, from the newest event.
+    fn recorded_state(newest: &EventBody) -> RecordedState<Self::State>;
+
+    /// The state in authentik.
+    async fn read(&self, directory: &impl Directory) -> Answer<Self::State>;
+}
+
+impl Source for AboutUser {
+    fn recorded_state(newest: &EventBody) -> RecordedState<User> {
+        RecordedState::from_newest_of_user(newest)
+    }
+
+    async fn read(&self, directory: &impl Directory) -> Answer<User> {
+        Ok(directory.user(self.pk).await?.map(|user| (user, BTreeSet::new())))
+    }
+}
+
+impl Source for AboutGroup {
+    fn recorded_state(newest: &EventBody) -> RecordedState<Group> {
+        RecordedState::from_newest_of_group(newest)
+    }
+
+    async fn read(&self, directory: &impl Directory) -> Answer<Group> {
+        Ok(directory.group(self.id).await?.map(|answer| (answer.group, answer.members)))
+    }
 }
 
 /// The rule with a directory and a log.
@@ -102,93 +132,69 @@ impl<D: Directory> Recorder<D> {
         &self.log
     }
 
-    /// Makes the log agree with authentik about a user. Returns how many events that took.
+    /// Makes the log agree with authentik about a user or a group.
     ///
-    /// `received` is when the inbox stored the hint: what it caused cannot be older.
-    pub(crate) async fn record_user(
-        &self,
-        pk: UserPk,
-        hint: Hint,
-        received: Timestamp,
-    ) -> Result<usize, HandleError> {
-        let entity = Entity::User(pk);
-        let cause = hint.cause.clone();
-        let received = ReadFrom::Time((received.to_offset_date_time() - CLOCK_SKEW).into());
-        let mut rule = Rule::new(AboutUser { pk, hint });
-        let mut step = rule.start();
-        let mut n_conflicts = 0;
-        loop {
-            step = match step {
-                Step::ReadLog => {
-                    rule.log_read(self.log_end(entity, RecordedState::from_newest_of_user).await?)
-                }
-                Step::ReadSource => rule.source_read(self.directory.user(pk).await?),
-                Step::SeekCause { until } => {
-                    rule.cause_sought(self.seek_cause(entity, &cause, received, until).await?)
-                }
-                Step::Append { position, events } => {
-                    rule.appended(self.append(entity, position, events, &cause, &mut n_conflicts).await?)
-                }
-                Step::Done => return Ok(rule.n_appended()),
-            };
-        }
-    }
-
-    /// Makes the log agree with authentik about a group. Returns its direct members as authentik last gave them.
-    pub(crate) async fn record_group(
-        &self,
-        id: GroupId,
-        hint: Hint,
-    ) -> Result<BTreeSet<UserPk>, HandleError> {
-        let entity = Entity::Group(id);
-        let cause = hint.cause.clone();
-        let mut rule = Rule::new(AboutGroup { hint });
-        let mut step = rule.start();
-        let mut members = BTreeSet::new();
-        let mut n_conflicts = 0;
-        loop {
-            step = match step {
-                Step::ReadLog => {
-                    rule.log_read(self.log_end(entity, RecordedState::from_newest_of_group).await?)
-                }
-                Step::ReadSource => {
-                    let group = self.directory.group(id).await?;
-                    let (group, read) =
-                        group.map_or((None, BTreeSet::new()), |group| (Some(group.group), group.members));
-                    members = read;
-                    rule.source_read(group)
-                }
-                // A group's hint carries no fact.
-                Step::SeekCause { .. } => rule.cause_sought(true),
-                Step::Append { position, events } => {
-                    rule.appended(self.append(entity, position, events, &cause, &mut n_conflicts).await?)
-                }
-                Step::Done => return Ok(members),
-            };
-        }
-    }
-
-    async fn log_end<S>(
+    /// `received` is when the inbox stored the hint: every event that the hint caused is newer.
+    pub(crate) async fn record(
         &self,
         entity: Entity,
-        known: fn(&EventBody) -> RecordedState<S>,
-    ) -> Result<LogEnd<S>, HandleError> {
+        hint: Hint,
+        received: Timestamp,
+    ) -> Result<Applied, HandleError> {
+        let cause = hint.cause.clone();
+        match entity {
+            Entity::User(pk) => self.apply_rule(entity, AboutUser { pk, hint }, &cause, received).await,
+            Entity::Group(id) => self.apply_rule(entity, AboutGroup { id, hint }, &cause, received).await,
+        }
+    }
+
+    async fn apply_rule<S: Source>(
+        &self,
+        entity: Entity,
+        source: S,
+        cause: &Cause,
+        received: Timestamp,
+    ) -> Result<Applied, HandleError> {
+        let mut rule = Rule::new(source.clone());
+        let mut step = rule.start();
+        let (mut members, mut n_conflicts) = (BTreeSet::new(), 0);
+        loop {
+            step = match step {
+                Step::ReadLog => rule.log_read(self.log_end::<S>(entity).await?),
+                Step::ReadSource => {
+                    let (state, read_members) = source.read(&self.directory).await?.unzip();
+                    members = read_members.unwrap_or_default();
+                    rule.source_read(state)
+                }
+                Step::SeekCause { until } => {
+                    rule.cause_sought(self.is_cause_recorded(entity, cause, received, until).await?)
+                }
+                Step::Append { position, events } => {
+                    let events = self.events(entity, position, events, cause);
+                    rule.appended(self.append(entity, position, &events, &mut n_conflicts).await?)
+                }
+                Step::Done => return Ok(Applied { n_events: rule.n_appended(), members }),
+            };
+        }
+    }
+
+    async fn log_end<S: Source>(&self, entity: Entity) -> Result<LogEnd<S::State>, HandleError> {
         let newest = self.log.newest(entity).await.map_err(HandleError::Retry)?;
         let Some(newest) = newest else { return Ok(LogEnd { position: 0, known: RecordedState::Nothing }) };
         let recorded = decode(&newest)?;
-        Ok(LogEnd { position: recorded.sequence, known: known(&recorded.event.body) })
+        Ok(LogEnd { position: recorded.sequence, known: S::recorded_state(&recorded.event.body) })
     }
 
-    /// Whether an event up to `until` was caused by this delivery. Only events since its arrival can be.
-    async fn seek_cause(
+    /// Whether this delivery caused an event up to the sequence `until`. Only events since `received` are read.
+    async fn is_cause_recorded(
         &self,
         entity: Entity,
         cause: &Cause,
-        received: ReadFrom,
+        received: Timestamp,
         until: u64,
     ) -> Result<bool, HandleError> {
         let filter = self.log.namespace().entity_filter(entity);
-        let mut from = received;
+        let mut from = ReadFrom::Time((received.to_offset_date_time() - CLOCK_SKEW).into());
         loop {
             let page = self.log.page(&filter, from, CAUSE_PAGE).await.map_err(HandleError::Retry)?;
             for message in &page {
@@ -198,7 +204,6 @@ impl<D: Directory> Recorder<D> {
             }
             match page.last() {
                 Some(last) if last.sequence < until => from = ReadFrom::Sequence(last.sequence + 1),
-                // Without any nothing was recorded since the hint arrived.
                 Some(_) | None => return Ok(false),
             }
         }
@@ -208,19 +213,17 @@ impl<D: Directory> Recorder<D> {
         &self,
         entity: Entity,
         position: u64,
-        bodies: Vec<EventBody>,
-        cause: &Cause,
+        events: &[Event],
         n_conflicts: &mut u32,
     ) -> Result<Result<usize, Conflict>, HandleError> {
         if let Entity::User(pk) = entity
-            && deletes_somebody_known(&bodies)
+            && deletes_recorded_user(events)
         {
-            self.guard.judge(&self.directory, pk, clock::now()).await?;
+            self.guard.check_deletion(&self.directory, pk, clock::now()).await?;
         }
-        let events = self.events(entity, position, bodies, cause);
-        match self.log.append(entity, position, &events).await {
+        match self.log.append(entity, position, events).await {
             Ok(_) => {
-                count(&events);
+                count(events);
                 Ok(Ok(events.len()))
             }
             Err(PublishError::Conflict | PublishError::InFlight | PublishError::Busy)
@@ -233,7 +236,7 @@ impl<D: Directory> Recorder<D> {
             Err(error @ PublishError::Refused { code: 0, .. }) => {
                 Err(HandleError::Reject(anyhow::Error::new(error).context("appending events")))
             }
-            // Whether it is stored or not: the next pass sees.
+            // The events may be stored nevertheless: the retried hint reads the log again.
             Err(error) => Err(HandleError::Retry(anyhow::Error::new(error).context("appending events"))),
         }
     }
@@ -262,13 +265,13 @@ fn count(events: &[Event]) {
     }
 }
 
-/// Whether somebody who was recorded as being there is recorded as deleted.
-fn deletes_somebody_known(bodies: &[EventBody]) -> bool {
-    let came_and_went = matches!(bodies.first(), Some(EventBody::UserRegistered(_)));
-    !came_and_went && bodies.iter().any(|body| matches!(body, EventBody::UserDeleted(_)))
+/// Whether a user is recorded as deleted who was recorded as present before these events.
+fn deletes_recorded_user(events: &[Event]) -> bool {
+    let was_recorded = !matches!(events.first().map(|event| &event.body), Some(EventBody::UserRegistered(_)));
+    was_recorded && events.iter().any(|event| matches!(event.body, EventBody::UserDeleted(_)))
 }
 
-/// An event that this version cannot read was written by a newer one, or by somebody else.
+/// Fails for an event that a newer version or another program wrote.
 fn decode(message: &StoredMessage) -> Result<Recorded, HandleError> {
     let decoded = message.decode().with_context(|| format!("event {} cannot be read", message.sequence));
     decoded.map_err(HandleError::Reject)

@@ -1,4 +1,4 @@
-//! Messages that nobody of us wrote: they harm nobody but themselves.
+//! Garbage in streams and buckets: it affects only what depends on it.
 
 use async_nats::HeaderMap;
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use testkit::{NatsServer, eventually};
 
 use crate::support::{Authentik, Projector, hint};
 
-/// The largest message that the server takes.
+/// The largest message that the server accepts.
 const MAX_PAYLOAD: usize = 1024 * 1024;
 
 const GARBAGE: &str = "<html>";
@@ -25,7 +25,7 @@ async fn projections(projector: &Projector) -> Projections {
     Projections { log: EventLog::open(&nats).await.unwrap(), nats, replicas: 1 }
 }
 
-/// Writes garbage into a bucket, or deletes what is there.
+/// Writes garbage into a bucket, or deletes a key.
 async fn put_value(nats: &Nats, bucket: &str, key: &str, operation: Option<&str>) {
     let mut headers = HeaderMap::new();
     if let Some(operation) = operation {
@@ -37,11 +37,11 @@ async fn put_value(nats: &Nats, bucket: &str, key: &str, operation: Option<&str>
 }
 
 impl Projector {
-    /// Waits until the projection has everything, and is what its events give.
+    /// Waits until the projection has applied all events, and verifies it.
     async fn serves(&self, name: ProjectionName) {
         let projections = projections(self).await;
         let head = projections.log.head().await.unwrap();
-        let verified = eventually("readers are served everything", || async {
+        let verified = eventually("the projection has applied all events", || async {
             let verified = projections.verify(name, |_, _| {}).await.ok()?;
             (verified.sequence >= head).then_some(verified)
         })
@@ -51,7 +51,7 @@ impl Projector {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_in_the_inbox_becomes_dead_letters_and_hints_go_on() {
+async fn garbage_in_the_inbox_becomes_dead_letters_and_does_not_block_hints() {
     let projector = Projector::start().await;
     let nested = ["{\"event_type\": \"model_updated\", \"pk\": ", &"[".repeat(100_000)].concat();
     let bodies: [(&str, Bytes); 7] = [
@@ -78,15 +78,15 @@ async fn garbage_in_the_inbox_becomes_dead_letters_and_hints_go_on() {
     for (id, _) in &bodies {
         assert!(
             letters.iter().any(|letter| letter.id.as_str() == *id),
-            "{id} is no dead letter: {letters:?}"
+            "{id} is not a dead letter: {letters:?}"
         );
     }
-    projector.says("ready\n").await;
+    projector.becomes_ready().await;
     projector.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_among_the_events_of_a_user_stops_this_user_alone() {
+async fn garbage_among_the_events_of_a_user_affects_only_that_user() {
     let projector = Projector::start().await;
     projector.put("authentik.events.user.7.user-updated", GARBAGE).await;
     projector.put("authentik.events.user.8.user-updated", "{\"specversion\": \"1.0\"}").await;
@@ -112,12 +112,12 @@ async fn garbage_among_the_events_of_a_user_stops_this_user_alone() {
     let bucket = projector.nats.namespace.projection_bucket("users", 1);
     let served = views::load::<Users>(&projector.nats, &bucket).await.unwrap().views;
     assert_eq!(served.into_keys().collect::<Vec<_>>(), ["10", "11"]);
-    projector.says("ready\n").await;
+    projector.becomes_ready().await;
     projector.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_in_a_projection_is_named_and_gone_after_a_rebuild() {
+async fn readiness_names_garbage_in_a_projection_and_a_rebuild_removes_it() {
     for key in ["1", "no-such.key", "_checkpoint"] {
         let projector = Projector::start().await;
         projector.deliver("before", &hint(1)).await;
@@ -137,14 +137,14 @@ async fn garbage_in_a_projection_is_named_and_gone_after_a_rebuild() {
         let rebuilt =
             projections(&projector).await.rebuild(ProjectionName::Users, |_, _| {}, &shutdown).await;
         assert!(rebuilt.unwrap().is_some());
-        projector.says("ready\n").await;
+        projector.becomes_ready().await;
         projector.serves(ProjectionName::Users).await;
         projector.stop().await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_in_a_lease_expires_as_a_dead_holders_does() {
+async fn garbage_in_a_lease_expires_like_the_lease_of_a_dead_holder() {
     let server = NatsServer::start().await;
     let nats = server.provisioned().await;
     for key in ["lease.users", "lease.groups"] {
@@ -159,7 +159,7 @@ async fn garbage_in_a_lease_expires_as_a_dead_holders_does() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_in_a_pointer_is_named_and_made_anew_once_it_is_deleted() {
+async fn readiness_names_garbage_in_a_pointer_and_the_pointer_is_created_again_after_its_deletion() {
     let server = NatsServer::start().await;
     let nats = server.provisioned().await;
     let meta = nats.namespace.meta_bucket();
@@ -171,12 +171,12 @@ async fn garbage_in_a_pointer_is_named_and_made_anew_once_it_is_deleted() {
     projector.serves(ProjectionName::Activity).await;
 
     put_value(&nats, &meta, "projection.users", Some("DEL")).await;
-    projector.says("ready\n").await;
+    projector.becomes_ready().await;
     projector.serves(ProjectionName::Users).await;
     projector.stop().await;
 }
 
-async fn a_sweep_meets_garbage(key: &str) {
+async fn sweep_with_garbage_in(key: &str) {
     let server = NatsServer::start().await;
     let nats = server.provisioned().await;
     let meta = nats.namespace.meta_bucket();
@@ -186,11 +186,11 @@ async fn a_sweep_meets_garbage(key: &str) {
     projector.deliver("hint", &hint(1)).await;
     projector.recorded(1).await;
     put_value(&nats, &meta, key, Some("DEL")).await;
-    projector.says("ready\n").await;
+    projector.becomes_ready().await;
     projector.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn garbage_in_what_the_sweep_notes_is_named_and_hints_go_on() {
-    tokio::join!(a_sweep_meets_garbage("event-log"), a_sweep_meets_garbage("sweep"));
+async fn readiness_names_garbage_in_the_state_of_the_sweep_and_hints_are_still_recorded() {
+    tokio::join!(sweep_with_garbage_in("event-log"), sweep_with_garbage_in("sweep"));
 }

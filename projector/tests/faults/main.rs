@@ -1,4 +1,4 @@
-//! What happens to deliveries that cannot be worked off now, or ever: nothing is lost, and nobody is held up.
+//! Deliveries that fail for now or for every retry: none is lost, and none blocks the others.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod garbage;
@@ -12,7 +12,7 @@ use testkit::nats::inbox_is_worked_off;
 use testkit::{eventually, recordings};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delivery_that_no_retry_can_mend_is_kept_and_holds_nobody_up() {
+async fn a_broken_delivery_becomes_a_dead_letter_and_does_not_block_others() {
     let projector = Projector::start().await;
     projector.deliver("broken", "{\"schema\": \"hint.v1\"}").await;
     projector.deliver("no-json", "<html>").await;
@@ -31,42 +31,38 @@ async fn a_delivery_that_no_retry_can_mend_is_kept_and_holds_nobody_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delivery_waits_for_authentik_and_readiness_says_why() {
+async fn a_delivery_waits_for_authentik_and_readiness_shows_the_reason() {
     let projector = Projector::start().await;
-    for (status, said) in [(503, "away"), (403, "refuses the token"), (302, "not authentik")] {
+    for (status, reason) in
+        [(503, "is unavailable"), (403, "refuses the token"), (302, "does not answer like")]
+    {
         projector.authentik.answer_all(status);
         let pk = i64::from(status);
         projector.deliver(&format!("at-{status}"), &hint(pk)).await;
-        eventually("readiness names the reason", || async {
-            projector.readiness().await.contains(said).then_some(())
-        })
-        .await;
+        projector.says(reason).await;
         projector.authentik.answer_all(200);
         projector.recorded(pk).await;
-        eventually("it is ready again", || async {
-            (projector.readiness().await == "ready\n").then_some(())
-        })
-        .await;
+        projector.becomes_ready().await;
     }
     let letters = projector.nats.jetstream.get_stream("AUTHENTIK_DEAD_LETTERS").await.unwrap();
-    assert_eq!(letters.get_info().await.unwrap().state.messages, 0, "nothing is set aside for an outage");
+    assert_eq!(letters.get_info().await.unwrap().state.messages, 0, "an outage creates no dead letter");
     projector.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn work_goes_on_after_a_restart_of_nats() {
+async fn processing_continues_after_a_restart_of_nats() {
     let mut projector = Projector::start().await;
     projector.deliver("before", &hint(1)).await;
     projector.recorded(1).await;
     projector.server.as_mut().unwrap().restart().await;
-    eventually("NATS is back", || async { projector.nats.is_connected().then_some(()) }).await;
+    eventually("NATS is connected", || async { projector.nats.is_connected().then_some(()) }).await;
     projector.deliver("after", &hint(2)).await;
     projector.recorded(2).await;
     projector.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_whole_inbox_delivered_once_more_records_nothing() {
+async fn a_second_delivery_of_the_whole_inbox_records_nothing() {
     let projector = Projector::start().await;
     let names =
         ["login", "logout", "password_set_by_user", "authorize_application", "login_failed_known_user"];
@@ -75,13 +71,13 @@ async fn the_whole_inbox_delivered_once_more_records_nothing() {
         projector.deliver(webhook.header("webhook-id").unwrap(), &webhook.body).await;
     }
     let log = EventLog::open(&projector.nats).await.unwrap();
-    // A registration, and one fact each.
+    // One registration, and one fact for each webhook.
     let n_events = names.len() as u64 + 1;
     eventually("every fact is recorded", || async { (log.head().await.ok()? == n_events).then_some(()) })
         .await;
     let server = projector.stop().await.unwrap();
 
-    // A consumer that is lost forgets what was acknowledged.
+    // A new consumer does not know what the deleted one acknowledged.
     let nats = server.connect().await;
     let inbox = nats.jetstream.get_stream("AUTHENTIK_INBOX").await.unwrap();
     inbox.delete_consumer("projector").await.unwrap();

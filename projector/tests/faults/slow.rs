@@ -1,4 +1,4 @@
-//! Questions that take long leave room for the others.
+//! Slow requests to authentik do not block other hints.
 
 use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering;
@@ -13,9 +13,9 @@ const CONCURRENCY: usize = 4;
 const SLOW_USERS: RangeInclusive<i64> = SLOW..=SLOW + 11;
 const QUICK_USERS: RangeInclusive<i64> = 1..=40;
 
-/// Three times as many slow users as there are slots, each asked about.
-async fn held() -> Projector {
-    // Quick questions are answered only where every slot is theirs.
+/// A projector with hints about three times as many slow users as slots. Authentik holds their answers back.
+async fn projector_with_slow_hints() -> Projector {
+    // Quick requests are answered only if they occupy all slots at once.
     let authentik = Authentik::answering_together(CONCURRENCY);
     authentik.hold();
     let concurrency = format!("--projector-concurrency={CONCURRENCY}");
@@ -28,8 +28,8 @@ async fn held() -> Projector {
     projector
 }
 
-async fn all_slow_ones_wait(projector: &Projector) {
-    eventually("every slow user is asked for", || async {
+async fn all_slow_users_are_requested(projector: &Projector) {
+    eventually("every slow user is requested", || async {
         let n_held = projector.authentik.n_held.load(Ordering::SeqCst);
         (n_held == SLOW_USERS.count() as u64).then_some(())
     })
@@ -37,9 +37,9 @@ async fn all_slow_ones_wait(projector: &Projector) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn quick_hints_have_every_slot_while_more_slow_ones_than_slots_wait() {
-    let projector = held().await;
-    // Many more about one of them, as about a huge group that people join.
+async fn quick_hints_get_every_slot_while_more_slow_hints_than_slots_wait() {
+    let projector = projector_with_slow_hints().await;
+    // Many more hints about one slow user, like those about a huge group with many new members.
     for n in 0..50 {
         projector.deliver(&format!("again-{n}"), &hint(SLOW)).await;
     }
@@ -47,7 +47,7 @@ async fn quick_hints_have_every_slot_while_more_slow_ones_than_slots_wait() {
         projector.deliver(&format!("quick-{pk}"), &hint(pk)).await;
     }
     projector.all_recorded(QUICK_USERS).await;
-    all_slow_ones_wait(&projector).await;
+    all_slow_users_are_requested(&projector).await;
     projector.authentik.release();
     projector.all_recorded(QUICK_USERS.chain(SLOW_USERS)).await;
     inbox_is_worked_off(&projector.nats).await;
@@ -57,15 +57,15 @@ async fn quick_hints_have_every_slot_while_more_slow_ones_than_slots_wait() {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "long: make soak"]
-async fn a_hint_keeps_its_place_while_its_question_takes_half_a_minute() {
-    let projector = held().await;
-    all_slow_ones_wait(&projector).await;
-    // As long as authentik takes for a huge group.
+async fn a_hint_is_not_redelivered_while_its_request_takes_half_a_minute() {
+    let projector = projector_with_slow_hints().await;
+    all_slow_users_are_requested(&projector).await;
+    // authentik takes this long for a huge group.
     tokio::time::sleep(Duration::from_secs(31)).await;
     projector.authentik.release();
     projector.all_recorded(SLOW_USERS).await;
     inbox_is_worked_off(&projector.nats).await;
     let delivered = projector.consumer().await.delivered;
-    assert_eq!(delivered.consumer_sequence, delivered.stream_sequence, "none was delivered again");
+    assert_eq!(delivered.consumer_sequence, delivered.stream_sequence, "no hint was redelivered");
     projector.stop().await;
 }

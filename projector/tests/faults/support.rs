@@ -1,4 +1,4 @@
-//! A projector, and an authentik that can be made to fail.
+//! A projector, and a fake authentik that can fail or answer slowly.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,48 +21,48 @@ use store::publish::{Outgoing, publish, publish_batch};
 use testkit::{NatsServer, eventually, free_port, recordings};
 use tokio::sync::watch;
 
-/// Users from here on are slow to read while authentik is held.
+/// While authentik is held, requests for users with this key or a larger one wait.
 pub const SLOW: i64 = 1000;
 
-/// What answers in authentik's place.
+/// A fake authentik.
 pub struct Authentik {
     status: AtomicU16,
-    /// How often it was looked at.
+    /// How many checks and probes of the circuit breaker it received.
     pub n_checks: AtomicU64,
-    /// How often it was asked for a user.
-    pub n_questions: AtomicU64,
-    /// How many questions about slow users wait for an answer.
+    /// How many requests for a single user it received.
+    pub n_user_reads: AtomicU64,
+    /// How many requests for slow users wait for an answer.
     pub n_held: AtomicU64,
     is_held: watch::Sender<bool>,
-    /// How many quick questions are still to be asked at once before any is answered.
+    /// How many further quick requests must arrive before any of them is answered.
     n_missing: watch::Sender<usize>,
 }
 
 impl Authentik {
-    /// Answers no quick question before so many are asked at once.
-    pub fn answering_together(n_questions: usize) -> Self {
-        Self { n_missing: watch::Sender::new(n_questions), ..Self::default() }
+    /// Answers no quick request before this number of them wait at the same time.
+    pub fn answering_together(n_requests: usize) -> Self {
+        Self { n_missing: watch::Sender::new(n_requests), ..Self::default() }
     }
 
-    /// 200 is a user.
+    /// Sets the status of all answers; with 200 they are users.
     pub fn answer_all(&self, status: u16) {
         self.status.store(status, Ordering::SeqCst);
     }
 
-    /// Lets questions about slow users wait.
+    /// Makes requests for slow users wait.
     pub fn hold(&self) {
         self.is_held.send_replace(true);
     }
 
-    /// Answers them.
+    /// Answers the waiting requests for slow users.
     pub fn release(&self) {
         self.is_held.send_replace(false);
     }
 
-    /// Waits until it was looked at so many more times.
-    pub async fn looked_at(&self, n_more: u64) {
+    /// Waits for this number of further checks.
+    pub async fn checked(&self, n_more: u64) {
         let before = self.n_checks.load(Ordering::SeqCst);
-        eventually("authentik is looked at", || async {
+        eventually("authentik is checked", || async {
             (self.n_checks.load(Ordering::SeqCst) >= before + n_more).then_some(())
         })
         .await;
@@ -94,7 +94,7 @@ impl Authentik {
     }
 
     async fn user(&self, pk: i64) -> Value {
-        self.n_questions.fetch_add(1, Ordering::SeqCst);
+        self.n_user_reads.fetch_add(1, Ordering::SeqCst);
         if pk >= SLOW {
             self.n_held.fetch_add(1, Ordering::SeqCst);
             self.is_held.subscribe().wait_for(|is_held| !is_held).await.unwrap();
@@ -114,7 +114,7 @@ impl Default for Authentik {
         Self {
             status: AtomicU16::new(200),
             n_checks: AtomicU64::default(),
-            n_questions: AtomicU64::default(),
+            n_user_reads: AtomicU64::default(),
             n_held: AtomicU64::default(),
             is_held: watch::Sender::new(false),
             n_missing: watch::Sender::new(0),
@@ -122,9 +122,9 @@ impl Default for Authentik {
     }
 }
 
-/// A projector with an authentik of its own.
+/// A projector with its own authentik.
 pub struct Projector {
-    /// Nothing where it works beside another one.
+    /// `None` if another projector owns the server.
     pub server: Option<NatsServer>,
     pub nats: Nats,
     pub authentik: Arc<Authentik>,
@@ -143,13 +143,13 @@ impl Projector {
         Self::start_with(server, Authentik::default(), &[]).await
     }
 
-    /// With these flags, or without sweeps.
+    /// Starts a projector with these flags; without any, sweeps are disabled.
     pub async fn start_with(server: NatsServer, authentik: Authentik, more_flags: &[&str]) -> Self {
         let projector = Self::run(server.provisioned().await, server.url(), authentik, more_flags).await;
         Self { server: Some(server), ..projector }
     }
 
-    /// Another one on the same server.
+    /// Starts another projector on the same server.
     pub async fn start_beside(&self, authentik: Authentik) -> Self {
         Self::run(self.nats.clone(), self.nats_url.clone(), authentik, &[]).await
     }
@@ -177,7 +177,7 @@ impl Projector {
         self.put(&self.nats.namespace.inbox_subject(&id.parse().unwrap()), body.to_owned()).await;
     }
 
-    /// Delivers a hint about each of these, all at the same moment.
+    /// Delivers a hint about each of these users with one commit.
     pub async fn deliver_hints(&self, users: impl Iterator<Item = i64>) {
         let outgoing = users.map(|pk| Outgoing {
             subject: self.nats.namespace.inbox_subject(&format!("user-{pk}").parse().unwrap()),
@@ -188,7 +188,7 @@ impl Projector {
         publish_batch(&self.nats, "hints", outgoing.collect()).await.unwrap();
     }
 
-    /// Stores anything anywhere.
+    /// Stores a message under any subject.
     pub async fn put(&self, subject: &str, payload: impl Into<Bytes>) {
         let (subject, payload) = (subject.to_owned(), payload.into());
         publish(&self.nats, Outgoing { subject, headers: HeaderMap::new(), payload, expected: None })
@@ -206,7 +206,7 @@ impl Projector {
         .await;
     }
 
-    /// Waits until exactly these have been recorded, each with one event.
+    /// Waits until exactly these users are recorded, each with one event.
     pub async fn all_recorded(&self, users: impl Iterator<Item = i64>) {
         let log = EventLog::open(&self.nats).await.unwrap();
         let users: BTreeSet<_> = users.map(Entity::User).collect();
@@ -217,13 +217,13 @@ impl Projector {
         let page =
             log.page(&log.namespace().events_filter(None, None), ReadFrom::Sequence(1), 5_000).await.unwrap();
         let recorded: Vec<_> = page.iter().map(|message| message.decode().unwrap().event.subject).collect();
-        assert_eq!(recorded.len(), users.len(), "nobody is recorded twice");
+        assert_eq!(recorded.len(), users.len(), "no user is recorded twice");
         assert_eq!(BTreeSet::from_iter(recorded), users);
     }
 
-    /// The inbox's consumer, once a projector has made it.
+    /// The inbox's consumer, after a projector has created it.
     pub async fn consumer(&self) -> consumer::Info {
-        eventually("the consumer is there", || async {
+        eventually("the consumer exists", || async {
             let inbox = self.nats.jetstream.get_stream(self.nats.namespace.inbox_stream()).await.ok()?;
             inbox.consumer_info("projector").await.ok()
         })
@@ -235,7 +235,7 @@ impl Projector {
         letters.unwrap().cached_info().state.messages
     }
 
-    /// Empty until it listens.
+    /// The answer of `/readyz`; empty until the projector listens.
     pub async fn readiness(&self) -> String {
         match reqwest::get(format!("{}/readyz", self.health_url)).await {
             Ok(answer) => answer.text().await.unwrap(),
@@ -243,7 +243,12 @@ impl Projector {
         }
     }
 
-    /// Waits until readiness says this.
+    /// Waits until the projector is ready.
+    pub async fn becomes_ready(&self) {
+        eventually("it is ready", || async { (self.readiness().await == "ready\n").then_some(()) }).await;
+    }
+
+    /// Waits until readiness contains this text.
     pub async fn says(&self, wanted: &str) {
         eventually(&format!("readiness says {wanted:?}"), || async {
             self.readiness().await.contains(wanted).then_some(())

@@ -102,8 +102,8 @@ async fn nobody_is_erased_where_authentik_does_not_say_that_they_are_gone() {
     let said = world.refused(&["forget", "51"]).await;
     assert!(said.starts_with("error: AUTHENTIK_URL "), "{said}");
     for (authentik, user, expected) in [
-        (&away, "51", "authentik is away: cannot connect"),
-        (&empty, "51", "this is another authentik than before, or an empty one"),
+        (&away, "51", "authentik is unavailable: cannot connect"),
+        (&empty, "51", "this is a different authentik than before, or an empty one"),
         (&url, "8", "user 8 still exists in authentik: delete them there first"),
         (&url, &grace().to_string(), "user 8 still exists in authentik"),
     ] {

@@ -1,4 +1,4 @@
-//! What a pass does with deletions that nobody confirmed, and with what cannot be recorded.
+//! Sweeps with unconfirmed deletions, and with users that cannot be recorded.
 
 use poem::endpoint::make_sync;
 use poem::http::StatusCode;
@@ -9,10 +9,10 @@ use testkit::eventually;
 
 use crate::support::World;
 
-/// One full pass at the start, and none after it.
+/// Runs one full pass at the start and no further ones.
 const ONCE: &[&str] = &["--sweep-interval=3600"];
 
-/// An authentik that was set up anew: nobody is there.
+/// A newly installed authentik without any users.
 async fn empty_authentik() -> String {
     let bound = runtime::http::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", bound.address());
@@ -44,17 +44,16 @@ async fn too_many_deletions_wait_for_an_operator() {
     world.swept().await;
     world.delete_users(&made).await;
     sweeping.says("the brake is on").await;
-    // A sweep in the middle may have found the first few.
+    // A sweep during the deletions may have recorded the first ones.
     assert!(world.n_deleted().await <= 10);
     projector::allow_deletions(&world.nats, 100, runtime::clock::now()).await.unwrap();
     eventually("the rest is recorded", || async { (world.n_deleted().await == 30).then_some(()) }).await;
-    eventually("it is ready again", || async { (sweeping.readiness().await == "ready\n").then_some(()) })
-        .await;
+    sweeping.becomes_ready().await;
     sweeping.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pass_that_may_not_delete_is_completed_and_an_operator_need_not_wait_for_the_next_one() {
+async fn a_pass_completes_without_the_deletions_and_a_confirmation_starts_the_next_one() {
     let world = World::new().await;
     let made = world.create_users(200).await;
     world.catch_up(&[]).await;
@@ -68,34 +67,33 @@ async fn a_pass_that_may_not_delete_is_completed_and_an_operator_need_not_wait_f
     assert_eq!(world.types_of("user/8").await, ["user-registered", "user-updated"]);
     assert_eq!(world.n_deleted().await, 0);
     sweeping.says("the brake is on").await;
-    // Nobody is asked for once it is known that there are too many.
+    // Once the brake is exceeded, the remaining users are not read.
     let n_reads = world.n_single_reads().await - n_reads;
-    assert!(n_reads < 50, "{n_reads} users were asked for singly");
+    assert!(n_reads < 50, "{n_reads} users were read singly");
     projector::allow_deletions(&world.nats, 200, runtime::clock::now()).await.unwrap();
-    eventually("everybody is recorded", || async { (world.n_deleted().await == 200).then_some(()) }).await;
-    eventually("it is ready again", || async { (sweeping.readiness().await == "ready\n").then_some(()) })
-        .await;
+    eventually("all are recorded", || async { (world.n_deleted().await == 200).then_some(()) }).await;
+    sweeping.becomes_ready().await;
     sweeping.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_authentik_that_is_empty_deletes_nobody() {
+async fn an_empty_authentik_causes_no_deletions() {
     let mut world = World::new().await;
     let sweeping = world.sweep();
     world.swept().await;
     sweeping.stop().await;
     world.authentik = empty_authentik().await;
     let sweeping = world.sweep();
-    sweeping.says("another authentik than before").await;
+    sweeping.says("a different authentik than before").await;
     let (status, printed, said) = world.command(&["catch-up", "--allow-deletions", "100"]).await;
     assert_eq!((status, printed.as_str()), (1, ""));
-    assert!(said.contains("another authentik than before"), "{said}");
+    assert!(said.contains("a different authentik than before"), "{said}");
     assert_eq!(world.n_deleted().await, 0);
     sweeping.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_event_that_cannot_be_read_stops_nobody_else() {
+async fn an_unreadable_event_affects_only_its_user() {
     let world = World::new().await;
     world.create_users(20).await;
     let subject = "authentik.events.user.8.user-updated";
@@ -113,9 +111,9 @@ async fn an_event_that_cannot_be_read_stops_nobody_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_user_whom_nats_refuses_stops_nobody_else() {
+async fn a_user_too_large_for_nats_affects_no_other_user() {
     let world = World::new().await;
-    // More than a message of NATS holds, with everything else that is recorded.
+    // Together with the other recorded values, this exceeds the size of a NATS message.
     let large = "x".repeat((1 << 20) - 300);
     let change = json!({"op": "create_user", "username": "large", "attributes": {"notes": large}});
     let pk = world.silently(change).await["pk"].clone();

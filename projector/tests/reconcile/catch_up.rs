@@ -1,4 +1,4 @@
-//! `projector catch-up`, the real binary.
+//! `projector catch-up`, run as the real binary.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::process::Command;
 
 use crate::support::World;
 
-/// Sequences of what a command could write to.
+/// The last sequences of all streams that the command can write to.
 async fn last_sequences(world: &World) -> Vec<u64> {
     let namespace = &world.nats.namespace;
     let meta = format!("KV_{}", namespace.meta_bucket());
@@ -26,13 +26,13 @@ async fn last_sequences(world: &World) -> Vec<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_projector_everybody_is_imported_and_every_difference_is_recorded() {
+async fn without_a_projector_a_catch_up_imports_all_users_and_records_every_difference() {
     let world = World::new().await;
     world.create_users(150).await;
     let caught_up = world.catch_up(&[]).await;
     assert_eq!(caught_up["n_users"], world.state().await["n_users"]);
     assert_eq!((&caught_up["dry_run"], &caught_up["n_failed"]), (&json!(false), &json!(0)));
-    world.everybody_is_imported_once().await;
+    world.everything_is_imported_once().await;
     assert_eq!(world.n_single_reads().await, 0);
     world.silently(json!({"op": "update_user", "pk": 8, "name": "Grace B. Hopper"})).await;
     world.silently(json!({"op": "delete_user", "pk": 7})).await;
@@ -48,7 +48,7 @@ async fn without_a_projector_everybody_is_imported_and_every_difference_is_recor
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dry_run_says_what_the_real_one_then_records_and_writes_nothing() {
+async fn a_dry_run_shows_what_a_catch_up_records_and_writes_nothing() {
     let world = World::new().await;
     world.catch_up(&[]).await;
     let made = world.create_users(120).await;
@@ -67,7 +67,7 @@ async fn a_dry_run_says_what_the_real_one_then_records_and_writes_nothing() {
     assert_eq!(differences.len(), 100);
     let changed = json!({"subject": "user/8", "events": ["user-updated", "user-deactivated"]});
     assert!(differences.contains(&changed), "{differences:?}");
-    assert!(!dry_run.to_string().contains("Hopper"), "no personal data");
+    assert!(!dry_run.to_string().contains("Hopper"), "the dry run shows personal data");
     let n_dry = |event_type: &str| dry_run["n_events"][event_type].as_u64().unwrap_or_default();
     assert_eq!(n_dry("user-registered"), made.len() as u64);
     let begin = world.log.head().await.unwrap() + 1;
@@ -83,7 +83,7 @@ async fn a_dry_run_says_what_the_real_one_then_records_and_writes_nothing() {
     assert!(status == 0 && printed.contains("0 events would be recorded; nothing was"), "{printed}");
 }
 
-/// Gives pages of users as they were before grace was renamed, and everything else as it is.
+/// A proxy that serves outdated pages of users, from before the renaming of grace, and passes on everything else.
 async fn with_old_pages(authentik: String) -> String {
     let bound = runtime::http::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", bound.address());
@@ -103,7 +103,7 @@ async fn with_old_pages(authentik: String) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn where_a_page_is_old_a_fresh_answer_decides() {
+async fn a_new_request_decides_if_a_page_is_outdated() {
     let mut world = World::new().await;
     world.silently(json!({"op": "update_user", "pk": 8, "name": "Grace B. Hopper"})).await;
     world.catch_up(&[]).await;
@@ -111,13 +111,13 @@ async fn where_a_page_is_old_a_fresh_answer_decides() {
     let n_reads = world.n_single_reads().await;
     let dry_run = world.catch_up(&["--dry-run"]).await;
     assert_eq!((&dry_run["n_differing"], &dry_run["differences"]), (&json!(0), &json!([])));
-    assert!(world.n_single_reads().await > n_reads, "the page was not old");
+    assert!(world.n_single_reads().await > n_reads, "the page was not outdated");
     world.catch_up(&[]).await;
     assert_eq!(world.types_of("user/8").await, ["user-registered"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn since_walks_history_and_leaves_the_regular_walk_alone() {
+async fn since_backfills_older_events_and_does_not_move_the_cursor() {
     let world = World::new().await;
     let emit = async || {
         for _ in 0..5 {
@@ -143,13 +143,13 @@ async fn since_walks_history_and_leaves_the_regular_walk_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_older_than_the_inbox_remembers_is_left_out_for_it_would_be_recorded_twice() {
+async fn events_older_than_the_inbox_are_left_out_because_they_would_be_recorded_twice() {
     let world = World::new().await;
     world.control("emit", json!({"action": "login", "user_pk": 8})).await;
     let dry_run = ["--since", "7d", "--dry-run"];
     assert_eq!(world.catch_up(&dry_run).await["n_from_event_log"], 1);
     let inbox = world.nats.jetstream.get_stream(world.nats.namespace.inbox_stream()).await.unwrap();
-    // The last hour is the margin.
+    // The backfill keeps one hour of margin, so nothing remains.
     let config = StreamConfig { max_age: Duration::from_hours(1), ..inbox.cached_info().config.clone() };
     world.nats.jetstream.update_stream(config).await.unwrap();
     let (status, printed, said) = world.command(&[&["catch-up"][..], &dry_run].concat()).await;
@@ -158,7 +158,7 @@ async fn what_is_older_than_the_inbox_remembers_is_left_out_for_it_would_be_reco
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_brake_makes_it_fail_and_a_confirmation_records_at_once() {
+async fn the_brake_makes_a_catch_up_fail_and_a_confirmation_records_the_deletions() {
     let world = World::new().await;
     let made = world.create_users(40).await;
     world.catch_up(&[]).await;
@@ -175,7 +175,7 @@ async fn the_brake_makes_it_fail_and_a_confirmation_records_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_at_once_refuse_each_other() {
+async fn a_second_catch_up_is_refused_while_one_runs() {
     let world = World::new().await;
     let nats = world.nats.clone();
     let other = tokio::spawn(async move {
@@ -188,7 +188,7 @@ async fn two_at_once_refuse_each_other() {
         }
     });
     let meta = world.nats.namespace.meta_bucket();
-    eventually("the other one holds the lease", || async {
+    eventually("the other process holds the lease", || async {
         views::read::<Value>(&world.nats, &meta, "lease.catch-up").await.unwrap()
     })
     .await;
@@ -197,29 +197,29 @@ async fn two_at_once_refuse_each_other() {
     assert!(said.contains("another catch-up runs, by process 7 on other"), "{said}");
     assert!(world.recorded().await.is_empty());
     assert!(views::read::<Value>(&world.nats, &meta, "brake").await.unwrap().is_none());
-    // Who writes nothing is in nobody's way.
+    // A dry run writes nothing, so it needs no lease.
     world.catch_up(&["--dry-run"]).await;
     other.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn beside_a_projector_that_imports_nothing_is_recorded_twice() {
+async fn a_catch_up_beside_an_importing_projector_records_nothing_twice() {
     let world = World::new().await;
     world.create_users(1000).await;
     let sweeping = world.sweep();
     let caught_up = world.catch_up(&[]).await;
     assert_eq!((&caught_up["n_users"], &caught_up["n_failed"]), (&json!(1008), &json!(0)));
-    world.everybody_is_imported_once().await;
+    world.everything_is_imported_once().await;
     sweeping.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signal_in_the_middle_leaves_no_lock_and_nothing_torn() {
+async fn a_signal_during_a_catch_up_releases_the_lease_and_the_next_one_completes() {
     let world = World::new().await;
     world.create_users(4000).await;
     world.control("faults", json!({"rest_delay_ms": 20})).await;
     let begun = world.start(&["catch-up"]);
-    eventually("the import has begun", || async { (world.log.head().await.unwrap() > 200).then_some(()) })
+    eventually("the import has started", || async { (world.log.head().await.unwrap() > 200).then_some(()) })
         .await;
     let pid = begun.id().unwrap().to_string();
     assert!(Command::new("kill").args(["-TERM", &pid]).status().await.unwrap().success());
@@ -227,16 +227,16 @@ async fn a_signal_in_the_middle_leaves_no_lock_and_nothing_torn() {
     assert!(!output.status.success() && output.stdout.is_empty(), "{output:?}");
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(said.contains("stopped by a signal"), "{said}");
-    assert!(world.log.head().await.unwrap() < 4000, "it was not in the middle");
+    assert!(world.log.head().await.unwrap() < 4000, "the import was already complete");
     let meta = world.nats.namespace.meta_bucket();
     let lease = views::read::<Value>(&world.nats, &meta, "lease.catch-up").await.unwrap().unwrap();
     assert_eq!(lease.value, json!({"holder": null}));
     world.catch_up(&[]).await;
-    world.everybody_is_imported_once().await;
+    world.everything_is_imported_once().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_authentik_that_is_not_there_is_said_in_one_line() {
+async fn an_unreachable_authentik_gives_an_error_of_one_line() {
     let world = World::new().await;
     for (option, said_of) in [
         ("--authentik-url=nowhere", "AUTHENTIK_URL"),

@@ -1,4 +1,4 @@
-//! What authentik never tells is found by comparing, and an authentik that looks empty deletes nobody.
+//! Sweeps find every change without a webhook, and an authentik that seems empty causes no deletions.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod brake;
@@ -13,7 +13,7 @@ use testkit::eventually;
 use crate::support::World;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_first_start_imports_everybody_once() {
+async fn the_first_start_imports_all_users_and_groups_once() {
     let world = World::new().await;
     let sweeping = world.sweep();
     world.silently(json!({"op": "create_users", "count": 250, "prefix": "import-"})).await;
@@ -22,12 +22,12 @@ async fn the_first_start_imports_everybody_once() {
     assert_eq!(json!(swept.report.n_users), state["n_users"]);
     let swept = world.swept().await;
     assert_eq!((swept.report.n_imported, swept.report.n_differing, swept.report.n_missing), (0, 0, 0));
-    world.everybody_is_imported_once().await;
+    world.everything_is_imported_once().await;
     sweeping.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn silent_changes_are_found_and_recorded_once() {
+async fn changes_without_a_webhook_are_found_and_recorded_once() {
     let world = World::new().await;
     let sweeping = world.sweep();
     world.swept().await;
@@ -49,7 +49,7 @@ async fn silent_changes_are_found_and_recorded_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_no_webhook_brought_is_found_in_the_event_log_once() {
+async fn events_without_a_webhook_are_backfilled_from_the_event_log_once() {
     let world = World::new().await;
     let sweeping = world.sweep();
     world.swept().await;
@@ -59,49 +59,47 @@ async fn what_no_webhook_brought_is_found_in_the_event_log_once() {
     }
     let n_facts = async || world.types_of("user/8").await.len() - 1;
     eventually("every fact is recorded", || async { (n_facts().await == 130).then_some(()) }).await;
-    // Two more walks see them all again.
+    // Two more backfills read the same events again.
     world.swept().await;
     world.swept().await;
     testkit::nats::inbox_is_worked_off(&world.nats).await;
     assert_eq!(n_facts().await, 130);
     let recorded = world.recorded().await;
-    assert!(matches!(recorded["user/8"][1], EventBody::UserLoggedIn(_)), "oldest first");
+    assert!(matches!(recorded["user/8"][1], EventBody::UserLoggedIn(_)), "oldest event first");
     sweeping.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_user_by_whom_the_installation_is_known_can_be_deleted_too() {
+async fn the_pinned_user_can_be_deleted() {
     let world = World::new().await;
     let sweeping = world.sweep();
     world.swept().await;
     world.silently(json!({"op": "delete_user", "pk": 3})).await;
     world.silently(json!({"op": "delete_user", "pk": 9})).await;
-    eventually("both are recorded as deleted", || async { (world.n_deleted().await == 2).then_some(()) })
-        .await;
+    eventually("both are recorded", || async { (world.n_deleted().await == 2).then_some(()) }).await;
     sweeping.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_user_by_whom_the_installation_is_known_can_be_erased_too() {
+async fn the_pinned_user_can_be_erased() {
     let world = World::new().await;
     let sweeping = world.sweep();
     world.swept().await;
     let state = world.state().await;
-    let known = state["users"].as_array().unwrap().iter().find(|user| user["pk"] == 3).unwrap();
+    let pinned = state["users"].as_array().unwrap().iter().find(|user| user["pk"] == 3).unwrap();
     let (status, _, said) = world.command(&["forget", "--force", "3"]).await;
     assert_eq!(status, 0, "{said}");
-    // Nor was the uuid ever where an erasure could not reach it.
+    // The uuid was never written to the bucket, whose files keep overwritten values.
     let meta = world.server.store_dir().join("jetstream/$G/streams/KV_authentik_meta/msgs");
     let files = std::fs::read_dir(meta).unwrap().map(|file| std::fs::read(file.unwrap().path()).unwrap());
     let content: Vec<u8> = files.flatten().collect();
     let has = |text: &str| content.windows(text.len()).any(|window| window == text.as_bytes());
-    assert!(has("uuid_sha256") && !has(known["uuid"].as_str().unwrap()));
+    assert!(has("uuid_sha256") && !has(pinned["uuid"].as_str().unwrap()));
 
     world.swept().await;
     world.silently(json!({"op": "delete_user", "pk": 3})).await;
     world.silently(json!({"op": "delete_user", "pk": 9})).await;
-    eventually("deletions are recorded as before", || async { (world.n_deleted().await == 2).then_some(()) })
-        .await;
+    eventually("both are recorded", || async { (world.n_deleted().await == 2).then_some(()) }).await;
     assert_eq!(world.types_of("user/3").await, ["user-erased", "user-registered", "user-deleted"]);
     sweeping.stop().await;
 }

@@ -1,4 +1,4 @@
-//! The first import of many, in a process of its own.
+//! The first import of many users, in a separate process.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::support::World;
 
 const N_CHANGES: usize = 200;
 
-/// A projector that compares everything once, at its start.
+/// Starts a projector that runs one full pass, at its start.
 fn projector(world: &World) -> Child {
     world.start(&["--sweep-interval=3600"])
 }
@@ -25,15 +25,15 @@ fn peak_mib(pid: u32) -> u64 {
     peak.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
 }
 
-/// Waits until the second pass of a first import is completed: the first one had nothing to compare with.
+/// Waits for the second pass of a first import: the first pass had no recorded state to compare with.
 async fn imported(world: &World, deadline: Duration) {
-    eventually_within(deadline, "everybody is imported, and was compared once more", || async {
+    eventually_within(deadline, "all users are imported and were compared again", || async {
         world.last_sweep().await.filter(|last| last.report.n_imported == 0)
     })
     .await;
 }
 
-/// Imports so many users who are all in one group, then changes some memberships silently.
+/// Imports users who are all in one group, then changes some memberships without webhooks.
 async fn many_users_in_one_group(n_users: u32, deadline: Duration) {
     let world = World::new().await;
     let group = "everybody";
@@ -44,7 +44,7 @@ async fn many_users_in_one_group(n_users: u32, deadline: Duration) {
     imported(&world, deadline).await;
     let took = begin.elapsed();
     assert_eq!(world.n_single_reads().await, 0);
-    world.everybody_is_imported_once().await;
+    world.everything_is_imported_once().await;
 
     let users = world.members_of(group).await;
     let (leaving, rest) = users.split_at(N_CHANGES / 2);
@@ -66,8 +66,8 @@ async fn many_users_in_one_group(n_users: u32, deadline: Duration) {
     );
     assert_eq!(caught_up["n_differing"], N_CHANGES);
     let n_reads = world.n_single_reads().await;
-    // Twice each by the rule, and the user by whom the installation is known.
-    assert!(n_reads <= 2 * N_CHANGES as u64 + 5, "{n_reads} users were asked for singly");
+    // The rule reads each user twice. The other reads are of the pinned user.
+    assert!(n_reads <= 2 * N_CHANGES as u64 + 5, "{n_reads} users were read singly");
     let recorded = world.recorded_from(from).await;
     let changes: BTreeMap<String, (&str, String)> = recorded
         .iter()
@@ -85,27 +85,27 @@ async fn many_users_in_one_group(n_users: u32, deadline: Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_users_are_imported_without_asking_for_each_and_each_change_of_membership_is_found() {
+async fn many_users_are_imported_from_pages_alone_and_each_changed_membership_is_found() {
     many_users_in_one_group(3000, Duration::from_mins(1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "long: make soak"]
-async fn a_hundred_thousand_users_are_imported_without_asking_for_each() {
+async fn a_hundred_thousand_users_are_imported_from_pages_alone() {
     many_users_in_one_group(100_000, Duration::from_mins(30)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_projector_that_is_killed_in_the_middle_of_the_first_import_goes_on_where_it_was() {
+async fn a_first_import_continues_after_its_projector_was_killed() {
     let world = World::new().await;
     world.create_users(4000).await;
     world.control("faults", json!({"rest_delay_ms": 20})).await;
     let mut killed = projector(&world);
-    eventually("the import has begun", || async { (world.log.head().await.unwrap() > 200).then_some(()) })
+    eventually("the import has started", || async { (world.log.head().await.unwrap() > 200).then_some(()) })
         .await;
     killed.kill().await.unwrap();
-    assert!(world.log.head().await.unwrap() < 4000, "it was not in the middle");
+    assert!(world.log.head().await.unwrap() < 4000, "the import was already complete");
     let _projector = projector(&world);
     imported(&world, Duration::from_mins(1)).await;
-    world.everybody_is_imported_once().await;
+    world.everything_is_imported_once().await;
 }

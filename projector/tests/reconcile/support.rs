@@ -1,4 +1,4 @@
-//! A nats-server, and a simulator that sends no webhooks; projectors in this process and in their own, and commands.
+//! A nats-server and a simulator without webhooks; projectors in this process or a separate one; commands.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -20,12 +20,12 @@ pub struct World {
     pub server: NatsServer,
     pub nats: Nats,
     pub log: EventLog,
-    /// Where projectors and commands find authentik.
+    /// The URL of authentik for projectors and commands.
     pub authentik: String,
     simulator: String,
 }
 
-/// A projector that runs in this process.
+/// A projector in this process.
 pub struct Sweeping {
     pub health_url: String,
     shutdown: CancellationToken,
@@ -54,12 +54,12 @@ impl World {
         Self { server, nats, log, authentik: simulator.clone(), simulator }
     }
 
-    /// Starts a projector in this process that compares everything every second.
+    /// Starts a projector in this process with a full pass every second.
     pub fn sweep(&self) -> Sweeping {
         self.sweep_with(&["--sweep-interval=1"])
     }
 
-    /// Starts a projector in this process, with more flags.
+    /// Starts a projector in this process with additional flags.
     pub fn sweep_with(&self, flags: &[&str]) -> Sweeping {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let shutdown = CancellationToken::new();
@@ -79,7 +79,7 @@ impl World {
     pub fn start(&self, arguments: &[&str]) -> Child {
         Command::new(env!("CARGO_BIN_EXE_projector"))
             .env_clear()
-            // No `.env` of a developer must reach a test.
+            // Keeps a developer's `.env` file out of the test.
             .current_dir(self.server.store_dir())
             .env("NATS_URL", self.server.url())
             .env("AUTHENTIK_URL", &self.authentik)
@@ -95,20 +95,21 @@ impl World {
             .unwrap()
     }
 
-    /// Runs the real binary. Returns its exit status, what it printed, and what it said.
+    /// Runs the real binary. Returns its exit status, standard output and standard error.
     pub async fn command(&self, arguments: &[&str]) -> (i32, String, String) {
         let output = self.start(arguments).wait_with_output().await.unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
     }
 
-    /// Runs `projector catch-up`, which must succeed. Returns the JSON that it prints.
+    /// Runs `projector catch-up --json`, which must succeed. Returns the printed JSON.
     pub async fn catch_up(&self, arguments: &[&str]) -> Value {
         let (status, printed, said) = self.command(&[&["catch-up", "--json"], arguments].concat()).await;
         assert_eq!(status, 0, "{arguments:?}: {said}");
         serde_json::from_str(&printed).unwrap()
     }
 
+    /// Changes authentik without a webhook.
     pub async fn silently(&self, change: Value) -> Value {
         self.control("silent", change).await
     }
@@ -120,7 +121,7 @@ impl World {
         answer.json().await.unwrap()
     }
 
-    /// So many new users; their keys.
+    /// Creates this number of users. Returns their keys.
     pub async fn create_users(&self, count: u32) -> Vec<i64> {
         let made = self.silently(json!({"op": "create_users", "count": count})).await;
         (made["first_pk"].as_i64().unwrap()..=made["last_pk"].as_i64().unwrap()).collect()
@@ -141,25 +142,25 @@ impl World {
     }
 
     pub async fn state(&self) -> Value {
-        self.look("state").await
+        self.read("state").await
     }
 
-    /// How often the simulator was asked for one user.
+    /// How many requests for a single user the simulator received.
     pub async fn n_single_reads(&self) -> u64 {
-        self.look("reads").await["user"].as_u64().unwrap_or_default()
+        self.read("reads").await["user"].as_u64().unwrap_or_default()
     }
 
-    async fn look(&self, path: &str) -> Value {
+    async fn read(&self, path: &str) -> Value {
         let answer = reqwest::get(format!("{}/_control/{path}", self.simulator)).await;
         answer.unwrap().json().await.unwrap()
     }
 
-    /// Everything that was recorded, by subject.
+    /// All recorded events, by subject.
     pub async fn recorded(&self) -> BTreeMap<String, Vec<EventBody>> {
         self.recorded_from(1).await
     }
 
-    /// What was recorded from a sequence on, by subject.
+    /// The events recorded since a sequence, by subject.
     pub async fn recorded_from(&self, mut from: u64) -> BTreeMap<String, Vec<EventBody>> {
         let mut recorded = BTreeMap::<_, Vec<_>>::new();
         let filter = self.log.namespace().events_filter(None, None);
@@ -183,10 +184,10 @@ impl World {
         recorded.values().flatten().filter(|body| matches!(body, EventBody::UserDeleted(_))).count()
     }
 
-    /// Waits for a full pass that began now to be completed.
+    /// Waits for the completion of a full pass that began after this call.
     pub async fn swept(&self) -> LastSweep {
         let before = runtime::clock::now();
-        eventually("a full pass that began now is completed", || async {
+        eventually("a new full pass is completed", || async {
             self.last_sweep().await.filter(|last| last.began > before)
         })
         .await
@@ -197,8 +198,8 @@ impl World {
         Some(views::read(&self.nats, &meta, LAST_SWEEP_KEY).await.ok()??.value)
     }
 
-    /// Fails where somebody is not recorded exactly once, as registered, or a group as created.
-    pub async fn everybody_is_imported_once(&self) {
+    /// Fails unless the log has exactly one event for each user and group: its registration or creation.
+    pub async fn everything_is_imported_once(&self) {
         let (state, recorded) = (self.state().await, self.recorded().await);
         for (subject, bodies) in &recorded {
             let types: Vec<_> = bodies.iter().map(|body| body.event_type().as_str()).collect();
@@ -211,7 +212,7 @@ impl World {
 }
 
 impl Sweeping {
-    /// Empty until it listens.
+    /// The answer of `/readyz`; empty until the projector listens.
     pub async fn readiness(&self) -> String {
         match reqwest::get(format!("{}/readyz", self.health_url)).await {
             Ok(answer) => answer.text().await.unwrap(),
@@ -219,6 +220,12 @@ impl Sweeping {
         }
     }
 
+    /// Waits until the projector is ready.
+    pub async fn becomes_ready(&self) {
+        eventually("it is ready", || async { (self.readiness().await == "ready\n").then_some(()) }).await;
+    }
+
+    /// Waits until readiness contains these words.
     pub async fn says(&self, words: &str) {
         eventually(&format!("readiness says {words:?}"), || async {
             self.readiness().await.contains(words).then_some(())

@@ -17,7 +17,7 @@
 use crate::decide::{RecordedState, decide_group, decide_user};
 use crate::event::EventBody;
 use crate::hint::{Fact, Hint};
-use crate::key::UserPk;
+use crate::key::{GroupId, UserPk};
 use crate::snapshot::{Group, User};
 
 /// The newest event of an entity.
@@ -103,6 +103,8 @@ impl Subject for AboutUser {
 /// A hint about a group.
 #[derive(Clone, Debug)]
 pub struct AboutGroup {
+    /// The group.
+    pub id: GroupId,
     /// The hint.
     pub hint: Hint,
 }
