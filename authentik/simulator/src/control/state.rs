@@ -1,4 +1,4 @@
-//! What the simulator knows, at a glance.
+//! A summary of the whole state.
 
 use poem::Response;
 use poem::http::StatusCode;
@@ -6,9 +6,10 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::call;
+use crate::faults::Faults;
 use crate::store::Store;
 use crate::store::delivery::Status;
-use crate::world::{Faults, World};
+use crate::world::World;
 
 #[derive(Serialize)]
 struct State<'a> {
@@ -49,8 +50,8 @@ struct GroupSummary<'a> {
     users: Vec<i64>,
 }
 
-/// `GET /_control/state`: everybody at once, unlike REST.
-pub fn answer(world: &World) -> Response {
+/// `GET /_control/state`: all users and groups in one response, without pages.
+pub fn show(world: &World) -> Response {
     let faults = world.faults();
     world.read(|store| call::json(StatusCode::OK, &summary(store, faults)))
 }

@@ -1,4 +1,4 @@
-//! The body that the bridge's mapping makes of an event, in the mapping's order.
+//! The body that the mapping `authentik/mappings/body.py` builds from an event, with keys in its order.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -23,7 +23,7 @@ struct BodyEvent {
     created: String,
     client_ip: Option<String>,
     actor: Actor,
-    model: Option<Subject>,
+    model: Option<AffectedModel>,
     context: Json,
     brand: Json,
 }
@@ -39,7 +39,7 @@ struct Actor {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Subject {
+struct AffectedModel {
     app: Json,
     model_name: Json,
     pk: Json,
@@ -47,7 +47,7 @@ struct Subject {
 }
 
 impl Body {
-    /// The bytes to sign and send.
+    /// The bytes to sign and to send.
     pub fn into_bytes(self) -> Vec<u8> {
         python_json::dumps(&self).into_bytes()
     }
@@ -55,8 +55,8 @@ impl Body {
 
 impl From<&Event> for Body {
     fn from(event: &Event) -> Self {
-        let member = |of: &Json, key: &str| of.get(key).cloned().unwrap_or_default();
-        let model = event.context.get("model").filter(|model| !model.is_falsy()).map(|model| Subject {
+        let member = |object: &Json, key: &str| object.get(key).cloned().unwrap_or_default();
+        let model = event.context.get("model").filter(|model| !model.is_falsy()).map(|model| AffectedModel {
             app: member(model, "app"),
             model_name: member(model, "model_name"),
             pk: member(model, "pk"),
@@ -79,7 +79,7 @@ impl From<&Event> for Body {
                     authenticated_as: member(&event.user, "authenticated_as"),
                 },
                 model,
-                context: sanitized(event.context.clone()),
+                context: sanitize(event.context.clone()),
                 brand: event.brand.clone(),
             },
             severity: "notice".to_owned(),
@@ -87,14 +87,14 @@ impl From<&Event> for Body {
     }
 }
 
-/// authentik's `sanitize_item`: empty and false items vanish from lists.
-fn sanitized(value: Json) -> Json {
+/// authentik's `sanitize_item`, which drops falsy items from lists (authentik/events/utils.py).
+fn sanitize(value: Json) -> Json {
     match value {
         Json::Array(items) => {
-            Json::Array(items.into_iter().filter(|item| !item.is_falsy()).map(sanitized).collect())
+            Json::Array(items.into_iter().filter(|item| !item.is_falsy()).map(sanitize).collect())
         }
         Json::Object(members) => {
-            Json::Object(members.into_iter().map(|(key, value)| (key, sanitized(value))).collect())
+            Json::Object(members.into_iter().map(|(key, value)| (key, sanitize(value))).collect())
         }
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => value,
     }
@@ -108,7 +108,7 @@ mod tests {
 
     use super::*;
 
-    /// Recordings without the mapping's body, or with several.
+    /// Files that do not hold exactly one request with the mapping's body.
     const OTHER_SHAPES: [&str; 4] = [
         "SECRET.json",
         "no_mapping_default_body.json",
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn every_recorded_body_is_written_again_byte_for_byte() {
+    fn every_recorded_body_is_reproduced_byte_for_byte() {
         let mut n_bodies = 0;
         for (name, recording) in recordings() {
             if OTHER_SHAPES.contains(&name.as_str()) {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn every_recorded_signature_is_the_one_we_make() {
+    fn every_recorded_signature_is_reproduced() {
         let recordings = recordings();
         let secret = recordings.iter().find(|(name, _)| name == "SECRET.json").unwrap();
         let secret = secret.1.get("webhook_secret").and_then(Json::as_str).unwrap();
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_in_the_order_of_the_database_gives_the_recorded_body() {
+    fn a_body_built_from_a_stored_event_equals_the_recorded_one() {
         let recordings = recordings();
         let (_, recording) =
             recordings.iter().find(|(name, _)| name == "user_created_enrollment.json").unwrap();
