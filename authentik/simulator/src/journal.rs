@@ -72,6 +72,7 @@ fn compact(path: &Path, store: &Store) -> anyhow::Result<File> {
 mod tests {
     use super::*;
     use crate::seed;
+    use crate::store::delivery::Status;
 
     fn reopened(directory: &Path) -> (Store, Journal) {
         let mut store = Store::default();
@@ -94,6 +95,26 @@ mod tests {
         journal.append(&seed::rows()).unwrap();
         journal.file.write_all(br#"{"user_gone":"#).unwrap();
         assert!(reopened(directory.path()).0.users.len() > 5);
+    }
+
+    #[test]
+    fn a_journal_of_version_0_1_is_replayed() {
+        let directory = tempfile::tempdir().unwrap();
+        let id = "6f4d3f8e-1f0c-4a53-9d57-0a3e3d1b2c4d";
+        let delivery =
+            format!(r#"{{"id":"{id}","attempts":6,"status":"rejected","due":"2026-11-22T08:49:37Z"}}"#);
+        let lines = format!(
+            "\"reset\"\n{{\"counters\":{{\"last_pk\":10,\"delivered\":2,\"dropped\":1}}}}\n{{\"delivery\":{delivery}}}\n"
+        );
+        std::fs::write(directory.path().join(FILE), lines).unwrap();
+        for _ in 0..2 {
+            let (store, _) = reopened(directory.path());
+            let count = |status| store.deliveries.count(status);
+            assert_eq!(
+                (count(Status::Delivered), count(Status::Rejected), count(Status::Dropped)),
+                (2, 1, 1)
+            );
+        }
     }
 
     #[test]

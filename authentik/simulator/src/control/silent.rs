@@ -15,69 +15,46 @@ use crate::store::user_changes::UserPatch;
 use crate::store::{Store, Tx};
 use crate::world::World;
 
-/// A change. `pk` is the key of a user; `group` is the key or the name of a group.
+/// A change. `pk` is the key of a user; `group` and `groups` are keys or names of groups.
 #[derive(Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Change {
-    /// Creates a user, whose name is the username.
+    /// The display name becomes the username.
     CreateUser {
-        /// The login name.
         username: String,
-        /// Custom attributes; empty by default.
         attributes: Option<Json>,
     },
-    /// Creates users named `<prefix>0`, `<prefix>1` and so on.
+    /// Creates this number of users, named `<prefix>0`, `<prefix>1` and so on. The default prefix is `user-`.
     CreateUsers {
-        /// The number of users.
         count: u32,
-        /// `user-` by default.
         prefix: Option<String>,
-        /// The groups of each user; none by default.
         groups: Option<Vec<String>>,
     },
-    /// Changes the given fields of a user.
+    /// Changes the given fields.
     UpdateUser {
-        /// The user.
         pk: i64,
-        /// The display name.
         name: Option<String>,
-        /// Whether the user can log in.
         is_active: Option<bool>,
     },
-    /// Deletes a user.
     DeleteUser {
-        /// The user.
         pk: i64,
     },
-    /// Creates a group.
     CreateGroup {
-        /// The unique name.
         name: String,
     },
-    /// Renames a group.
     UpdateGroup {
-        /// The group.
         group: String,
-        /// The new name.
         name: String,
     },
-    /// Deletes a group.
     DeleteGroup {
-        /// The group.
         group: String,
     },
-    /// Adds a user to a group.
     AddToGroup {
-        /// The user.
         pk: i64,
-        /// The group.
         group: String,
     },
-    /// Removes a user from a group.
     RemoveFromGroup {
-        /// The user.
         pk: i64,
-        /// The group.
         group: String,
     },
 }

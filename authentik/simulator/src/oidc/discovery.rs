@@ -43,7 +43,7 @@ pub fn configuration(world: &World, call: &Call) -> Response {
         ("acr_values_supported", list(&["goauthentik.io/providers/oauth2/default"])),
         ("scopes_supported", list(&SCOPES)),
         ("request_parameter_supported", false.into()),
-        ("claims_supported", list(&CLAIMS)),
+        ("claims_supported", list(&CLAIMS.split(' ').collect::<Vec<_>>())),
         ("claims_parameter_supported", false.into()),
         ("code_challenge_methods_supported", list(&["plain", "S256"])),
     ]);
@@ -61,26 +61,8 @@ const GRANT_TYPES: [&str; 6] = [
     "password",
     "urn:ietf:params:oauth:grant-type:device_code",
 ];
-const CLAIMS: [&str; 18] = [
-    "sub",
-    "iss",
-    "aud",
-    "exp",
-    "iat",
-    "auth_time",
-    "acr",
-    "amr",
-    "nonce",
-    "email",
-    "email_verified",
-    "entitlements",
-    "roles",
-    "name",
-    "given_name",
-    "preferred_username",
-    "nickname",
-    "groups",
-];
+const CLAIMS: &str = "sub iss aud exp iat auth_time acr amr nonce email email_verified entitlements roles name given_name \
+                      preferred_username nickname groups";
 
 fn list(items: &[&str]) -> Json {
     Json::Array(items.iter().map(|item| Json::from(*item)).collect())

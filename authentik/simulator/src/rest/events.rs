@@ -1,46 +1,14 @@
 //! Reads events.
 
 use poem::http::StatusCode;
-use serde::Serialize;
 use uuid::Uuid;
 
 use super::response::{Refusal, RestResult};
 use super::{auth, filters, paging};
 use crate::call::{self, Call};
-use crate::clock::Timestamp;
 use crate::json::Json;
 use crate::store::event::Event;
 use crate::world::World;
-
-/// An event as REST shows it, in authentik's order.
-#[derive(Serialize)]
-struct EventJson<'a> {
-    pk: Uuid,
-    user: &'a Json,
-    action: &'a str,
-    app: &'a str,
-    context: &'a Json,
-    client_ip: Option<&'a str>,
-    created: Timestamp,
-    expires: Timestamp,
-    brand: &'a Json,
-}
-
-impl<'a> From<&'a Event> for EventJson<'a> {
-    fn from(event: &'a Event) -> Self {
-        Self {
-            pk: event.pk,
-            user: &event.user,
-            action: &event.action,
-            app: &event.app,
-            context: &event.context,
-            client_ip: event.client_ip.as_deref(),
-            created: event.created,
-            expires: event.expires,
-            brand: &event.brand,
-        }
-    }
-}
 
 /// `GET /events/events/`, newest first by default. authentik has no filter by time.
 pub fn list(world: &World, call: &Call) -> RestResult {
@@ -53,7 +21,7 @@ pub fn list(world: &World, call: &Call) -> RestResult {
             events.reverse();
         }
         let (count, events) = (events.len(), events.into_iter());
-        let page = paging::page(call, "authentik_events.event", count, events, EventJson::from)?;
+        let page = paging::page(call, "authentik_events.event", count, events, |event| event)?;
         Ok(call::json(StatusCode::OK, &page))
     })
 }
@@ -64,7 +32,7 @@ pub fn one(world: &World, call: &Call, pk: &str) -> RestResult {
     let pk: Uuid = pk.parse().map_err(|_| Refusal::NotFound)?;
     world.read(|store| {
         let event = store.event(pk).ok_or(Refusal::Unknown("Event"))?;
-        Ok(call::json(StatusCode::OK, &EventJson::from(event)))
+        Ok(call::json(StatusCode::OK, event))
     })
 }
 

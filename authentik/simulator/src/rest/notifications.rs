@@ -12,7 +12,7 @@ use crate::faults::Mistake;
 use crate::json::{Json, object};
 use crate::store::Row;
 use crate::store::event::{self, Event};
-use crate::webhook::body::Body;
+use crate::webhook::body;
 use crate::webhook::sender::Sender;
 use crate::world::World;
 
@@ -59,7 +59,7 @@ pub async fn test_transport(world: &World, call: &Call, pk: &str) -> RestResult 
     let Ok(Some(sender)) = Sender::new(&config) else {
         return Ok(call::empty(StatusCode::INTERNAL_SERVER_ERROR));
     };
-    Ok(match sender.post(event.pk, Body::from(&event).into_bytes()).await {
+    Ok(match sender.post(event.pk, body::bytes(&event)).await {
         Ok(target) if target.status().as_u16() < StatusCode::BAD_REQUEST.as_u16() => {
             let status = target.status();
             let text = target.text().await.unwrap_or_default();

@@ -13,7 +13,7 @@ pub const SIGNAL_APP: &str = "authentik.events.signals";
 /// authentik keeps events for a year.
 pub const LIFETIME_SECONDS: f64 = 365.0 * 86_400.0;
 
-/// authentik's `Event`.
+/// authentik's `Event`. It serialises as REST shows it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Event {
     /// The key, which is also the `webhook-id` of the delivery.

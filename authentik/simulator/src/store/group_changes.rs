@@ -14,13 +14,9 @@ use crate::json::{Json, object};
 /// The fields of a group that a change sets. Fields with `None` keep their value.
 #[derive(Clone, Debug, Default)]
 pub struct GroupPatch {
-    /// The unique name.
     pub name: Option<String>,
-    /// Whether the members are administrators.
     pub is_superuser: Option<bool>,
-    /// The parent groups.
     pub parents: Option<Vec<Uuid>>,
-    /// Custom attributes.
     pub attributes: Option<Json>,
     /// All direct members.
     pub users: Option<BTreeSet<i64>>,

@@ -18,21 +18,13 @@ const MASKED: &str = "********************";
 /// The fields of a user that a change sets. Fields with `None` keep their value, or the default for a new user.
 #[derive(Clone, Debug, Default)]
 pub struct UserPatch {
-    /// The unique login name.
     pub username: Option<String>,
-    /// The display name.
     pub name: Option<String>,
-    /// The e-mail address.
     pub email: Option<String>,
-    /// Whether the user can log in.
     pub is_active: Option<bool>,
-    /// The type.
     pub kind: Option<UserType>,
-    /// The folder.
     pub path: Option<String>,
-    /// Custom attributes.
     pub attributes: Option<Json>,
-    /// All direct groups.
     pub groups: Option<BTreeSet<Uuid>>,
 }
 

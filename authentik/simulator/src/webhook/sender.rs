@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::body::Body;
+use super::body;
 use crate::clock;
 use crate::config::Config;
 use crate::store::Row;
@@ -70,12 +70,11 @@ impl Sender {
 
     async fn deliver(&self, world: &World, delivery: Delivery) {
         let faults = world.faults();
-        let body = world.read(|store| store.event(delivery.id).map(Body::from));
+        let body = world.read(|store| store.event(delivery.id).map(body::bytes));
         let Some(body) = body.filter(|_| !clock::chance(faults.drop_webhooks)) else {
             record_outcome(world, Delivery { status: Status::Dropped, ..delivery });
             return;
         };
-        let body = body.into_bytes();
         let sent = self.send(delivery.id, body.clone()).await;
         if sent.is_ok() && clock::chance(faults.duplicate_webhooks) {
             // The first request was delivered, so the outcome of the duplicate does not matter.
