@@ -11,15 +11,12 @@ use crate::store::event::Origin;
 
 /// A request. Handlers are plain functions from a call to a response.
 pub struct Call {
-    /// The HTTP method.
     pub method: Method,
     /// The path as sent, not decoded.
     pub path: String,
     /// The decoded query parameters in their order; a name can occur several times.
     pub query: Vec<(String, String)>,
-    /// The headers.
     pub headers: HeaderMap,
-    /// The body.
     pub body: Bytes,
     /// The `x-authentik-id` of the response.
     pub request_id: String,

@@ -113,7 +113,7 @@ pub struct Secret(String);
 
 impl Secret {
     /// The hidden text.
-    pub fn expose(&self) -> &str {
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 }

@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_of_version_0_1_is_replayed() {
+    fn a_journal_of_an_older_version_is_replayed() {
         let directory = tempfile::tempdir().unwrap();
         let id = "6f4d3f8e-1f0c-4a53-9d57-0a3e3d1b2c4d";
         let delivery =

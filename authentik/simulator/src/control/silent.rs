@@ -19,7 +19,7 @@ use crate::world::World;
 #[derive(Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Change {
-    /// The display name becomes the username.
+    /// The username is also the display name.
     CreateUser {
         username: String,
         attributes: Option<Json>,

@@ -9,7 +9,7 @@ use crate::store::user::User;
 /// The claims of an ID token.
 #[derive(Serialize)]
 pub struct IdClaims<'a> {
-    /// The issuer, with its trailing slash.
+    /// The issuer, with a trailing slash.
     pub iss: &'a str,
     /// The user's UUID (`sub_mode: user_uuid`).
     pub sub: String,
@@ -21,7 +21,6 @@ pub struct IdClaims<'a> {
     pub iat: i64,
     /// The time of the login, in seconds since 1970.
     pub auth_time: i64,
-    /// A constant.
     pub acr: &'static str,
     /// The authentication method; absent after enrollment.
     #[serde(skip_serializing_if = "Option::is_none")]

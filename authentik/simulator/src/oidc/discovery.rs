@@ -11,7 +11,7 @@ use crate::world::World;
 /// The scopes that the provider knows.
 pub const SCOPES: [&str; 5] = ["entitlements", "offline_access", "openid", "profile", "email"];
 
-/// The issuer, with its trailing slash.
+/// The issuer, with a trailing slash.
 pub fn issuer(world: &World, base_url: &str) -> String {
     format!("{base_url}/application/o/{}/", world.config.app_slug)
 }

@@ -25,7 +25,6 @@ pub fn set_cookie(response: Response, session: &Session) -> Response {
     set(response, &format!("{COOKIE}={}; Path=/; HttpOnly; SameSite=Lax", session.id))
 }
 
-/// Deletes the cookie.
 pub fn delete_cookie(response: Response) -> Response {
     set(response, &format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0"))
 }

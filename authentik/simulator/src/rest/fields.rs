@@ -53,17 +53,14 @@ impl Fields {
         self.read(name, "Not a valid string.", |value| value.as_str().map(str::to_owned))
     }
 
-    /// Reads a boolean.
     pub fn boolean(&mut self, name: &str) -> Option<bool> {
         self.read(name, "Must be a valid boolean.", Json::as_bool)
     }
 
-    /// Reads an integer.
     pub fn integer(&mut self, name: &str) -> Option<i64> {
         self.read(name, "A valid integer is required.", Json::as_i64)
     }
 
-    /// Reads an object.
     pub fn object(&mut self, name: &str) -> Option<Json> {
         self.read(name, "Value must be a dictionary.", |value| {
             matches!(value, Json::Object(_)).then(|| value.clone())

@@ -15,7 +15,6 @@ pub fn boolean(call: &Call, name: &str) -> Option<bool> {
     }
 }
 
-/// A text.
 pub fn text<'a>(call: &'a Call, name: &str) -> Option<&'a str> {
     call.parameter(name).filter(|text| !text.is_empty())
 }
@@ -33,13 +32,12 @@ pub struct Between {
 }
 
 impl Between {
-    /// Reads the bounds.
     pub fn of(call: &Call, name: &str) -> Result<Self, Refusal> {
         let bound = |suffix| parsed(call, &format!("{name}__{suffix}"), "Enter a valid date/time.");
         Ok(Self { after: bound("gt")?, before: bound("lt")? })
     }
 
-    /// Whether `time` is within the bounds. `None` is only within missing bounds.
+    /// Whether `time` is within the bounds. `None` is within the bounds only if there are none.
     pub fn contains(&self, time: Option<Timestamp>) -> bool {
         self.after.is_none_or(|after| time.is_some_and(|time| time > after))
             && self.before.is_none_or(|before| time.is_some_and(|time| time < before))

@@ -81,7 +81,7 @@ pub async fn test_transport(world: &World, call: &Call, pk: &str) -> RestResult 
     })
 }
 
-/// Stores the event of a test. No rule sends it.
+/// Stores the event of a test, without a delivery, because the server process sends it at once.
 fn create_test_event(world: &World, call: &Call, pk: &str) -> Result<Event, Refusal> {
     let actor = auth::may_write(world, call)?.actor;
     if blueprint::transports(world).is_empty() || pk.parse() != Ok(blueprint::TRANSPORT) {

@@ -98,7 +98,7 @@ pub fn page_not_found() -> Response {
     call::html(StatusCode::NOT_FOUND, page.to_owned())
 }
 
-/// The response for the fault `rest_status`: 403 and 405 as recorded, any other status like a proxy in front.
+/// The response for the fault `rest_status`: 403 and 405 as recorded, any other status as the page of a reverse proxy.
 pub fn fault(status: u16) -> Response {
     match StatusCode::from_u16(status) {
         Ok(StatusCode::FORBIDDEN) => with_allow(no_permission(), LIST),

@@ -20,7 +20,7 @@ use crate::world::World;
 
 const MODEL: &str = "authentik_core.user";
 
-/// The recorded avatar of one user, which stands for the image of about this size that authentik draws for each user.
+/// One recorded avatar, used for every user. authentik draws the initials of each user in an image of this size.
 pub const AVATAR: &str = "data:image/svg+xml;base64,\
     PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciIHdpZHRoPSI2NHB4IiBoZWlnaHQ9IjY0cHgiIHZpZXdCb3g9\
     IjAgMCA2NCA2NCIgdmVyc2lvbj0iMS4xIj48cmVjdCBmaWxsPSIjYjljOGE2IiBjeD0iMzIiIGN5PSIzMiIgd2lkdGg9IjY0IiBo\

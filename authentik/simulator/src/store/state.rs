@@ -16,7 +16,7 @@ use crate::clock::Timestamp;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Row {
-    /// Deletes everything except the signing key. Only journals of version 0.1 contain it.
+    /// Deletes everything except the signing key. Only journals of older versions contain it.
     Reset,
     /// The counters that the other rows of a compacted journal do not contain.
     Counters {
@@ -24,7 +24,7 @@ pub enum Row {
         last_pk: i64,
         /// The number of delivered webhooks.
         delivered: u64,
-        /// The number of rejected webhooks. Journals of version 0.1 list them as rows instead.
+        /// The number of rejected webhooks. Journals of older versions have a row for each instead.
         #[serde(default)]
         rejected: u64,
         /// The number of dropped webhooks.

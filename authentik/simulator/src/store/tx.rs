@@ -22,7 +22,6 @@ pub struct Tx<'a> {
 }
 
 impl<'a> Tx<'a> {
-    /// Starts a transaction.
     pub fn new(store: &'a mut Store, origin: Option<Origin>, max_delivery_delay: Option<f64>) -> Self {
         Self { store, rows: None, has_deliveries: false, origin, max_delivery_delay }
     }

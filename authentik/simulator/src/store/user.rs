@@ -104,8 +104,6 @@ impl UserType {
 /// A role. Its permissions are not simulated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Role {
-    /// The key.
     pub pk: Uuid,
-    /// The name.
     pub name: String,
 }

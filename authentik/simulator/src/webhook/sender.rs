@@ -110,10 +110,10 @@ impl Sender {
             .header("webhook-timestamp", timestamp.to_string())
             .header("Content-Type", "application/json");
         if let Some(webhook) = &self.webhook {
-            let signature = webhook.sign(&id.to_string(), timestamp, &body).context("signing")?;
+            let signature = webhook.sign(&id.to_string(), timestamp, &body).context("signing the webhook")?;
             request = request.header("webhook-signature", signature);
         }
-        request.body(body).send().await.context("posting")
+        request.body(body).send().await.context("posting the webhook")
     }
 }
 
