@@ -14,8 +14,8 @@ pub struct Config {
     #[arg(id = "SIMULATOR_LISTEN", long = "simulator-listen", env, default_value = "127.0.0.1:9000")]
     pub listen: SocketAddr,
 
-    /// The base of `iss` and of all URLs, such as <https://auth.example.com>. By default the `Host` header of each
-    /// request decides, as in authentik.
+    /// The base of `iss` and of all URLs, such as <https://auth.example.com>. By default the `Host` header of
+    /// each request decides, as in authentik.
     #[arg(id = "SIMULATOR_PUBLIC_URL", long = "simulator-public-url", env)]
     pub public_url: Option<String>,
 

@@ -70,6 +70,8 @@ fn compact(path: &Path, store: &Store) -> anyhow::Result<File> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::seed;
     use crate::store::delivery::Status;
@@ -100,12 +102,10 @@ mod tests {
     #[test]
     fn a_journal_of_an_older_version_is_replayed() {
         let directory = tempfile::tempdir().unwrap();
-        let id = "6f4d3f8e-1f0c-4a53-9d57-0a3e3d1b2c4d";
-        let delivery =
-            format!(r#"{{"id":"{id}","attempts":6,"status":"rejected","due":"2026-11-22T08:49:37Z"}}"#);
-        let lines = format!(
-            "\"reset\"\n{{\"counters\":{{\"last_pk\":10,\"delivered\":2,\"dropped\":1}}}}\n{{\"delivery\":{delivery}}}\n"
-        );
+        let counters = json!({"counters": {"last_pk": 10, "delivered": 2, "dropped": 1}});
+        let (id, due) = ("6f4d3f8e-1f0c-4a53-9d57-0a3e3d1b2c4d", "2026-11-22T08:49:37Z");
+        let delivery = json!({"delivery": {"id": id, "attempts": 6, "status": "rejected", "due": due}});
+        let lines = format!("\"reset\"\n{counters}\n{delivery}\n");
         std::fs::write(directory.path().join(FILE), lines).unwrap();
         for _ in 0..2 {
             let (store, _) = reopened(directory.path());

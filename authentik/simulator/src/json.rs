@@ -1,7 +1,7 @@
 //! JSON that keeps the order of its keys.
 //!
-//! The signature of a webhook covers its bytes, so the order of the keys matters. Objects that Python builds have
-//! their insertion order; objects from PostgreSQL have the order of `jsonb` (see [`Json::jsonb`]).
+//! The signature of a webhook covers its bytes, so the order of the keys matters. Objects that Python builds
+//! have their insertion order; objects from PostgreSQL have the order of `jsonb` (see [`Json::jsonb`]).
 
 use std::fmt;
 
@@ -74,8 +74,8 @@ impl Json {
         }
     }
 
-    /// The value as PostgreSQL returns it from a `jsonb` column: shorter keys first, keys of equal length in byte order
-    /// (<https://www.postgresql.org/docs/current/datatype-json.html>).
+    /// The value as PostgreSQL returns it from a `jsonb` column: shorter keys first, keys of equal length in
+    /// byte order (<https://www.postgresql.org/docs/current/datatype-json.html>).
     #[must_use]
     pub fn jsonb(self) -> Self {
         match self {

@@ -45,10 +45,10 @@
 //! |---|---|
 //! | `GET /_control/state` | Shows all users, groups, faults, and the number of events and deliveries. |
 //! | `GET /_control/reads` | Shows how many times REST was asked for one user by key. |
-//! | `POST /_control/faults` | Changes the given faults, such as `{"rest_status": 503}`, and shows all of them. |
-//! | `POST /_control/silent` | Changes users and groups without events, such as `{"op": "delete_user", "pk": 8}`. |
+//! | `POST /_control/faults` | Changes the given faults, such as `{"rest_status": 503}`, and shows all. |
+//! | `POST /_control/silent` | Changes users and groups without events: `{"op": "delete_user", "pk": 8}`. |
 //! | `POST /_control/emit` | Records an event, such as `{"action": "login", "user_pk": 8}`. |
-//! | `POST /_control/token` | Issues tokens without a browser, such as for `{"username": "grace"}`. |
+//! | `POST /_control/token` | Issues tokens without a browser, for example for `{"username": "grace"}`. |
 //!
 //! # How a request is handled
 //!

@@ -95,7 +95,7 @@ impl World {
         self.sender_wakeup.notify_one();
     }
 
-    /// Ignores poisoning: rows are applied one at a time, so a panic between two rows leaves a consistent state.
+    /// Ignores poisoning: rows are applied one at a time, so the state is consistent even after a panic.
     fn lock(&self) -> MutexGuard<'_, JournaledStore> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

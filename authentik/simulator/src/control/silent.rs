@@ -59,8 +59,8 @@ pub enum Change {
     },
 }
 
-/// Applies the change. The response is the user as REST shows it, the group as REST shows it without `users_obj`, the
-/// range of created keys, or `{}` after a deletion.
+/// Applies the change. The response is the user as REST shows it, the group as REST shows it without
+/// `users_obj`, the range of created keys, or `{}` after a deletion.
 pub fn apply(world: &World, change: Change) -> Result<Response, String> {
     world.write(None, |tx| match change {
         Change::CreateUser { username, attributes } => {

@@ -37,7 +37,7 @@ pub struct IdClaims<'a> {
     pub person: PersonClaims<'a>,
 }
 
-/// The claims of an access token. Both tokens have the `typ` `JWT`, so only these extra claims tell them apart.
+/// The claims of an access token. The ID token has the same `typ`, `JWT`, but lacks the claims below.
 #[derive(Serialize)]
 pub struct AccessClaims<'a> {
     /// All claims of the ID token.

@@ -61,8 +61,8 @@ const GRANT_TYPES: [&str; 6] = [
     "password",
     "urn:ietf:params:oauth:grant-type:device_code",
 ];
-const CLAIMS: &str = "sub iss aud exp iat auth_time acr amr nonce email email_verified entitlements roles name given_name \
-                      preferred_username nickname groups";
+const CLAIMS: &str = "sub iss aud exp iat auth_time acr amr nonce email email_verified entitlements roles name \
+                      given_name preferred_username nickname groups";
 
 fn list(items: &[&str]) -> Json {
     Json::Array(items.iter().map(|item| Json::from(*item)).collect())

@@ -31,7 +31,7 @@ pub fn known_scopes(requested: &str) -> String {
     requested.split_whitespace().filter(|scope| SCOPES.contains(scope)).collect::<Vec<_>>().join(" ")
 }
 
-/// Issues the tokens of a grant, valid for this many seconds. Only the scope `offline_access` gives a refresh token.
+/// Issues tokens that are valid for this many seconds. Only the scope `offline_access` gives a refresh token.
 pub fn issue(
     world: &World,
     base_url: &str,

@@ -82,7 +82,7 @@ impl SigningKey {
     }
 }
 
-/// The claims of a token with a valid signature of this provider. Does not check whether the token has expired.
+/// The claims of a token that this provider signed. Does not check whether the token has expired.
 pub fn claims_of(world: &World, token: &str) -> Option<Json> {
     let (signed, signature) = token.rsplit_once('.')?;
     let (header, claims) = signed.split_once('.')?;

@@ -31,8 +31,8 @@ pub fn may_view(world: &World, call: &Call, model: &str) -> Result<User, Refusal
     if is_denied { Err(Refusal::NoPermission) } else { Ok(owner) }
 }
 
-/// Refuses a token that may not view users. Returns a filter for the users that the token may see, because a role can
-/// have permissions on single users.
+/// Refuses a token that may not view users. Returns a filter for the users that the token may see, because a
+/// role can have permissions on single users.
 pub fn may_view_users(world: &World, call: &Call) -> Result<impl Fn(&User) -> bool + use<>, Refusal> {
     let is_reader = may_view(world, call, "user")?.username == seed::READER;
     let visible = world.faults().visible_users.filter(|_| is_reader);

@@ -58,7 +58,7 @@ impl<'a> Filter<'a> {
                 ("app", filters::text(call, "context_model_app")),
                 ("model_name", filters::text(call, "context_model_name")),
             ],
-            // Events contain the keys of groups without dashes, so authentik removes them from the filter too.
+            // Events contain keys of groups without dashes, so authentik removes them from the filter.
             model_pk: filters::text(call, "context_model_pk").map(|pk| pk.replace('-', "")),
         }
     }

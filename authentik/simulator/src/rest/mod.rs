@@ -34,7 +34,7 @@ pub async fn handle(world: &World, call: &Call, segments: &[&str]) -> Response {
     if let Some(status) = faults.rest_status {
         return response::fault(status);
     }
-    // Every route ends in a slash, so the last segment is empty. authentik does not redirect a path without it.
+    // Every route ends in a slash, so the last segment is empty. authentik does not add a missing slash.
     let Some((&"", segments)) = segments.split_last() else { return response::page_not_found() };
     let Some(allow) = allowed_methods(segments) else { return response::page_not_found() };
     let method = if call.method == Method::HEAD { Method::GET } else { call.method.clone() };

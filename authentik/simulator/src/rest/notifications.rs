@@ -1,4 +1,4 @@
-//! Transports, rules, mappings and policies, which only an administrator may read, and the test of a transport.
+//! The setup of webhooks, which only an administrator may read, and the test of a transport.
 
 use poem::Response;
 use poem::http::StatusCode;
@@ -43,11 +43,11 @@ pub fn list(world: &World, call: &Call, segments: &[&str]) -> RestResult {
     Ok(call::json(StatusCode::OK, &page))
 }
 
-/// `POST /events/transports/{pk}/test/`: the server process sends one test, and the response shows its outcome.
+/// `POST /events/transports/{pk}/test/`: the server process sends a test and responds with its outcome.
 pub async fn test_transport(world: &World, call: &Call, pk: &str) -> RestResult {
     let event = create_test_event(world, call, pk)?;
     let mistakes = world.faults().mistakes;
-    // The headers mapping reads the secret from the environment, and fails with an unhandled exception without it.
+    // The headers mapping reads the secret from the environment. Without it the mapping raises an exception.
     if mistakes.contains(&Mistake::NoSecret) {
         return Ok(response::unhandled_exception());
     }
@@ -88,7 +88,7 @@ fn create_test_event(world: &World, call: &Call, pk: &str) -> Result<Event, Refu
         return Err(Refusal::Unknown("NotificationTransport"));
     }
     let member = |name: &str| actor.get(name).cloned().unwrap_or_default();
-    // authentik sends this event before it is read from PostgreSQL, so the keys have the order of the Python code.
+    // This event does not pass through PostgreSQL, so its keys have the order of authentik's Python code.
     let user = object([("username", member("username")), ("pk", member("pk")), ("email", member("email"))]);
     let brand = object([
         ("app", "authentik_brands".into()),

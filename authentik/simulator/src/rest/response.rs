@@ -11,7 +11,7 @@ pub type RestResult = Result<Response, Refusal>;
 
 /// The `Allow` header of a list.
 pub const LIST: &str = "GET, POST, HEAD, OPTIONS";
-/// The `Allow` header of one object.
+/// The `Allow` header of one object. The simulator does not support PUT.
 pub const DETAIL: &str = "GET, PUT, PATCH, DELETE, HEAD, OPTIONS";
 /// The `Allow` header of a read-only route.
 pub const READ: &str = "GET, HEAD, OPTIONS";
@@ -98,7 +98,7 @@ pub fn page_not_found() -> Response {
     call::html(StatusCode::NOT_FOUND, page.to_owned())
 }
 
-/// The response for the fault `rest_status`: 403 and 405 as recorded, any other status as the page of a reverse proxy.
+/// The response for the fault `rest_status`: 403 and 405 as recorded, otherwise a reverse proxy's page.
 pub fn fault(status: u16) -> Response {
     match StatusCode::from_u16(status) {
         Ok(StatusCode::FORBIDDEN) => with_allow(no_permission(), LIST),
@@ -108,8 +108,8 @@ pub fn fault(status: u16) -> Response {
     }
 }
 
-/// authentik answers an unhandled exception in any request except GET with an empty 405, because its error view knows
-/// only GET.
+/// authentik answers an unhandled exception in any request except GET with an empty 405, because its error
+/// view knows only GET.
 pub fn unhandled_exception() -> Response {
     with_allow(call::empty(StatusCode::METHOD_NOT_ALLOWED), READ)
 }

@@ -20,7 +20,7 @@ use crate::world::World;
 
 const MODEL: &str = "authentik_core.user";
 
-/// One recorded avatar, used for every user. authentik draws the initials of each user in an image of this size.
+/// One recorded avatar, used for every user. authentik draws an image of this size for each user.
 pub const AVATAR: &str = "data:image/svg+xml;base64,\
     PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciIHdpZHRoPSI2NHB4IiBoZWlnaHQ9IjY0cHgiIHZpZXdCb3g9\
     IjAgMCA2NCA2NCIgdmVyc2lvbj0iMS4xIj48cmVjdCBmaWxsPSIjYjljOGE2IiBjeD0iMzIiIGN5PSIzMiIgd2lkdGg9IjY0IiBo\
@@ -76,7 +76,7 @@ impl<'a> From<&'a Group> for UserGroupJson<'a> {
     }
 }
 
-/// `GET /core/users/`, sorted by `pk` or by default by `username`.
+/// `GET /core/users/`, sorted by `pk`, `-pk` or (by default) `username`. Other orderings are not simulated.
 pub fn list(world: &World, call: &Call) -> RestResult {
     let may_see = auth::may_view_users(world, call)?;
     let filter = Filter::of(call)?;
@@ -85,7 +85,7 @@ pub fn list(world: &World, call: &Call) -> RestResult {
     let sees_all = world.faults().visible_users.is_none();
     world.read(|store| {
         let show = |user| show(store, user);
-        // A walk over all users requests many of these pages, so they are served without collecting all users.
+        // A walk over all users requests many of these pages, so they are built without a list of all users.
         if sees_all && filter == Filter::default() && ordering == "pk" {
             let page = paging::page(call, MODEL, store.users.len(), store.users.values(), show)?;
             return Ok(call::json(StatusCode::OK, &page));
@@ -169,7 +169,7 @@ pub fn uid(pk: i64) -> String {
     hash::sha256_hex(&format!("{pk}-{}", seed::INSTALL_ID.simple()))
 }
 
-/// The filters of the list.
+/// The filters of the list. authentik has more.
 #[derive(Default, PartialEq)]
 struct Filter<'a> {
     is_active: Option<bool>,

@@ -113,8 +113,8 @@ fn change_membership(world: &World, call: &Call, pk: &str, change: MembershipCha
     })
 }
 
-/// Reads the fields of a user, in the order in which authentik checks them. `current` is the user to change, or `None`
-/// for a new one.
+/// Reads the fields of a user, in the order in which authentik checks them. `current` is the user to change,
+/// or `None` for a new one.
 fn user_patch(store: &Store, fields: &mut Fields, current: Option<&User>) -> Result<UserPatch, Refusal> {
     let username = fields.non_empty_text("username", current.is_none());
     if let Some(username) = &username {

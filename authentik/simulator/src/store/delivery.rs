@@ -10,8 +10,8 @@ use crate::clock::{self, Timestamp};
 /// The first attempt and five retries, like authentik's `worker.task_max_retries: 5`.
 pub const MAX_ATTEMPTS: u32 = 6;
 
-/// The next delivery is picked from this many due ones: enough to reorder them, few enough to stay fast with a long
-/// queue.
+/// The next delivery is picked from this many due ones: enough to reorder them, few enough to stay fast with
+/// a long queue.
 const SHUFFLE_WINDOW: usize = 64;
 
 /// The delivery of one event to the webhook.
@@ -69,8 +69,8 @@ impl Deliveries {
         }
     }
 
-    /// Takes a random due delivery. It stays pending, so a restart during the attempt sends it again, but it is not
-    /// taken again until its outcome is applied.
+    /// Takes a random due delivery. It stays pending, so a restart during the attempt sends it again, but it
+    /// is not taken again until its outcome is applied.
     pub fn take_due(&mut self, now: Timestamp) -> Option<Delivery> {
         let due: Vec<(Timestamp, Uuid)> =
             self.due.iter().take_while(|(due, _)| *due <= now).take(SHUFFLE_WINDOW).copied().collect();

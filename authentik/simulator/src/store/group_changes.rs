@@ -104,7 +104,8 @@ impl Tx<'_> {
         self.put_membership(user.pk, group.pk, change);
     }
 
-    /// Keeps `last_updated`, because authentik changes only a row of the membership table and does not save the user.
+    /// Keeps `last_updated`, because authentik changes only a row of the membership table and does not save
+    /// the user.
     fn put_membership(&mut self, user: i64, group: Uuid, change: MembershipChange) {
         if let Some(mut user) = self.store().users.get(&user).cloned() {
             match change {

@@ -1,7 +1,7 @@
 //! Everything that the simulator remembers, and the changes to it with the events that they cause.
 //!
-//! State changes only by [`Row`]s. A transaction ([`Tx`]) applies each row to the [`Store`] and collects it for the
-//! journal. A restart replays the rows.
+//! State changes only by [`Row`]s. A transaction ([`Tx`]) applies each row to the [`Store`] and collects it
+//! for the journal. A restart replays the rows.
 
 pub mod delivery;
 pub mod event;

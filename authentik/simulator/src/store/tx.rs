@@ -15,7 +15,7 @@ pub struct Tx<'a> {
     pub(crate) rows: Option<Vec<Row>>,
     /// Whether a delivery changed.
     pub(crate) has_deliveries: bool,
-    /// The request behind the change. Without it the change makes no events, like a change by authentik's worker.
+    /// The request behind the change. A change without a request makes no events, as in authentik's worker.
     origin: Option<Origin>,
     /// The longest delay before the first attempt of a webhook, in seconds. `None` if no webhooks are sent.
     max_delivery_delay: Option<f64>,

@@ -15,7 +15,7 @@ use crate::json::{Json, object};
 /// What Django shows instead of a secret.
 const MASKED: &str = "********************";
 
-/// The fields of a user that a change sets. Fields with `None` keep their value, or the default for a new user.
+/// The fields of a user that a change sets. A field with `None` keeps its value, or the default of a new user.
 #[derive(Clone, Debug, Default)]
 pub struct UserPatch {
     pub username: Option<String>,
@@ -72,8 +72,8 @@ impl Tx<'_> {
         user
     }
 
-    /// `POST /core/users/`: one event for the creation, one for groups, and one because authentik saves the user
-    /// again.
+    /// `POST /core/users/`: one event for the creation, one for groups, and one because authentik saves the
+    /// user again.
     pub fn create_user(&mut self, patch: UserPatch) -> User {
         let mut user = self.insert_user(patch);
         self.model_event("model_created", user.as_model());
@@ -84,8 +84,8 @@ impl Tx<'_> {
         user
     }
 
-    /// `PATCH /core/users/{pk}/`: one event for the save, even with equal values, and one each for added and for
-    /// removed groups. No event names a field.
+    /// `PATCH /core/users/{pk}/`: one event for the save, even with equal values, and one each for added and
+    /// for removed groups. No event names a field.
     pub fn update_user(&mut self, user: &mut User, mut patch: UserPatch) {
         let groups = patch.groups.take();
         patch.apply_to(user);
@@ -111,15 +111,15 @@ impl Tx<'_> {
         }
     }
 
-    /// Deletes a user and all events whose actor they are. A user who deletes themself therefore leaves no event, not
-    /// even the one about the deletion.
+    /// Deletes a user and all events whose actor they are. A user who deletes themself therefore leaves no
+    /// event, not even the one about the deletion.
     pub fn delete_user(&mut self, user: &User) {
         self.model_event("model_deleted", user.as_model());
         self.put(Row::UserGone(user.pk));
         self.delete_events_of(user.pk);
     }
 
-    /// `POST /core/users/{pk}/set_password/`: the actor of `password_set` is the target, not the administrator.
+    /// `POST /core/users/{pk}/set_password/`: the actor of `password_set` is the target user.
     pub fn set_password(&mut self, user: &mut User, password: String) {
         user.password = Some(password);
         user.password_change_date = self.now();

@@ -1,4 +1,4 @@
-//! Sends due webhooks like authentik's worker: at least once, in random order, with a limited number of attempts.
+//! Sends due webhooks like authentik's worker: at least once, in random order, with a limit of attempts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::world::World;
 
 /// The default of `AUTHENTIK_HTTP_TIMEOUT`.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// The backoff after the first attempt. It doubles with each attempt (authentik/root/settings.py, dramatiq 1.17.1).
+/// The backoff after the first attempt; it doubles each time (authentik/root/settings.py, dramatiq 1.17.1).
 const BACKOFF_SECONDS: f64 = 15.0;
 /// The longest wait without a check for due deliveries.
 const IDLE: Duration = Duration::from_hours(1);
@@ -48,7 +48,7 @@ impl Sender {
         Ok(Some(Self { url, client, webhook: webhook.transpose().context("SIMULATOR_WEBHOOK_SECRET")? }))
     }
 
-    /// Sends due deliveries until `shutdown`. Shutdown aborts open attempts, and their deliveries stay pending.
+    /// Sends due deliveries until `shutdown`, which aborts open attempts. Their deliveries stay pending.
     pub async fn run(self, world: Arc<World>, shutdown: CancellationToken) {
         let sender = Arc::new(self);
         let workers = Arc::new(Semaphore::new(WORKERS));

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use crate::shape;
 use crate::support::{ADMIN, READER, Running, config, recorded_text, recording};
 
-/// Repeats the request of a recording and compares everything except values. `path` replaces the recorded path if the
-/// simulator uses other keys.
+/// Repeats the request of a recording and compares everything except values. `path` replaces the recorded
+/// path if the simulator uses other keys.
 async fn compare(simulator: &Running, name: &str, path: Option<&str>, token: Option<&str>, body: Value) {
     let recording = recording(&format!("rest/{name}"));
     let (method, recorded_path) = recording["request"].as_str().unwrap().split_once(' ').unwrap();

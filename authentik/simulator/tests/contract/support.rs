@@ -183,7 +183,7 @@ struct Inbox {
 }
 
 impl Target {
-    /// Responds with each of the `first` statuses once, then always with `afterwards`. Never responds for status 0.
+    /// Responds with each of the `first` statuses once (0: never responds), then always with `afterwards`.
     pub async fn start(first: &[u16], afterwards: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/authentik/webhook", listener.local_addr().unwrap());
