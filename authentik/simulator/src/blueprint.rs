@@ -1,20 +1,20 @@
-//! The objects that the blueprint makes, as an administrator reads them, and what can be wrong with them.
+//! The objects that the blueprint creates, as an administrator reads them over REST.
 //!
-//! They cannot be changed over REST: a fault stands for what an administrator did to them.
+//! They are read-only. A [`Mistake`] stands for what an administrator changed in them.
 
-use serde::{Deserialize, Serialize};
 use uuid::{Uuid, uuid};
 
+use crate::faults::Mistake;
 use crate::json::{Json, object};
 use crate::seed;
 use crate::world::World;
 
-/// The transport.
+/// The key of the transport.
 pub const TRANSPORT: Uuid = uuid!("3b0f7d9c-7a34-4c56-9d0e-5f5b0c1e7a01");
 const BODY_MAPPING: Uuid = uuid!("3b0f7d9c-7a34-4c56-9d0e-5f5b0c1e7a02");
 const HEADERS_MAPPING: Uuid = uuid!("3b0f7d9c-7a34-4c56-9d0e-5f5b0c1e7a03");
 const RULE: Uuid = uuid!("3b0f7d9c-7a34-4c56-9d0e-5f5b0c1e7a04");
-/// The first matcher; the others and the bindings follow.
+/// The key of the first matcher; the others are numbered from it, and so are the bindings.
 const FIRST_MATCHER: Uuid = uuid!("3b0f7d9c-7a34-4c56-9d0e-5f5b0c1e8000");
 const FIRST_BINDING: Uuid = uuid!("3b0f7d9c-7a34-4c56-9d0e-5f5b0c1e9000");
 
@@ -22,7 +22,7 @@ const BODY: &str = include_str!("../../mappings/body.py");
 const HEADERS: &str = include_str!("../../mappings/headers.py");
 
 const USER: Option<&str> = Some("authentik_core.user");
-/// Name, action and model of each matcher.
+/// The name, the action and the model of each matcher.
 const MATCHERS: [(&str, Option<&str>, Option<&str>); 14] = [
     ("model_created", Some("model_created"), USER),
     ("model_updated", Some("model_updated"), USER),
@@ -40,56 +40,21 @@ const MATCHERS: [(&str, Option<&str>, Option<&str>); 14] = [
     ("impersonation_ended", Some("impersonation_ended"), None),
 ];
 
-/// What is wrong with the objects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Mistake {
-    /// There is no transport.
-    NoTransport,
-    /// The transport sends to each member.
-    NotSendOnce,
-    /// The transport has no mapping for the body.
-    NoBodyMapping,
-    /// The body's expression is another.
-    OtherBodyMapping,
-    /// The transport has no mapping for the headers.
-    NoHeadersMapping,
-    /// The headers' expression is another.
-    OtherHeadersMapping,
-    /// There is no rule.
-    NoRule,
-    /// The rule sends by another transport.
-    RuleWithoutTransport,
-    /// The rule notifies nobody: authentik's own rules are like that.
-    RuleWithoutGroup,
-    /// One matcher is not bound.
-    LoginNotBound,
-    /// One matcher is bound, and switched off.
-    LogoutSwitchedOff,
-    /// Signs with another secret than is configured.
-    OtherSecret,
-    /// The server process, which sends tests, has no secret.
-    NoSecret,
+fn has(world: &World, mistake: Mistake) -> bool {
+    world.faults().mistakes.contains(&mistake)
 }
 
-impl World {
-    fn has(&self, mistake: Mistake) -> bool {
-        self.faults().mistakes.contains(&mistake)
-    }
-}
-
-/// Where webhooks are said to go.
+/// The URL of the transport.
 pub fn webhook_url(world: &World) -> String {
-    let elsewhere = world.faults().transport_url;
-    elsewhere.or_else(|| world.config.webhook_url.clone()).unwrap_or_default()
+    world.faults().transport_url.or_else(|| world.config.webhook_url.clone()).unwrap_or_default()
 }
 
 /// `/events/transports/`.
 pub fn transports(world: &World) -> Vec<Json> {
-    if world.has(Mistake::NoTransport) {
+    if has(world, Mistake::NoTransport) {
         return vec![];
     }
-    let mapping = |pk: Uuid, missing| if world.has(missing) { Json::Null } else { pk.to_string().into() };
+    let mapping = |pk: Uuid, missing| if has(world, missing) { Json::Null } else { pk.to_string().into() };
     let transport = object([
         ("pk", TRANSPORT.to_string().into()),
         ("name", seed::READER.into()),
@@ -100,7 +65,7 @@ pub fn transports(world: &World) -> Vec<Json> {
         ("webhook_mapping_headers", mapping(HEADERS_MAPPING, Mistake::NoHeadersMapping)),
         ("email_subject_prefix", "authentik Notification: ".into()),
         ("email_template", "email/event_notification.html".into()),
-        ("send_once", (!world.has(Mistake::NotSendOnce)).into()),
+        ("send_once", (!has(world, Mistake::NotSendOnce)).into()),
     ]);
     vec![transport]
 }
@@ -108,11 +73,11 @@ pub fn transports(world: &World) -> Vec<Json> {
 /// `/propertymappings/notification/`.
 pub fn mappings(world: &World) -> Vec<Json> {
     let mapping = |pk: Uuid, name: &str, expression: &str, other| {
-        let expression = if world.has(other) { "return {}" } else { expression };
+        let expression = if has(world, other) { "return {}" } else { expression };
         object([
             ("pk", pk.to_string().into()),
             ("name", name.into()),
-            // A blueprint's text block ends in a line end, a form's text field does not.
+            // A text block of a blueprint ends in a line end; a text field of a form does not.
             ("expression", expression.trim_end().into()),
         ])
     };
@@ -124,12 +89,12 @@ pub fn mappings(world: &World) -> Vec<Json> {
 
 /// `/events/rules/`.
 pub fn rules(world: &World) -> Vec<Json> {
-    if world.has(Mistake::NoRule) {
+    if has(world, Mistake::NoRule) {
         return vec![];
     }
     let group = world.read(|store| store.group_named(seed::READER).map(|group| group.pk.to_string()));
-    let group = group.filter(|_| !world.has(Mistake::RuleWithoutGroup));
-    let transports = if world.has(Mistake::RuleWithoutTransport) { vec![] } else { vec![TRANSPORT] };
+    let group = group.filter(|_| !has(world, Mistake::RuleWithoutGroup));
+    let transports = if has(world, Mistake::RuleWithoutTransport) { vec![] } else { vec![TRANSPORT] };
     let rule = object([
         ("pk", RULE.to_string().into()),
         ("name", seed::READER.into()),
@@ -159,14 +124,14 @@ pub fn matchers() -> Vec<Json> {
     matchers.collect()
 }
 
-/// `/policies/bindings/`: what decides which events the rule sends.
+/// `/policies/bindings/`: they decide which events the rule sends.
 pub fn bindings(world: &World) -> Vec<Json> {
     let bound = MATCHERS
         .iter()
         .enumerate()
-        .filter(|(_, (name, ..))| *name != "login" || !world.has(Mistake::LoginNotBound));
+        .filter(|(_, (name, ..))| *name != "login" || !has(world, Mistake::LoginNotBound));
     let bindings = bound.map(|(index, (name, ..))| {
-        let is_off = *name == "logout" && world.has(Mistake::LogoutSwitchedOff);
+        let is_disabled = *name == "logout" && has(world, Mistake::LogoutSwitchedOff);
         object([
             ("pk", nth(FIRST_BINDING, index).into()),
             ("policy", nth(FIRST_MATCHER, index).into()),
@@ -174,7 +139,7 @@ pub fn bindings(world: &World) -> Vec<Json> {
             ("user", Json::Null),
             ("target", RULE.to_string().into()),
             ("negate", false.into()),
-            ("enabled", (!is_off).into()),
+            ("enabled", (!is_disabled).into()),
             ("order", i64::try_from(index).unwrap_or_default().into()),
             ("timeout", 30.into()),
             ("failure_result", false.into()),

@@ -1,4 +1,4 @@
-//! One HTTP request, read completely, and the answers to it.
+//! A completely read HTTP request, and helpers that build responses.
 
 use bytes::Bytes;
 use poem::Response;
@@ -9,23 +9,20 @@ use serde::Serialize;
 use crate::json::{Json, object};
 use crate::store::event::Origin;
 
-/// A request. Handlers are plain functions from this to an answer.
+/// A request. Handlers are plain functions from a call to a response.
 pub struct Call {
-    /// The method.
     pub method: Method,
-    /// The path, as sent.
+    /// The path as sent, not decoded.
     pub path: String,
-    /// The decoded query, in order; names can repeat.
+    /// The decoded query parameters in their order; a name can occur several times.
     pub query: Vec<(String, String)>,
-    /// The headers.
     pub headers: HeaderMap,
-    /// The body.
     pub body: Bytes,
-    /// The `x-authentik-id` of the answer.
+    /// The `x-authentik-id` of the response.
     pub request_id: String,
-    /// The client's address.
+    /// The IP address of the client.
     pub client_ip: Option<String>,
-    /// Scheme and host, without a slash at the end.
+    /// Scheme and host, without a trailing slash.
     pub base_url: String,
 }
 
@@ -40,12 +37,12 @@ impl Call {
         self.query.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// A header, when it is text.
+    /// The value of a header, if it is valid text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
-    /// What follows `Bearer ` in the `Authorization` header.
+    /// The token of an `Authorization: Bearer` header.
     pub fn bearer(&self) -> Option<&str> {
         self.header("authorization")?.strip_prefix("Bearer ").map(str::trim)
     }
@@ -75,8 +72,8 @@ impl Call {
         }
     }
 
-    /// A step of a flow as the origin of events. authentik's pages post to its flow executor, which is
-    /// what the events name.
+    /// A step of a flow as the origin of events. authentik's pages post to its flow executor, so the events
+    /// name the path of the executor.
     pub fn flow_origin(&self, flow: &str, method: &str, actor: Json) -> Origin {
         Origin {
             path: format!("/api/v3/flows/executor/{flow}/"),
@@ -87,19 +84,19 @@ impl Call {
     }
 }
 
-/// The first value of a name in decoded pairs.
+/// The first value of a name.
 pub fn first<'a>(pairs: &'a [(String, String)], name: &str) -> Option<&'a str> {
     pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
 }
 
-/// Decodes a query or a form.
+/// Decodes a query string or a form body.
 pub fn decode(encoded: &str) -> Vec<(String, String)> {
     let Ok(mut url) = Url::parse("http://localhost/") else { return vec![] };
     url.set_query(Some(encoded));
     url.query_pairs().map(|(key, value)| (key.into_owned(), value.into_owned())).collect()
 }
 
-/// Encodes a query.
+/// Encodes a query string.
 pub fn encode(pairs: &[(&str, &str)]) -> String {
     Url::parse_with_params("http://localhost/", pairs)
         .ok()
@@ -107,7 +104,7 @@ pub fn encode(pairs: &[(&str, &str)]) -> String {
         .unwrap_or_default()
 }
 
-/// A JSON answer, without spaces, as authentik's.
+/// A JSON response, without spaces like authentik's.
 pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     match serde_json::to_vec(body) {
         Ok(bytes) => Response::builder().status(status).content_type("application/json").body(bytes),
@@ -115,17 +112,17 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> Response {
     }
 }
 
-/// A page.
+/// An HTML response.
 pub fn html(status: StatusCode, body: String) -> Response {
     Response::builder().status(status).content_type("text/html; charset=utf-8").body(body)
 }
 
-/// An answer without a body.
+/// A response without a body.
 pub fn empty(status: StatusCode) -> Response {
     html(status, String::new())
 }
 
-/// Sends the browser elsewhere.
+/// A redirect.
 pub fn redirect(location: &str) -> Response {
     Response::builder().status(StatusCode::FOUND).header(header::LOCATION, location).finish()
 }
@@ -135,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn forms_are_decoded() {
+    fn a_form_is_decoded() {
         let fields = decode("username=a%26b+c&password=p%C3%B6%23");
         assert_eq!(first(&fields, "username"), Some("a&b c"));
         assert_eq!(first(&fields, "password"), Some("pö#"));

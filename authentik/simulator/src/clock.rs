@@ -1,4 +1,4 @@
-//! The one place that reads the clock and makes random values.
+//! The only module that reads the clock and makes random values.
 
 use std::fmt;
 
@@ -8,14 +8,14 @@ use time::format_description::well_known::Rfc3339;
 use time::{Duration, OffsetDateTime};
 use uuid::Uuid;
 
-/// A moment in UTC with microseconds, as PostgreSQL keeps it.
+/// A time in UTC with microseconds, as PostgreSQL stores it.
 ///
-/// Serialises as the REST API writes it: `2026-11-22T08:52:41.322256Z`.
+/// It serialises as the REST API writes it: `2026-11-22T08:52:41.322256Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(OffsetDateTime);
 
 impl Timestamp {
-    /// Cuts `instant` to microseconds.
+    /// Truncates `instant` to microseconds.
     pub fn new(instant: OffsetDateTime) -> Self {
         let utc = instant.to_offset(time::UtcOffset::UTC);
         Self(utc - Duration::nanoseconds(i64::from(utc.nanosecond() % 1_000)))
@@ -26,27 +26,27 @@ impl Timestamp {
         self.0.unix_timestamp()
     }
 
-    /// The time from `self` until `later`; zero when that has passed.
+    /// The duration from `self` to `later`; zero if `later` is in the past.
     pub fn until(self, later: Self) -> std::time::Duration {
         (later.0 - self.0).try_into().unwrap_or_default()
     }
 
-    /// The moment `seconds` (which may be a fraction) later.
+    /// The time this many seconds later.
     pub fn plus_seconds(self, seconds: f64) -> Self {
         Self::new(self.0 + Duration::seconds_f64(seconds))
     }
 
-    /// The next moment that can be told apart from this one.
+    /// The time one microsecond later.
     pub fn next(self) -> Self {
         Self(self.0 + Duration::MICROSECOND)
     }
 
-    /// Python's `datetime.isoformat()`, as the webhook's body mapping writes it: `…+00:00`.
+    /// As Python's `datetime.isoformat()` writes it, which the webhook's body mapping uses: `…+00:00`.
     pub fn python_isoformat(self) -> String {
         format!("{}+00:00", self.without_zone())
     }
 
-    /// As the `Date` header has it: `Sun, 22 Nov 2026 08:49:37 GMT`.
+    /// As the `Date` header writes it: `Sun, 22 Nov 2026 08:49:37 GMT`.
     pub fn http_date(self) -> String {
         let (weekday, month) = (self.0.weekday().to_string(), self.0.month().to_string());
         let (hour, minute, second) = self.0.to_hms();
@@ -54,13 +54,13 @@ impl Timestamp {
         format!("{weekday:.3}, {day:02} {month:.3} {year} {hour:02}:{minute:02}:{second:02} GMT")
     }
 
-    /// Python leaves the fraction away when it is zero and else writes all six digits.
+    /// Like Python: no fraction if it is zero, otherwise six digits.
     fn without_zone(self) -> String {
-        let (date, micros) = (self.0, self.0.microsecond());
+        let (date, microseconds) = (self.0, self.0.microsecond());
         let (month, day) = (u8::from(date.month()), date.day());
         let (hour, minute, second) = date.to_hms();
         let whole = format!("{:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}", date.year());
-        if micros == 0 { whole } else { format!("{whole}.{micros:06}") }
+        if microseconds == 0 { whole } else { format!("{whole}.{microseconds:06}") }
     }
 }
 
@@ -90,39 +90,36 @@ impl<'de> Deserialize<'de> for Timestamp {
     }
 }
 
-/// What the clock says.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the simulator is its own clock; everything else takes the time"
-)]
+/// The current time.
+#[expect(clippy::disallowed_methods, reason = "the only place of this crate that reads the clock")]
 pub fn now() -> Timestamp {
     Timestamp::new(OffsetDateTime::now_utc())
 }
 
-/// A random UUID, version 4.
+/// A random UUID of version 4.
 pub fn new_uuid() -> Uuid {
     uuid::Builder::from_random_bytes(rand::random()).into_uuid()
 }
 
-/// A random string of letters and digits, as authentik's `generate_id` makes them.
+/// A random string of letters and digits, like those of authentik's `generate_id`.
 pub fn new_token(length: usize) -> String {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
     let mut random = rand::rng();
     (0..length).map(|_| char::from(ALPHABET[random.random_range(0..ALPHABET.len())])).collect()
 }
 
-/// True in `probability` (0.0 to 1.0) of the cases.
+/// True with this probability (0.0 to 1.0).
 pub fn chance(probability: f64) -> bool {
     rand::random_bool(probability.clamp(0.0, 1.0))
 }
 
-/// A random number from 0.0 up to, not including, 1.0.
+/// A random number of at least 0.0 and less than 1.0.
 pub fn fraction() -> f64 {
     rand::random()
 }
 
-/// A random index into a list of `length` items, which must not be empty.
-pub fn pick(length: usize) -> usize {
+/// A random index into a list of `length` items. The list must not be empty.
+pub fn random_index(length: usize) -> usize {
     rand::random_range(0..length)
 }
 
@@ -131,21 +128,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_moment_is_written_as_python_writes_it() {
-        let moment: Timestamp = "2026-11-22T08:49:37.639040+00:00".parse().unwrap();
-        assert_eq!(moment.python_isoformat(), "2026-11-22T08:49:37.639040+00:00");
-        assert_eq!(moment.to_string(), "2026-11-22T08:49:37.639040Z");
+    fn a_timestamp_is_formatted_as_in_python() {
+        let timestamp: Timestamp = "2026-11-22T08:49:37.639040+00:00".parse().unwrap();
+        assert_eq!(timestamp.python_isoformat(), "2026-11-22T08:49:37.639040+00:00");
+        assert_eq!(timestamp.to_string(), "2026-11-22T08:49:37.639040Z");
     }
 
     #[test]
-    fn a_header_names_a_moment_in_english() {
-        let moment: Timestamp = "2026-11-02T08:09:37.639040Z".parse().unwrap();
-        assert_eq!(moment.http_date(), "Mon, 02 Nov 2026 08:09:37 GMT");
+    fn an_http_date_is_formatted_in_english() {
+        let timestamp: Timestamp = "2026-11-02T08:09:37.639040Z".parse().unwrap();
+        assert_eq!(timestamp.http_date(), "Mon, 02 Nov 2026 08:09:37 GMT");
     }
 
     #[test]
-    fn a_whole_second_has_no_fraction() {
-        let moment: Timestamp = "2026-11-22T08:49:37Z".parse().unwrap();
-        assert_eq!(moment.to_string(), "2026-11-22T08:49:37Z");
+    fn a_whole_second_has_no_fraction_digits() {
+        let timestamp: Timestamp = "2026-11-22T08:49:37Z".parse().unwrap();
+        assert_eq!(timestamp.to_string(), "2026-11-22T08:49:37Z");
     }
 }

@@ -1,49 +1,49 @@
-//! Settings, by flag or environment variable.
+//! The settings: each is a flag and an environment variable.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// What the simulator needs to know; every field has a value that works on a developer's machine.
+/// The settings of a simulator. The defaults work on a developer's machine.
 #[derive(Clone, Debug, clap::Args)]
-// A program may flatten the `Config`s of several crates, and groups are named by the struct.
+// clap names a group after its struct, so a program that flattens two `Config`s would define one group twice.
 #[group(skip)]
 pub struct Config {
-    /// Address to listen on.
+    /// The address to listen on. Port 0 picks a free port.
     #[arg(id = "SIMULATOR_LISTEN", long = "simulator-listen", env, default_value = "127.0.0.1:9000")]
     pub listen: SocketAddr,
 
-    /// Base of `iss` and of all URLs, such as <https://auth.example.com>. Without it they follow the Host
-    /// header of each request, as authentik's do.
+    /// The base of `iss` and of all URLs, such as <https://auth.example.com>. By default the `Host` header of
+    /// each request decides, as in authentik.
     #[arg(id = "SIMULATOR_PUBLIC_URL", long = "simulator-public-url", env)]
     pub public_url: Option<String>,
 
-    /// Where events are posted to. Without it none are sent.
+    /// The URL that webhooks are posted to. By default no webhook is sent.
     #[arg(id = "SIMULATOR_WEBHOOK_URL", long = "simulator-webhook-url", env)]
     pub webhook_url: Option<String>,
 
-    /// Signs webhooks: `whsec_` and Base64. Without it they are not signed.
+    /// The secret that signs webhooks: `whsec_` followed by Base64. By default webhooks are unsigned.
     #[arg(id = "SIMULATOR_WEBHOOK_SECRET", long = "simulator-webhook-secret", env, hide_env_values = true)]
     pub webhook_secret: Option<Secret>,
 
-    /// Token of the REST API that may read users, groups and events. Without it there is none.
+    /// The REST API token that may read users, groups and events. By default no such token exists.
     #[arg(id = "SIMULATOR_API_TOKEN", long = "simulator-api-token", env, hide_env_values = true)]
     pub api_token: Option<Secret>,
 
-    /// Token of the REST API that may do everything. Without it there is none.
+    /// The REST API token that may do everything. By default no such token exists.
     #[arg(id = "SIMULATOR_ADMIN_TOKEN", long = "simulator-admin-token", env, hide_env_values = true)]
     pub admin_token: Option<Secret>,
 
-    /// The OAuth client.
+    /// The id of the OAuth client.
     #[arg(id = "SIMULATOR_CLIENT_ID", long = "simulator-client-id", env, default_value = "authentik-events")]
     pub client_id: String,
 
-    /// The application: a part of the issuer and of its URLs.
+    /// The slug of the application, which is part of the issuer and of its URLs.
     #[arg(id = "SIMULATOR_APP_SLUG", long = "simulator-app-slug", env, default_value = "authentik-events")]
     pub app_slug: String,
 
-    /// Where browsers may be sent back to, separated by commas. Their origins may ask for tokens.
+    /// The redirect URIs of the OAuth client, separated by commas. Pages of their origins may request tokens.
     #[arg(
         id = "SIMULATOR_REDIRECT_URIS",
         long = "simulator-redirect-uris",
@@ -53,19 +53,19 @@ pub struct Config {
     )]
     pub redirect_uris: Vec<String>,
 
-    /// Directory in which state survives the end of the process. Without it everything is in memory.
+    /// The directory that keeps the state across restarts. By default the state is in memory only.
     #[arg(id = "SIMULATOR_STATE_DIR", long = "simulator-state-dir", env)]
     pub state_dir: Option<PathBuf>,
 
-    /// Start as an authentik that was just installed: an administrator and service accounts with keys of their own.
+    /// Start like a newly installed authentik: only an administrator and service accounts, with new UUIDs.
     #[arg(id = "SIMULATOR_FRESH", long = "simulator-fresh", env)]
     pub fresh: bool,
 
-    /// Multiplies the time between attempts of a webhook, which is 15 s, 30 s, 60 s and so on.
+    /// A factor for the backoff between the attempts of a webhook, which is 15 s, 30 s, 60 s and so on.
     #[arg(id = "SIMULATOR_RETRY_SCALE", long = "simulator-retry-scale", env, default_value_t = 1.0)]
     pub retry_scale: f64,
 
-    /// Life of access and ID tokens.
+    /// The lifetime of access and ID tokens, in seconds.
     #[arg(
         id = "SIMULATOR_ACCESS_TOKEN_SECONDS",
         long = "simulator-access-token-seconds",
@@ -74,8 +74,8 @@ pub struct Config {
     )]
     pub access_token_seconds: u32,
 
-    /// A webhook's first attempt comes at a random time up to this many milliseconds after its event, so
-    /// webhooks overtake each other.
+    /// The longest delay between an event and the first attempt of its webhook, in milliseconds. The delay is
+    /// random, so webhooks arrive out of order.
     #[arg(
         id = "SIMULATOR_DELIVERY_DELAY_MS",
         long = "simulator-delivery-delay-ms",
@@ -83,14 +83,10 @@ pub struct Config {
         default_value_t = 300
     )]
     pub delivery_delay_ms: u32,
-
-    /// Webhooks sent at the same time (authentik's default worker: 2).
-    #[arg(id = "SIMULATOR_WORKERS", long = "simulator-workers", env, default_value_t = 8)]
-    pub workers: usize,
 }
 
 impl Default for Config {
-    /// What the command line gives without flags and environment.
+    /// The values that an empty command line and environment give.
     fn default() -> Self {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 9000)),
@@ -107,18 +103,17 @@ impl Default for Config {
             retry_scale: 1.0,
             access_token_seconds: 600,
             delivery_delay_ms: 300,
-            workers: 8,
         }
     }
 }
 
-/// Text that `Debug` does not show.
+/// A text that `Debug` hides.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The text itself.
-    pub fn expose(&self) -> &str {
+    /// The hidden text.
+    pub(crate) fn expose(&self) -> &str {
         &self.0
     }
 }
@@ -156,13 +151,13 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_of_code_and_command_line_agree() {
+    fn the_default_config_equals_an_empty_command_line() {
         let line = Line::parse_from(["simulator"]);
         assert_eq!(format!("{:?}", line.config), format!("{:?}", Config::default()));
     }
 
     #[test]
-    fn a_secret_is_not_shown() {
+    fn debug_output_hides_secrets() {
         let config = Config { admin_token: Some("hush".into()), ..Config::default() };
         assert!(!format!("{config:?}").contains("hush"));
     }

@@ -1,10 +1,10 @@
-//! Hashes as authentik writes them.
+//! Hashes in authentik's format.
 
 use std::fmt::Write as _;
 
 use aws_lc_rs::digest;
 
-/// SHA-256 of a text, in hexadecimal digits.
+/// The SHA-256 hash of a text, as hexadecimal digits.
 pub fn sha256_hex(text: &str) -> String {
     let hash = digest::digest(&digest::SHA256, text.as_bytes());
     hash.as_ref().iter().fold(String::with_capacity(64), |mut hex, byte| {

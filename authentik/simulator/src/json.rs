@@ -1,7 +1,7 @@
 //! JSON that keeps the order of its keys.
 //!
-//! The bytes of a webhook are signed, so their order matters: what Python built comes in the order in
-//! which it was built, what was in PostgreSQL in the order of `jsonb` (see [`Json::jsonb`]).
+//! The signature of a webhook covers its bytes, so the order of the keys matters. Objects that Python builds
+//! have their insertion order; objects from PostgreSQL have the order of `jsonb` (see [`Json::jsonb`]).
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde::ser::{SerializeMap as _, SerializeSeq as _};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Number;
 
-/// A JSON value; the members of an object stay in the order in which they were read or built.
+/// A JSON value. The members of an object keep the order in which they were read or built.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Json {
     /// `null`.
@@ -18,23 +18,23 @@ pub enum Json {
     Null,
     /// `true` or `false`.
     Bool(bool),
-    /// A number, as it was written.
+    /// A number.
     Number(Number),
     /// A string.
     String(String),
     /// A list.
     Array(Vec<Json>),
-    /// An object; keys are not repeated.
+    /// An object. Its keys are unique.
     Object(Vec<(String, Json)>),
 }
 
-/// An object of these members, in this order.
+/// Builds an object with these members in this order.
 pub fn object<const N: usize>(members: [(&str, Json); N]) -> Json {
     Json::Object(members.into_iter().map(|(key, value)| (key.to_owned(), value)).collect())
 }
 
 impl Json {
-    /// The member `key` of an object; none for every other value.
+    /// The member `key` of an object; `None` for any other value.
     pub fn get(&self, key: &str) -> Option<&Self> {
         match self {
             Self::Object(members) => members.iter().find(|(name, _)| name == key).map(|(_, value)| value),
@@ -62,7 +62,7 @@ impl Json {
         if let Self::Array(items) = self { Some(items) } else { None }
     }
 
-    /// What Python takes for false: null, false, zero and everything empty.
+    /// Whether Python treats the value as false: null, false, zero and empty values.
     pub fn is_falsy(&self) -> bool {
         match self {
             Self::Null => true,
@@ -74,8 +74,8 @@ impl Json {
         }
     }
 
-    /// The value as it comes back from a `jsonb` column: shorter keys first, equally long ones by
-    /// their bytes (<https://www.postgresql.org/docs/current/datatype-json.html>).
+    /// The value as PostgreSQL returns it from a `jsonb` column: shorter keys first, keys of equal length in
+    /// byte order (<https://www.postgresql.org/docs/current/datatype-json.html>).
     #[must_use]
     pub fn jsonb(self) -> Self {
         match self {
@@ -192,7 +192,7 @@ impl<'de> Visitor<'de> for AnyJson {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Json, A::Error> {
         let mut members: Vec<(String, Json)> = Vec::new();
         while let Some((key, value)) = map.next_entry::<String, Json>()? {
-            // The last of two equal keys wins, as in Python.
+            // The last value of a repeated key wins, as in Python.
             match members.iter_mut().find(|(name, _)| *name == key) {
                 Some((_, earlier)) => *earlier = value,
                 None => members.push((key, value)),
@@ -207,14 +207,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_order_of_keys_is_kept() {
+    fn object_keys_keep_their_order() {
         let text = r#"{"b":1,"a":[null,true,{"z":"","y":1.5}]}"#;
         let value: Json = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&value).unwrap(), text);
     }
 
     #[test]
-    fn postgres_puts_shorter_keys_first() {
+    fn jsonb_sorts_shorter_keys_first() {
         let value: Json = serde_json::from_str(r#"{"name":1,"app":{"bb":1,"a":2},"pk":3}"#).unwrap();
         assert_eq!(
             serde_json::to_string(&value.jsonb()).unwrap(),

@@ -1,4 +1,4 @@
-//! Runs the simulator until it is told to stop.
+//! Runs the simulator until SIGTERM or Ctrl-C.
 
 use clap::Parser as _;
 use simulator::Config;

@@ -1,18 +1,19 @@
-//! Who is there from the start. Always the same keys, so that restarts without a state directory agree.
+//! The users and groups of a new simulator. Their keys never change, so every start without a state directory
+//! is the same.
 
 use uuid::{Uuid, uuid};
 
 use crate::clock::{self, Timestamp};
-use crate::json::{Json, object};
+use crate::json::object;
 use crate::store::Row;
 use crate::store::group::Group;
 use crate::store::user::{Role, User, UserType};
 
-/// authentik's `install_id`, which goes into every `uid`.
+/// authentik's `install_id`, which is part of every `uid`.
 pub const INSTALL_ID: Uuid = uuid!("5e3a2f6c-93d1-4c0b-8f4e-1f0c6a7b2d90");
-/// The administrator, whom the admin token stands for.
+/// The username of the administrator, who owns the admin token.
 pub const ADMIN: &str = "akadmin";
-/// The service account, which the reader token stands for.
+/// The username of the service account that owns the reader token.
 pub const READER: &str = "authentik-events";
 
 const ADMINS: Uuid = uuid!("f61248b6-1e16-4e4a-ae06-e5dfd8eb5f13");
@@ -22,25 +23,22 @@ const FORCES: Uuid = uuid!("5145a86f-5f55-40ad-b611-31f52681676f");
 const NAVY: Uuid = uuid!("1ca5cc4b-c6b5-4128-838f-ca18ffa6d060");
 const MATHEMATICS: Uuid = uuid!("b0e6a1f4-7c52-4d39-9a86-3d1f5e2c7b08");
 
-/// Groups first, as users name them.
+/// The groups, the service accounts and the people.
 pub fn rows() -> Vec<Row> {
-    let mut rows: Vec<Row> = groups().into_iter().map(Row::Group).collect();
-    rows.extend(machines().into_iter().chain(people()).map(Row::User));
-    rows
+    let users = service_accounts().into_iter().chain(people());
+    groups().into_iter().map(Row::Group).chain(users.map(Row::User)).collect()
 }
 
-/// Nobody but the administrator and the service accounts, and nobody under a uuid that was there before.
-pub fn just_installed() -> Vec<Row> {
-    let mut rows: Vec<Row> = groups().into_iter().map(Row::Group).collect();
+/// Only the groups, the administrator and the service accounts. The users have new UUIDs.
+pub fn newly_installed() -> Vec<Row> {
     let administrators = people().into_iter().filter(|user| user.username == ADMIN);
-    for user in machines().into_iter().chain(administrators) {
-        rows.push(Row::User(User { uuid: clock::new_uuid(), ..user }));
-    }
-    rows
+    let users = service_accounts().into_iter().chain(administrators);
+    let users = users.map(|user| Row::User(User { uuid: clock::new_uuid(), ..user }));
+    groups().into_iter().map(Row::Group).chain(users).collect()
 }
 
 fn groups() -> Vec<Group> {
-    let plain = |pk, name: &str| Group {
+    let group = |pk, name: &str| Group {
         pk,
         name: name.to_owned(),
         is_superuser: false,
@@ -48,18 +46,18 @@ fn groups() -> Vec<Group> {
         attributes: object([]),
         roles: vec![],
     };
-    let auto_role = role(uuid!("cbe830f1-edbd-4b23-8f9e-e02018623217"), "authentik Read-only");
+    let read_only_role = role(uuid!("cbe830f1-edbd-4b23-8f9e-e02018623217"), "authentik Read-only");
     vec![
-        Group { is_superuser: true, ..plain(ADMINS, "authentik Admins") },
-        Group { roles: vec![auto_role], ..plain(READ_ONLY, "authentik Read-only") },
-        plain(SERVICE, READER),
-        plain(FORCES, "armed-forces"),
-        Group { parents: vec![FORCES], ..plain(NAVY, "navy") },
-        plain(MATHEMATICS, "mathematics"),
+        Group { is_superuser: true, ..group(ADMINS, "authentik Admins") },
+        Group { roles: vec![read_only_role], ..group(READ_ONLY, "authentik Read-only") },
+        group(SERVICE, READER),
+        group(FORCES, "armed-forces"),
+        Group { parents: vec![FORCES], ..group(NAVY, "navy") },
+        group(MATHEMATICS, "mathematics"),
     ]
 }
 
-fn machines() -> Vec<User> {
+fn service_accounts() -> Vec<User> {
     let outpost_role = role(uuid!("6e6abc5f-c433-4868-b264-d902aea2e11e"), "ak-managed-role--user-4");
     let reader_role = role(uuid!("3de4d3ff-dee6-41ff-9cd0-ae1b30c4486a"), "authentik-events-reader");
     let outpost = uuid!("0a39946c-bf59-4b83-9bd7-a1496f7903a3");
@@ -70,14 +68,14 @@ fn machines() -> Vec<User> {
             path: "goauthentik.io/outposts".to_owned(),
             kind: UserType::InternalServiceAccount,
             roles: vec![outpost_role],
-            ..machine(4, outpost, "ak-outpost-4bc25a858ea94f7690dbee390b072bd6")
+            ..service_account(4, outpost, "ak-outpost-4bc25a858ea94f7690dbee390b072bd6")
         },
         User {
             name: "Authentik events".to_owned(),
             path: "service-accounts".to_owned(),
             groups: [SERVICE].into(),
             roles: vec![reader_role],
-            ..machine(5, reader, READER)
+            ..service_account(5, reader, READER)
         },
     ]
 }
@@ -110,11 +108,11 @@ fn person(pk: i64, uuid: Uuid, username: &str, name: &str) -> User {
         email: format!("{username}@lab.invalid"),
         kind: UserType::Internal,
         password: Some(format!("{username}-password")),
-        ..machine(pk, uuid, username)
+        ..service_account(pk, uuid, username)
     }
 }
 
-fn machine(pk: i64, uuid: Uuid, username: &str) -> User {
+fn service_account(pk: i64, uuid: Uuid, username: &str) -> User {
     let joined = Timestamp::new(time::macros::datetime!(2026-01-05 09:00:00.000_001 UTC));
     User {
         pk,
@@ -125,7 +123,7 @@ fn machine(pk: i64, uuid: Uuid, username: &str) -> User {
         is_active: true,
         kind: UserType::ServiceAccount,
         path: "users".to_owned(),
-        attributes: Json::Object(vec![]),
+        attributes: object([]),
         groups: [].into(),
         roles: vec![],
         password: None,

@@ -1,4 +1,4 @@
-//! The HTTP server around the handlers.
+//! The HTTP server, which routes each request to its handler.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,12 +19,12 @@ use crate::webhook::sender::Sender;
 use crate::world::World;
 use crate::{clock, control, oidc, rest};
 
-/// Bodies beyond this are refused.
+/// The largest accepted body, in bytes.
 const MAX_BODY: usize = 1 << 20;
-/// How long open requests may go on after the order to stop.
+/// How long open requests may continue after shutdown begins.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// A simulator that has its address and state, but does not answer yet.
+/// A simulator that has opened its address and its state, but does not serve yet.
 pub struct Simulator {
     world: Arc<World>,
     listener: TcpListener,
@@ -32,7 +32,9 @@ pub struct Simulator {
     sender: Option<Sender>,
 }
 
-/// Reads the state and takes the address; port 0 takes a free one.
+/// Binds the address and opens the state.
+///
+/// Fails if the address is taken, if the webhook secret is invalid, or if the state directory cannot be read.
 pub async fn bind(config: Config) -> anyhow::Result<Simulator> {
     let sender = Sender::new(&config)?;
     let listener = TcpListener::bind(config.listen)
@@ -48,18 +50,18 @@ pub async fn bind(config: Config) -> anyhow::Result<Simulator> {
     Ok(Simulator { world, listener, address, sender })
 }
 
-/// The whole program: answers and sends until `shutdown`.
+/// The whole program: serves requests and sends webhooks until `shutdown`.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     bind(config).await?.serve(shutdown).await
 }
 
 impl Simulator {
-    /// Where it listens.
+    /// The bound address, with the real port.
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Answers and sends until `shutdown`.
+    /// Serves requests and sends webhooks until `shutdown`.
     pub async fn serve(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         tracing::info!("the simulator listens on http://{}/", self.address);
         let acceptor = TcpAcceptor::from_tokio(self.listener).context("listening")?;
@@ -88,21 +90,12 @@ impl Endpoint for App {
 
     async fn call(&self, request: Request) -> poem::Result<Response> {
         let request_id = clock::new_uuid().simple().to_string();
-        let answer = match read(&self.world.config, request, request_id.clone()).await {
-            Ok(call) => {
-                let faults = self.world.faults();
-                if call.path.starts_with("/api/v3/") && faults.rest_delay_ms > 0 {
-                    tokio::time::sleep(Duration::from_millis(faults.rest_delay_ms)).await;
-                }
-                match rest::answer_later(&self.world, &call).await {
-                    Some(answer) => answer,
-                    None => route(&self.world, &call),
-                }
-            }
+        let response = match read(&self.world.config, request, request_id.clone()).await {
+            Ok(call) => route(&self.world, &call).await,
             Err(status) => call::empty(status),
         };
         let date = clock::now().plus_seconds(self.world.faults().clock_ahead.into());
-        Ok(with_common_headers(answer, &request_id, date))
+        Ok(with_common_headers(response, &request_id, date))
     }
 }
 
@@ -127,21 +120,21 @@ async fn read(config: &Config, mut request: Request, request_id: String) -> Resu
     Ok(Call { method, path, query, headers, body, request_id, client_ip, base_url })
 }
 
-fn route(world: &World, call: &Call) -> Response {
+async fn route(world: &World, call: &Call) -> Response {
     let segments: Vec<&str> = call.path.trim_start_matches('/').split('/').collect();
     match segments.as_slice() {
-        ["api", "v3", rest @ ..] => rest::answer(world, call, rest),
-        ["application", "o", rest @ ..] => oidc::answer(world, call, rest),
+        ["api", "v3", rest @ ..] => rest::handle(world, call, rest).await,
+        ["application", "o", rest @ ..] => oidc::handle(world, call, rest),
         ["if", "flow", flow, ""] => oidc::flow(world, call, flow),
-        ["_control", rest @ ..] => control::answer(world, call, rest),
+        ["_control", rest @ ..] => control::handle(world, call, rest),
         [""] => oidc::home(world, call),
         _ => oidc::pages::not_found(),
     }
 }
 
-/// What authentik's middlewares add to every answer.
-fn with_common_headers(mut answer: Response, request_id: &str, date: Timestamp) -> Response {
-    let headers = answer.headers_mut();
+/// Adds the headers that authentik's middlewares add to every response.
+fn with_common_headers(mut response: Response, request_id: &str, date: Timestamp) -> Response {
+    let headers = response.headers_mut();
     for (name, value) in [
         ("server", "uvicorn"),
         ("x-frame-options", "DENY"),
@@ -157,5 +150,5 @@ fn with_common_headers(mut answer: Response, request_id: &str, date: Timestamp) 
             headers.insert(name, value);
         }
     }
-    answer
+    response
 }

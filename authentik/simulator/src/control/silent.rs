@@ -1,4 +1,4 @@
-//! Changes that make no events, as those of a directory sync in authentik's worker.
+//! Changes that make no events, like those of a directory sync in authentik's worker.
 
 use poem::Response;
 use poem::http::StatusCode;
@@ -7,215 +7,140 @@ use uuid::Uuid;
 
 use crate::call;
 use crate::json::{Json, object};
-use crate::rest::{shown_group, shown_user};
+use crate::rest::{group_response, user_response};
 use crate::store::group::Group;
-use crate::store::group_changes::{GroupPatch, Member};
-use crate::store::user::{User, UserType};
-use crate::store::user_changes::{NewUser, UserPatch};
+use crate::store::group_changes::{GroupPatch, MembershipChange};
+use crate::store::user::User;
+use crate::store::user_changes::UserPatch;
 use crate::store::{Store, Tx};
 use crate::world::World;
 
-/// What is to change. Groups are named by key or by name.
+/// A change. `pk` is the key of a user; `group` and `groups` are keys or names of groups.
 #[derive(Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Change {
-    /// Makes a user.
+    /// The username is also the display name.
     CreateUser {
-        /// The login name.
         username: String,
-        /// The display name; the login name when absent.
-        name: Option<String>,
-        /// Empty when absent.
-        email: Option<String>,
-        /// True when absent.
-        is_active: Option<bool>,
-        /// `internal` when absent.
-        #[serde(rename = "type")]
-        kind: Option<UserType>,
-        /// `users` when absent.
-        path: Option<String>,
-        /// Empty when absent.
         attributes: Option<Json>,
-        /// None when absent.
-        groups: Option<Vec<String>>,
-        /// `<username>-password` when absent.
-        password: Option<String>,
     },
-    /// Makes many users, `<prefix>0` and so on.
+    /// Creates this number of users, named `<prefix>0`, `<prefix>1` and so on. The default prefix is `user-`.
     CreateUsers {
-        /// How many.
         count: u32,
-        /// `user-` when absent.
         prefix: Option<String>,
-        /// Of which each is a member; none when absent.
         groups: Option<Vec<String>>,
     },
-    /// Changes a user.
+    /// Changes the given fields.
     UpdateUser {
-        /// Which.
         pk: i64,
-        /// New login name.
-        username: Option<String>,
-        /// New display name.
         name: Option<String>,
-        /// New address.
-        email: Option<String>,
-        /// Activation.
         is_active: Option<bool>,
-        /// New free data.
-        attributes: Option<Json>,
-        /// All memberships.
-        groups: Option<Vec<String>>,
     },
-    /// Deletes a user.
     DeleteUser {
-        /// Which.
         pk: i64,
     },
-    /// Makes a group.
     CreateGroup {
-        /// The unique name.
         name: String,
-        /// The groups above.
-        parents: Option<Vec<String>>,
     },
-    /// Renames a group.
     UpdateGroup {
-        /// Which.
         group: String,
-        /// The new name.
         name: String,
     },
-    /// Deletes a group.
     DeleteGroup {
-        /// Which.
         group: String,
     },
-    /// Adds a user to a group.
     AddToGroup {
-        /// Whom.
         pk: i64,
-        /// To which.
         group: String,
     },
-    /// Takes a user out of a group.
     RemoveFromGroup {
-        /// Whom.
         pk: i64,
-        /// From which.
         group: String,
     },
 }
 
-/// Makes the change. Answers the user as REST shows it, the group as REST shows it without its users' objects, or `{}`
-/// when it is gone.
+/// Applies the change. The response is the user as REST shows it, the group as REST shows it without
+/// `users_obj`, the range of created keys, or `{}` after a deletion.
 pub fn apply(world: &World, change: Change) -> Result<Response, String> {
     world.write(None, |tx| match change {
-        Change::CreateUser { .. } => create_user(tx, change),
-        Change::CreateUsers { count, prefix, groups } => {
-            let groups = keys(tx.store(), &groups.unwrap_or_default())?;
-            Ok(create_users(tx, count, prefix.as_deref(), &groups))
+        Change::CreateUser { username, attributes } => {
+            if tx.store().user_named(&username).is_some() {
+                return Err(format!("a user with the username {username} exists already"));
+            }
+            let name = Some(username.clone());
+            let patch = UserPatch { username: Some(username), name, attributes, ..UserPatch::default() };
+            let user = tx.create_user(patch);
+            Ok(user_response(tx.store(), &user))
         }
-        Change::UpdateUser { .. } => update_user(tx, change),
+        Change::CreateUsers { count, prefix, groups } => {
+            let groups: Result<Vec<Uuid>, String> =
+                groups.iter().flatten().map(|name| Ok(group(tx.store(), name)?.pk)).collect();
+            Ok(create_users(tx, count, prefix.as_deref().unwrap_or("user-"), &groups?))
+        }
+        Change::UpdateUser { pk, name, is_active } => {
+            let mut user = user(tx.store(), pk)?;
+            tx.update_user(&mut user, UserPatch { name, is_active, ..UserPatch::default() });
+            Ok(user_response(tx.store(), &user))
+        }
         Change::DeleteUser { pk } => {
             let user = user(tx.store(), pk)?;
             tx.delete_user(&user);
-            Ok(gone())
+            Ok(deleted())
         }
-        Change::CreateGroup { name, parents } => {
-            let parents = keys(tx.store(), &parents.unwrap_or_default())?;
-            let patch = GroupPatch { name: Some(name), parents: Some(parents), ..GroupPatch::default() };
-            let group = tx.create_group(patch);
-            Ok(shown_group(tx.store(), &group))
+        Change::CreateGroup { name } => {
+            let group = tx.create_group(GroupPatch { name: Some(name), ..GroupPatch::default() });
+            Ok(group_response(tx.store(), &group))
         }
-        Change::UpdateGroup { group, name } => {
-            let mut group = find_group(tx.store(), &group)?;
+        Change::UpdateGroup { group: key, name } => {
+            let mut group = group(tx.store(), &key)?;
             tx.update_group(&mut group, GroupPatch { name: Some(name), ..GroupPatch::default() });
-            Ok(shown_group(tx.store(), &group))
+            Ok(group_response(tx.store(), &group))
         }
-        Change::DeleteGroup { group } => {
-            let group = find_group(tx.store(), &group)?;
+        Change::DeleteGroup { group: key } => {
+            let group = group(tx.store(), &key)?;
             tx.delete_group(&group);
-            Ok(gone())
+            Ok(deleted())
         }
-        Change::AddToGroup { pk, group } => change_members(tx, pk, &group, Member::Joins),
-        Change::RemoveFromGroup { pk, group } => change_members(tx, pk, &group, Member::Leaves),
+        Change::AddToGroup { pk, group } => change_membership(tx, pk, &group, MembershipChange::Add),
+        Change::RemoveFromGroup { pk, group } => change_membership(tx, pk, &group, MembershipChange::Remove),
     })
 }
 
-fn create_user(tx: &mut Tx, change: Change) -> Result<Response, String> {
-    let Change::CreateUser { username, name, email, is_active, kind, path, attributes, groups, password } =
-        change
-    else {
-        return Err("not a new user".to_owned());
-    };
-    if tx.store().user_named(&username).is_some() {
-        return Err(format!("there is a user {username} already"));
-    }
-    let groups = keys(tx.store(), &groups.unwrap_or_default())?.into_iter().collect();
-    let user = tx.create_user(NewUser {
-        name: name.unwrap_or_else(|| username.clone()),
-        email: email.unwrap_or_default(),
-        is_inactive: is_active == Some(false),
-        kind: kind.unwrap_or_default(),
-        path: path.unwrap_or_default(),
-        attributes: attributes.unwrap_or_default(),
-        groups,
-        roles: vec![],
-        password: Some(password.unwrap_or_else(|| format!("{username}-password"))),
-        username,
-    });
-    Ok(shown_user(tx.store(), &user))
-}
-
-fn create_users(tx: &mut Tx, count: u32, prefix: Option<&str>, groups: &[Uuid]) -> Response {
+fn create_users(tx: &mut Tx, count: u32, prefix: &str, groups: &[Uuid]) -> Response {
     let first = tx.next_pk();
-    let prefix = prefix.unwrap_or("user-");
     for number in 0..count {
         let username = format!("{prefix}{number}");
         if tx.store().user_named(&username).is_none() {
-            let email = format!("{username}@lab.invalid");
-            let (name, groups) = (username.clone(), groups.iter().copied().collect());
-            tx.create_user(NewUser { username, name, email, groups, ..NewUser::default() });
+            tx.create_user(UserPatch {
+                email: Some(format!("{username}@lab.invalid")),
+                name: Some(username.clone()),
+                username: Some(username),
+                groups: Some(groups.iter().copied().collect()),
+                ..UserPatch::default()
+            });
         }
     }
     let last = tx.next_pk() - 1;
     call::json(StatusCode::OK, &object([("first_pk", first.into()), ("last_pk", last.into())]))
 }
 
-fn update_user(tx: &mut Tx, change: Change) -> Result<Response, String> {
-    let Change::UpdateUser { pk, username, name, email, is_active, attributes, groups } = change else {
-        return Err("not a change of a user".to_owned());
-    };
-    let mut user = user(tx.store(), pk)?;
-    let groups = groups.map(|groups| keys(tx.store(), &groups)).transpose()?;
-    let groups = groups.map(|groups| groups.into_iter().collect());
-    let patch = UserPatch { username, name, email, is_active, attributes, groups, ..UserPatch::default() };
-    tx.update_user(&mut user, patch);
-    Ok(shown_user(tx.store(), &user))
-}
-
-fn change_members(tx: &mut Tx, pk: i64, group: &str, member: Member) -> Result<Response, String> {
-    let group = find_group(tx.store(), group)?;
+fn change_membership(tx: &mut Tx, pk: i64, key: &str, change: MembershipChange) -> Result<Response, String> {
+    let group = group(tx.store(), key)?;
     let user = user(tx.store(), pk)?;
-    tx.move_member(&group, &user, member);
-    Ok(shown_group(tx.store(), &group))
+    tx.change_membership(&group, &user, change);
+    Ok(group_response(tx.store(), &group))
 }
 
-fn gone() -> Response {
+fn deleted() -> Response {
     call::json(StatusCode::OK, &object([]))
 }
 
 fn user(store: &Store, pk: i64) -> Result<User, String> {
-    store.users.get(&pk).cloned().ok_or_else(|| format!("there is no user {pk}"))
+    store.users.get(&pk).cloned().ok_or_else(|| format!("no user has the key {pk}"))
 }
 
-fn find_group(store: &Store, name: &str) -> Result<Group, String> {
-    let by_key = name.parse::<Uuid>().ok().and_then(|pk| store.groups.get(&pk));
-    let group = by_key.or_else(|| store.group_named(name));
-    group.cloned().ok_or_else(|| format!("there is no group {name}"))
-}
-
-fn keys(store: &Store, names: &[String]) -> Result<Vec<Uuid>, String> {
-    names.iter().map(|name| find_group(store, name).map(|group| group.pk)).collect()
+fn group(store: &Store, key_or_name: &str) -> Result<Group, String> {
+    let by_key = key_or_name.parse::<Uuid>().ok().and_then(|pk| store.groups.get(&pk));
+    let group = by_key.or_else(|| store.group_named(key_or_name));
+    group.cloned().ok_or_else(|| format!("no group has the key or name {key_or_name}"))
 }

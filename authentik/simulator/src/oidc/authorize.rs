@@ -1,9 +1,9 @@
-//! The authorization endpoint: sends a browser back with a code.
+//! The authorization endpoint, which redirects a browser back to the client with a code.
 
 use poem::Response;
 use reqwest::Url;
 
-use super::{flows, issue, pages, session};
+use super::{issue, pages, session};
 use crate::call::{self, Call};
 use crate::clock;
 use crate::hash;
@@ -12,15 +12,15 @@ use crate::store::session::{Code, Grant, Session};
 use crate::store::user::User;
 use crate::world::World;
 
-/// `access_code_validity: minutes=1`.
+/// authentik's default: `access_code_validity: minutes=1`.
 const CODE_SECONDS: f64 = 60.0;
 
-/// Why a browser is sent back without a code: error and description.
-type Refused = (&'static str, &'static str);
+/// The `error` and `error_description` of a redirect without a code.
+type AuthorizationError = (&'static str, &'static str);
 
 /// `/application/o/authorize/`.
-pub fn answer(world: &World, call: &Call) -> Response {
-    // Nothing is sent to an address that the provider does not know.
+pub fn handle(world: &World, call: &Call) -> Response {
+    // The browser is never redirected to an unknown URI, so these errors are pages.
     if call.parameter("client_id") != Some(world.config.client_id.as_str()) {
         return pages::bad_request("Client ID Error", "The client identifier is missing or invalid.");
     }
@@ -31,26 +31,26 @@ pub fn answer(world: &World, call: &Call) -> Response {
     }
     let challenge = match check(call) {
         Ok(challenge) => challenge,
-        Err(refused) => return back(call, redirect_uri, &refusal(refused)),
+        Err(error) => return redirect_back(call, redirect_uri, &error_parameters(error)),
     };
     let prompt = call.parameter("prompt").unwrap_or_default();
     match session::of(world, call) {
         Some((session, user)) if prompt != "login" => {
             let code = grant_code(world, call, &session, &user, challenge);
-            back(call, redirect_uri, &[("code", &code)])
+            redirect_back(call, redirect_uri, &[("code", &code)])
         }
         None if prompt == "none" => {
-            let refused = ("login_required", "The Authorization Server requires End-User authentication");
-            back(call, redirect_uri, &refusal(refused))
+            let error = ("login_required", "The Authorization Server requires End-User authentication");
+            redirect_back(call, redirect_uri, &error_parameters(error))
         }
-        _ => call::redirect(&flows::link(flows::AUTHENTICATION, &path_after_login(call))),
+        _ => call::redirect(&pages::flow_path(pages::AUTHENTICATION, &path_after_login(call))),
     }
 }
 
-/// The PKCE challenge and whether it is hashed.
+/// The PKCE challenge, and whether it is hashed.
 type Challenge = Option<(String, bool)>;
 
-fn check(call: &Call) -> Result<Challenge, Refused> {
+fn check(call: &Call) -> Result<Challenge, AuthorizationError> {
     if call.parameter("response_type") != Some("code") {
         let message = "The authorization server does not support obtaining an authorization code using \
                        this method";
@@ -102,19 +102,19 @@ fn grant_code(world: &World, call: &Call, session: &Session, user: &User, challe
     code
 }
 
-fn refusal((error, description): Refused) -> [(&'static str, &'static str); 2] {
+fn error_parameters((error, description): AuthorizationError) -> [(&'static str, &'static str); 2] {
     [("error", error), ("error_description", description)]
 }
 
-fn back(call: &Call, redirect_uri: &str, pairs: &[(&str, &str)]) -> Response {
+fn redirect_back(call: &Call, redirect_uri: &str, pairs: &[(&str, &str)]) -> Response {
     let state = call.parameter("state").map(|state| ("state", state));
     match Url::parse_with_params(redirect_uri, pairs.iter().copied().chain(state)) {
         Ok(url) => call::redirect(url.as_str()),
-        Err(_) => pages::bad_request("Redirect URI Error", "The configured redirect URI is no URL."),
+        Err(_) => pages::bad_request("Redirect URI Error", "The configured redirect URI is not a URL."),
     }
 }
 
-/// This request again, but without `prompt`: after the login it must not ask for another one.
+/// The path and query of this request without `prompt`, which would ask for another login after the login.
 fn path_after_login(call: &Call) -> String {
     let pairs = call.query.iter().filter(|(name, _)| name != "prompt");
     let pairs: Vec<(&str, &str)> = pairs.map(|(name, value)| (name.as_str(), value.as_str())).collect();

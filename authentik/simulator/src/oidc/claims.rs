@@ -1,4 +1,4 @@
-//! What tokens say, in authentik's order.
+//! The claims of tokens, in authentik's order.
 
 use serde::Serialize;
 
@@ -9,50 +9,49 @@ use crate::store::user::User;
 /// The claims of an ID token.
 #[derive(Serialize)]
 pub struct IdClaims<'a> {
-    /// The issuer, with its slash.
+    /// The issuer, with a trailing slash.
     pub iss: &'a str,
     /// The user's UUID (`sub_mode: user_uuid`).
     pub sub: String,
-    /// The client; a string, not a list.
+    /// The client id; a string, not a list.
     pub aud: &'a str,
-    /// The end, in seconds since 1970.
+    /// The expiry, in seconds since 1970.
     pub exp: i64,
-    /// The beginning.
+    /// The time of issue, in seconds since 1970.
     pub iat: i64,
-    /// When the user logged in.
+    /// The time of the login, in seconds since 1970.
     pub auth_time: i64,
-    /// Always the same.
     pub acr: &'static str,
-    /// Missing after enrollment.
+    /// The authentication method; absent after enrollment.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub amr: Option<[&'static str; 1]>,
-    /// The client's; missing after a refresh.
+    /// The nonce of the client; absent after a refresh.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nonce: Option<&'a str>,
-    /// The hashed session.
+    /// The hash of the session id.
     pub sid: &'a str,
-    /// Random; the same in the access token.
+    /// A random id; the ID token and the access token share it.
     pub jti: &'a str,
-    /// What the scopes add.
+    /// The claims of the granted scopes.
     #[serde(flatten)]
     pub person: PersonClaims<'a>,
 }
 
-/// The claims of an access token. Its `typ` is `JWT` too: only these members tell the two apart.
+/// The claims of an access token. The ID token has the same `typ`, `JWT`, but lacks the claims below.
 #[derive(Serialize)]
 pub struct AccessClaims<'a> {
     /// All claims of the ID token.
     #[serde(flatten)]
     pub id: IdClaims<'a>,
-    /// The client.
+    /// The client id.
     pub azp: &'a str,
-    /// Random; not the user's `uid`.
+    /// A random id; not the `uid` of the user.
     pub uid: String,
     /// The granted scopes.
     pub scope: &'a str,
 }
 
-/// What the granted scopes tell about the user.
+/// The claims about the user that the granted scopes allow.
 #[derive(Serialize)]
 pub struct PersonClaims<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -71,13 +70,13 @@ pub struct PersonClaims<'a> {
     preferred_username: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     nickname: Option<&'a str>,
-    /// Names of the direct groups; not of those above.
+    /// The names of the direct groups, without their parents.
     #[serde(skip_serializing_if = "Option::is_none")]
     groups: Option<Vec<&'a str>>,
 }
 
 impl<'a> PersonClaims<'a> {
-    /// What `grant` allows to be told about `user`.
+    /// The claims about `user` that the scopes of `grant` allow.
     pub fn of(store: &'a Store, user: &'a User, grant: &Grant) -> Self {
         let with_email = grant.has("email");
         let with_profile = grant.has("profile");

@@ -1,28 +1,36 @@
-//! What clients find out about the provider.
+//! The metadata of the provider: the discovery document and the JWKS.
 
 use poem::Response;
 use poem::http::{HeaderValue, StatusCode, header};
 
-use super::{SCOPES, issuer, keys};
+use super::keys;
 use crate::call::{self, Call};
 use crate::json::{Json, object};
 use crate::world::World;
+
+/// The scopes that the provider knows.
+pub const SCOPES: [&str; 5] = ["entitlements", "offline_access", "openid", "profile", "email"];
+
+/// The issuer, with a trailing slash.
+pub fn issuer(world: &World, base_url: &str) -> String {
+    format!("{base_url}/application/o/{}/", world.config.app_slug)
+}
 
 /// `/application/o/{slug}/.well-known/openid-configuration`, in authentik's order.
 pub fn configuration(world: &World, call: &Call) -> Response {
     let base = &call.base_url;
     let issuer = issuer(world, base);
-    let common = |path: &str| Json::from(format!("{base}/application/o/{path}/"));
+    let endpoint = |path: &str| Json::from(format!("{base}/application/o/{path}/"));
     let algorithm = if world.faults().no_signing_key { "HS256" } else { "RS256" };
     let body = object([
         ("issuer", issuer.as_str().into()),
-        ("authorization_endpoint", common("authorize")),
-        ("token_endpoint", common("token")),
-        ("userinfo_endpoint", common("userinfo")),
+        ("authorization_endpoint", endpoint("authorize")),
+        ("token_endpoint", endpoint("token")),
+        ("userinfo_endpoint", endpoint("userinfo")),
         ("end_session_endpoint", format!("{issuer}end-session/").into()),
-        ("introspection_endpoint", common("introspect")),
-        ("revocation_endpoint", common("revoke")),
-        ("device_authorization_endpoint", common("device")),
+        ("introspection_endpoint", endpoint("introspect")),
+        ("revocation_endpoint", endpoint("revoke")),
+        ("device_authorization_endpoint", endpoint("device")),
         ("backchannel_logout_supported", true.into()),
         ("backchannel_logout_session_supported", true.into()),
         ("response_types_supported", list(&RESPONSE_TYPES)),
@@ -35,14 +43,14 @@ pub fn configuration(world: &World, call: &Call) -> Response {
         ("acr_values_supported", list(&["goauthentik.io/providers/oauth2/default"])),
         ("scopes_supported", list(&SCOPES)),
         ("request_parameter_supported", false.into()),
-        ("claims_supported", list(&CLAIMS)),
+        ("claims_supported", list(&CLAIMS.split(' ').collect::<Vec<_>>())),
         ("claims_parameter_supported", false.into()),
         ("code_challenge_methods_supported", list(&["plain", "S256"])),
     ]);
     call::json(StatusCode::OK, &body)
 }
 
-/// More than the simulator does: what authentik says of itself.
+// authentik's own values. The simulator supports fewer response types and grant types.
 const RESPONSE_TYPES: [&str; 6] =
     ["code", "id_token", "id_token token", "code token", "code id_token", "code id_token token"];
 const GRANT_TYPES: [&str; 6] = [
@@ -53,32 +61,14 @@ const GRANT_TYPES: [&str; 6] = [
     "password",
     "urn:ietf:params:oauth:grant-type:device_code",
 ];
-const CLAIMS: [&str; 18] = [
-    "sub",
-    "iss",
-    "aud",
-    "exp",
-    "iat",
-    "auth_time",
-    "acr",
-    "amr",
-    "nonce",
-    "email",
-    "email_verified",
-    "entitlements",
-    "roles",
-    "name",
-    "given_name",
-    "preferred_username",
-    "nickname",
-    "groups",
-];
+const CLAIMS: &str = "sub iss aud exp iat auth_time acr amr nonce email email_verified entitlements roles name \
+                      given_name preferred_username nickname groups";
 
 fn list(items: &[&str]) -> Json {
     Json::Array(items.iter().map(|item| Json::from(*item)).collect())
 }
 
-/// `/application/o/{slug}/jwks/`: the current key, for every origin.
+/// `/application/o/{slug}/jwks/`: the public signing key, readable by every origin.
 pub fn key_set(world: &World) -> Response {
     let keys = if world.faults().no_signing_key {
         object([])
@@ -88,7 +78,7 @@ pub fn key_set(world: &World) -> Response {
         };
         object([("keys", Json::Array(vec![key.jwk()]))])
     };
-    let mut answer = call::json(StatusCode::OK, &keys);
-    answer.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-    answer
+    let mut response = call::json(StatusCode::OK, &keys);
+    response.headers_mut().insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
 }

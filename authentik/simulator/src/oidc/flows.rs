@@ -1,4 +1,4 @@
-//! The pages of logging in and signing up.
+//! The flows for logging in and signing up.
 
 use poem::Response;
 
@@ -8,22 +8,10 @@ use crate::json::object;
 use crate::store::event;
 use crate::store::session::Session;
 use crate::store::user::UserType;
-use crate::store::user_changes::NewUser;
+use crate::store::user_changes::UserPatch;
 use crate::world::World;
 
-/// The slug of the login flow.
-pub const AUTHENTICATION: &str = "default-authentication-flow";
-/// The slug of the logout flow.
-pub const INVALIDATION: &str = "default-invalidation-flow";
-/// The slug of the sign-up flow.
-pub const ENROLLMENT: &str = "authentik-events-enrollment";
-
-/// The path of a flow that goes on to `next`.
-pub fn link(flow: &str, next: &str) -> String {
-    format!("/if/flow/{flow}/?{}", call::encode(&[("next", next)]))
-}
-
-/// `/if/flow/default-authentication-flow/`: name and password on one page.
+/// `/if/flow/default-authentication-flow/`: asks for username and password on one page.
 pub fn authentication(world: &World, call: &Call) -> Response {
     let next = next(call);
     if call.method != poem::http::Method::POST {
@@ -33,7 +21,7 @@ pub fn authentication(world: &World, call: &Call) -> Response {
     let username = call::first(&form, "username").unwrap_or_default();
     let password = call::first(&form, "password").unwrap_or_default();
     match log_in(world, call, username, password) {
-        Some(session) => session::start(call::redirect(&next), &session),
+        Some(session) => session::set_cookie(call::redirect(&next), &session),
         None => pages::login(&next, username, Some("Invalid password or unknown user.")),
     }
 }
@@ -41,9 +29,9 @@ pub fn authentication(world: &World, call: &Call) -> Response {
 fn log_in(world: &World, call: &Call, username: &str, password: &str) -> Option<Session> {
     let user = world.read(|store| store.user_named(username).cloned());
     let user = user.filter(|user| user.is_active && user.password.as_deref() == Some(password));
-    // The executor asks for the password by POST and moves on by GET, which is where the login happens.
+    // authentik's flow executor receives the password by POST, and logs the user in at the GET that follows.
     let method = if user.is_some() { "GET" } else { "POST" };
-    let origin = call.flow_origin(AUTHENTICATION, method, object([]));
+    let origin = call.flow_origin(pages::AUTHENTICATION, method, object([]));
     world.write(Some(origin), |tx| {
         if user.is_none() {
             tx.refuse_login(username);
@@ -52,38 +40,38 @@ fn log_in(world: &World, call: &Call, username: &str, password: &str) -> Option<
     })
 }
 
-/// `/if/flow/authentik-events-enrollment/`: makes an external user, who is logged in at once.
+/// `/if/flow/authentik-events-enrollment/`: creates an external user and logs them in.
 pub fn enrollment(world: &World, call: &Call) -> Response {
     let next = next(call);
     if call.method != poem::http::Method::POST {
         return pages::sign_up(&next, &[], None);
     }
     let form = call.form();
-    let field = |name| call::first(&form, name).unwrap_or_default().trim().to_owned();
-    let new = NewUser {
-        username: field("username"),
-        name: field("name"),
-        email: field("email"),
-        password: call::first(&form, "password").map(str::to_owned),
-        kind: UserType::External,
-        path: "users/self-registered".to_owned(),
-        ..NewUser::default()
+    let field = |name| call::first(&form, name).unwrap_or_default();
+    let (username, password) = (field("username").trim(), field("password"));
+    let patch = UserPatch {
+        username: Some(username.to_owned()),
+        name: Some(field("name").trim().to_owned()),
+        email: Some(field("email").trim().to_owned()),
+        kind: Some(UserType::External),
+        path: Some("users/self-registered".to_owned()),
+        ..UserPatch::default()
     };
-    if new.username.is_empty() || new.password.as_deref().unwrap_or_default().is_empty() {
+    if username.is_empty() || password.is_empty() {
         return pages::sign_up(&next, &form, Some("Please fill in every field."));
     }
-    let origin = call.flow_origin(ENROLLMENT, "GET", event::anonymous());
+    let origin = call.flow_origin(pages::ENROLLMENT, "GET", event::anonymous());
     let session = world.write(Some(origin), |tx| {
-        let is_free = tx.store().user_named(&new.username).is_none();
-        is_free.then(|| tx.enroll(new))
+        let is_free = tx.store().user_named(username).is_none();
+        is_free.then(|| tx.enroll(patch, password.to_owned()))
     });
     match session {
-        Some(session) => session::start(call::redirect(&next), &session),
+        Some(session) => session::set_cookie(call::redirect(&next), &session),
         None => pages::sign_up(&next, &form, Some("This username is taken.")),
     }
 }
 
-/// Where to go afterwards: only to paths of this server.
+/// The path to redirect to after the flow. Only paths of this server are allowed.
 fn next(call: &Call) -> String {
     let next = call.parameter("next").unwrap_or("/");
     let is_local = next.starts_with('/') && !next.starts_with("//") && !next.contains(['\\', '\r', '\n']);

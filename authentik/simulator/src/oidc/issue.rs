@@ -1,19 +1,20 @@
-//! Making tokens.
+//! Issues tokens.
 
 use anyhow::Context as _;
 use serde::Serialize;
 
 use super::claims::{AccessClaims, IdClaims, PersonClaims};
-use super::{SCOPES, issuer, keys};
+use super::discovery::{SCOPES, issuer};
+use super::keys;
 use crate::clock;
-use crate::store::Row;
 use crate::store::session::{Grant, RefreshToken};
+use crate::store::{Row, Store};
 use crate::world::World;
 
 /// `refresh_token_validity: days=30`.
 const REFRESH_SECONDS: f64 = 30.0 * 86_400.0;
 
-/// What the token endpoint answers, in its order.
+/// The response of the token endpoint, in authentik's order.
 #[derive(Serialize)]
 pub struct Tokens {
     access_token: String,
@@ -25,12 +26,12 @@ pub struct Tokens {
     refresh_token: Option<String>,
 }
 
-/// The scopes among `asked` that the provider knows; the others are dropped without a word.
-pub fn known_scopes(asked: &str) -> String {
-    asked.split_whitespace().filter(|scope| SCOPES.contains(scope)).collect::<Vec<_>>().join(" ")
+/// The requested scopes that the provider knows. authentik silently drops unknown scopes.
+pub fn known_scopes(requested: &str) -> String {
+    requested.split_whitespace().filter(|scope| SCOPES.contains(scope)).collect::<Vec<_>>().join(" ")
 }
 
-/// Makes the tokens of a grant. There is a refresh token only with `offline_access`.
+/// Issues tokens that are valid for this many seconds. Only the scope `offline_access` gives a refresh token.
 pub fn issue(
     world: &World,
     base_url: &str,
@@ -41,8 +42,8 @@ pub fn issue(
     let key = keys::current(world)?;
     let issuer = issuer(world, base_url);
     let (now, token_id) = (clock::now(), clock::new_token(40));
-    let sign = |store: &crate::store::Store| {
-        let user = store.users.get(&grant.user).context("the user is gone")?;
+    let sign = |store: &Store| {
+        let user = store.users.get(&grant.user).context("the user was deleted")?;
         let id = || IdClaims {
             iss: &issuer,
             sub: user.uuid.to_string(),

@@ -1,4 +1,4 @@
-//! The RSA pair that signs tokens.
+//! The RSA key pair that signs tokens.
 
 use anyhow::Context as _;
 use aws_lc_rs::encoding::AsDer as _;
@@ -15,39 +15,31 @@ use crate::store::Row;
 use crate::store::session::StoredKey;
 use crate::world::World;
 
-/// Makes a pair; takes a good part of a second.
-pub fn generate() -> anyhow::Result<StoredKey> {
-    let pair = KeyPair::generate(KeySize::Rsa2048).context("generating an RSA pair")?;
-    let pkcs8 = pair.as_der().context("encoding an RSA pair")?;
-    // authentik's are hashes of the certificate; nobody may rely on more than that they differ.
+/// Generates the signing key if there is none. That can take most of a second.
+pub fn ensure(world: &World) -> anyhow::Result<()> {
+    if world.read(|store| store.key.is_none()) {
+        let key = generate()?;
+        world.write(None, |tx| tx.put(Row::Key(key)));
+    }
+    Ok(())
+}
+
+fn generate() -> anyhow::Result<StoredKey> {
+    let pair = KeyPair::generate(KeySize::Rsa2048).context("generating an RSA key pair")?;
+    let pkcs8 = pair.as_der().context("encoding an RSA key pair")?;
+    // authentik uses a hash of the certificate. Clients can rely only on different keys having different ids.
     let kid =
         URL_SAFE_NO_PAD.encode([clock::new_uuid().into_bytes(), clock::new_uuid().into_bytes()].concat());
     Ok(StoredKey { kid, pkcs8: STANDARD.encode(pkcs8.as_ref()) })
 }
 
-/// Puts another pair in place of the current one, as an administrator who picks a new signing key.
-pub fn rotate(world: &World) -> anyhow::Result<String> {
-    let key = generate()?;
-    let kid = key.kid.clone();
-    world.write(None, |tx| tx.put(Row::Key(key)));
-    Ok(kid)
-}
-
-/// Sees to it that there is a pair.
-pub fn ensure(world: &World) -> anyhow::Result<()> {
-    if world.read(|store| store.keys.is_empty()) {
-        rotate(world)?;
-    }
-    Ok(())
-}
-
-/// The pair that signs now.
+/// The key pair that signs tokens.
 pub fn current(world: &World) -> anyhow::Result<SigningKey> {
-    let key = world.read(|store| store.keys.last().cloned()).context("there is no signing key")?;
+    let key = world.read(|store| store.key.clone()).context("no signing key exists")?;
     SigningKey::read(&key)
 }
 
-/// A pair, ready to sign.
+/// A parsed key pair.
 pub struct SigningKey {
     kid: String,
     pair: KeyPair,
@@ -60,7 +52,7 @@ impl SigningKey {
         Ok(Self { kid: key.kid.clone(), pair })
     }
 
-    /// The public half, as the JWKS lists it.
+    /// The public key, as an entry of the JWKS.
     pub fn jwk(&self) -> Json {
         let public = self.pair.public_key();
         let number = |bytes: &[u8]| URL_SAFE_NO_PAD.encode(bytes).into();
@@ -74,7 +66,7 @@ impl SigningKey {
         ])
     }
 
-    /// A signed token.
+    /// Signs a token with these claims.
     pub fn sign(&self, claims: &impl Serialize) -> anyhow::Result<String> {
         let header =
             object([("alg", "RS256".into()), ("kid", self.kid.as_str().into()), ("typ", "JWT".into())]);
@@ -90,17 +82,14 @@ impl SigningKey {
     }
 }
 
-/// The claims of a token that this provider signed, with any pair it ever had: authentik looks its own
-/// tokens up by value. Says nothing about their time.
+/// The claims of a token that this provider signed. Does not check whether the token has expired.
 pub fn claims_of(world: &World, token: &str) -> Option<Json> {
     let (signed, signature) = token.rsplit_once('.')?;
     let (header, claims) = signed.split_once('.')?;
     let read =
         |part: &str| -> Option<Json> { serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).ok()?).ok() };
     let header = read(header)?;
-    let kid = header.get("kid")?.as_str()?;
-    let key = world.read(|store| store.keys.iter().find(|key| key.kid == kid).cloned())?;
-    let key = SigningKey::read(&key).ok()?;
+    let key = current(world).ok().filter(|key| header.get("kid").and_then(Json::as_str) == Some(&key.kid))?;
     let public =
         signature::UnparsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, key.pair.public_key());
     public.verify(signed.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).ok()?).ok()?;

@@ -1,10 +1,16 @@
-//! The HTML that people see. Everything that comes from outside goes through [`escape`].
+//! The HTML pages. All text from requests and users goes through [`escape`].
 
 use poem::Response;
 use poem::http::StatusCode;
 
-use super::flows;
 use crate::call;
+
+/// The slug of the login flow.
+pub const AUTHENTICATION: &str = "default-authentication-flow";
+/// The slug of the logout flow.
+pub const INVALIDATION: &str = "default-invalidation-flow";
+/// The slug of the sign-up flow.
+pub const ENROLLMENT: &str = "authentik-events-enrollment";
 
 const STYLE: &str = "body{font-family:system-ui,sans-serif;display:grid;place-items:center;min-height:90vh;\
                      background:#f3f4f6;color:#111}main{background:#fff;padding:2rem;border-radius:.5rem;\
@@ -13,8 +19,13 @@ const STYLE: &str = "body{font-family:system-ui,sans-serif;display:grid;place-it
                      button{width:100%;padding:.6rem;font:inherit;background:#fd4b2d;color:#fff;border:0;\
                      border-radius:.25rem;margin-top:.5rem}[role=alert]{color:#b91c1c}";
 
-/// Text for HTML, also within quotes.
-pub fn escape(text: &str) -> String {
+/// The path of a flow that redirects to `next` at its end.
+pub fn flow_path(flow: &str, next: &str) -> String {
+    format!("/if/flow/{flow}/?{}", call::encode(&[("next", next)]))
+}
+
+/// Escapes text for HTML, including quoted attributes.
+fn escape(text: &str) -> String {
     text.chars().fold(String::with_capacity(text.len()), |mut escaped, character| {
         match character {
             '&' => escaped.push_str("&amp;"),
@@ -41,10 +52,10 @@ fn page(status: StatusCode, title: &str, body: &str) -> Response {
     )
 }
 
-/// The login form, again with what was typed when it was wrong.
+/// The login form. After a failed login it repeats the username and shows an error.
 pub fn login(next: &str, username: &str, error: Option<&str>) -> Response {
     let username = escape(username);
-    let sign_up = escape(&flows::link(flows::ENROLLMENT, next));
+    let sign_up = escape(&flow_path(ENROLLMENT, next));
     let body = format!(
         "{}<form method=\"post\"><label>Username<input name=\"username\" value=\"{username}\" \
          autocomplete=\"username\" required autofocus></label>\
@@ -56,7 +67,7 @@ pub fn login(next: &str, username: &str, error: Option<&str>) -> Response {
     page(StatusCode::OK, "Log in", &body)
 }
 
-/// The sign-up form, again with what was typed when it was wrong.
+/// The sign-up form. After a failed sign-up it repeats the fields and shows an error.
 pub fn sign_up(next: &str, form: &[(String, String)], error: Option<&str>) -> Response {
     let field = |name: &str, label: &str, kind: &str, autocomplete: &str| {
         let value = if kind == "password" { "" } else { call::first(form, name).unwrap_or_default() };
@@ -66,7 +77,7 @@ pub fn sign_up(next: &str, form: &[(String, String)], error: Option<&str>) -> Re
             escape(value)
         )
     };
-    let log_in = escape(&flows::link(flows::AUTHENTICATION, next));
+    let log_in = escape(&flow_path(AUTHENTICATION, next));
     let body = format!(
         "{}<form method=\"post\">{}{}{}{}<button type=\"submit\">Sign up</button></form>\
          <p>Have an account? <a href=\"{log_in}\">Log in.</a></p>",
@@ -83,33 +94,33 @@ fn alert(error: Option<&str>) -> String {
     error.map(|error| format!("<p role=\"alert\">{}</p>", escape(error))).unwrap_or_default()
 }
 
-/// The start page.
+/// The start page, with the name of the logged-in user.
 pub fn home(name: Option<&str>) -> Response {
-    let link = |flow: &str| escape(&flows::link(flow, "/"));
+    let link = |flow: &str| escape(&flow_path(flow, "/"));
     let body = match name {
         Some(name) => format!(
             "<p>You are logged in as {}.</p><p><a href=\"{}\">Log out</a></p>",
             escape(name),
-            link(flows::INVALIDATION)
+            link(INVALIDATION)
         ),
-        None => format!("<p><a href=\"{}\">Log in</a></p>", link(flows::AUTHENTICATION)),
+        None => format!("<p><a href=\"{}\">Log in</a></p>", link(AUTHENTICATION)),
     };
     page(StatusCode::OK, "authentik simulator", &body)
 }
 
-/// Shown after the end of a session that leads nowhere else.
+/// The page after a logout without a redirect.
 pub fn logged_out() -> Response {
     page(StatusCode::OK, "Logged out", "<p>You have been logged out.</p>")
 }
 
-/// A request that must not be sent back to anybody.
+/// An invalid authorization request whose redirect URI cannot be trusted.
 pub fn bad_request(title: &str, message: &str) -> Response {
     page(StatusCode::BAD_REQUEST, title, &format!("<p>{}</p>", escape(message)))
 }
 
-/// An unknown page.
+/// The page of an unknown path.
 pub fn not_found() -> Response {
-    page(StatusCode::NOT_FOUND, "Not Found", "<p>There is nothing here.</p>")
+    page(StatusCode::NOT_FOUND, "Not Found", "<p>This page does not exist.</p>")
 }
 
 #[cfg(test)]
@@ -117,9 +128,9 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn what_was_typed_cannot_become_markup() {
-        let mut answer = login("/\"><script>", "\"><script>alert(1)</script>", None);
-        let html = answer.take_body().into_string().await.unwrap();
+    async fn typed_text_is_escaped() {
+        let mut response = login("/\"><script>", "\"><script>alert(1)</script>", None);
+        let html = response.take_body().into_string().await.unwrap();
         assert!(!html.contains("<script>"), "{html}");
     }
 }

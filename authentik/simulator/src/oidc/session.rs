@@ -1,4 +1,4 @@
-//! Who is logged in, by cookie.
+//! Browser sessions, identified by a cookie.
 
 use poem::Response;
 use poem::http::{HeaderValue, header};
@@ -10,7 +10,7 @@ use crate::world::World;
 
 const COOKIE: &str = "authentik_session";
 
-/// The session of the request's cookie, while its user exists and is active.
+/// The session of the request's cookie, if its user exists and is active.
 pub fn of(world: &World, call: &Call) -> Option<(Session, User)> {
     let id = call.cookie(COOKIE)?;
     world.read(|store| {
@@ -20,19 +20,18 @@ pub fn of(world: &World, call: &Call) -> Option<(Session, User)> {
     })
 }
 
-/// Gives the browser the session's cookie.
-pub fn start(answer: Response, session: &Session) -> Response {
-    set(answer, &format!("{COOKIE}={}; Path=/; HttpOnly; SameSite=Lax", session.id))
+/// Sets the session's cookie.
+pub fn set_cookie(response: Response, session: &Session) -> Response {
+    set(response, &format!("{COOKIE}={}; Path=/; HttpOnly; SameSite=Lax", session.id))
 }
 
-/// Takes the cookie away.
-pub fn end(answer: Response) -> Response {
-    set(answer, &format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0"))
+pub fn delete_cookie(response: Response) -> Response {
+    set(response, &format!("{COOKIE}=; Path=/; HttpOnly; SameSite=Lax; Max-Age=0"))
 }
 
-fn set(mut answer: Response, cookie: &str) -> Response {
+fn set(mut response: Response, cookie: &str) -> Response {
     if let Ok(value) = HeaderValue::from_str(cookie) {
-        answer.headers_mut().insert(header::SET_COOKIE, value);
+        response.headers_mut().insert(header::SET_COOKIE, value);
     }
-    answer
+    response
 }

@@ -22,13 +22,13 @@ struct UserInfo<'a> {
     nonce: Option<&'a str>,
 }
 
-/// `/application/o/userinfo/`: what is true now, unlike the token's claims.
-pub fn answer(world: &World, call: &Call) -> Response {
+/// `/application/o/userinfo/`: the current data of the user, not that of the token.
+pub fn handle(world: &World, call: &Call) -> Response {
     let claims = call.bearer().and_then(|token| keys::claims_of(world, token));
-    claims.and_then(|claims| describe(world, &claims)).unwrap_or_else(refuse)
+    claims.and_then(|claims| user_info(world, &claims)).unwrap_or_else(unauthorized)
 }
 
-fn describe(world: &World, claims: &Json) -> Option<Response> {
+fn user_info(world: &World, claims: &Json) -> Option<Response> {
     let text = |name: &str| claims.get(name).and_then(Json::as_str);
     let (sub, scope, id) = (text("sub")?, text("scope")?, text("jti")?);
     if claims.get("exp")?.as_i64()? <= clock::now().unix() {
@@ -37,7 +37,7 @@ fn describe(world: &World, claims: &Json) -> Option<Response> {
     let uuid: Uuid = sub.parse().ok()?;
     world.read(|store| {
         let user = store.users.values().find(|user| user.uuid == uuid)?;
-        if !user.is_active || store.revoked.contains(id) {
+        if !user.is_active || store.revoked_access_tokens.contains(id) {
             return None;
         }
         let grant = Grant {
@@ -52,10 +52,10 @@ fn describe(world: &World, claims: &Json) -> Option<Response> {
     })
 }
 
-fn refuse() -> Response {
+fn unauthorized() -> Response {
     let reason = "error=\"invalid_token\", error_description=\"The access token provided is expired, revoked, \
                   malformed, or invalid for other reasons\"";
-    let mut answer = call::empty(StatusCode::UNAUTHORIZED);
-    answer.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(reason));
-    answer
+    let mut response = call::empty(StatusCode::UNAUTHORIZED);
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(reason));
+    response
 }

@@ -1,52 +1,43 @@
-//! Fields of JSON bodies, with Django REST framework's words for what is wrong.
+//! Reads the fields of JSON bodies, with the error messages of the Django REST framework.
 
 use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
-use super::answer::Refusal;
+use super::response::Refusal;
 use crate::call::Call;
 use crate::json::{Json, object};
+use crate::store::Store;
 
-/// What becomes of required fields that a body leaves out.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub enum Missing {
-    /// PATCH: they keep their value.
-    Keep,
-    /// POST and PUT: the body is refused.
-    Refuse,
-}
-
-/// A body being read. Wrong fields are collected, so the answer names all of them.
+/// The fields of a body. Wrong fields are collected, so that one response names all of them.
 pub struct Fields {
     body: Json,
     wrong: Vec<(String, String)>,
 }
 
 impl Fields {
-    /// The body of a request; an absent one is an empty object.
+    /// Parses the body of a request. An empty body counts as an empty object.
     pub fn of(call: &Call) -> Result<Self, Refusal> {
         let body = if call.body.is_empty() {
             object([])
         } else {
-            serde_json::from_slice(&call.body).map_err(|error| Refusal::NoJson(error.to_string()))?
+            serde_json::from_slice(&call.body).map_err(|error| Refusal::InvalidJson(error.to_string()))?
         };
-        match body {
-            Json::Object(_) => Ok(Self { body, wrong: vec![] }),
-            Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) | Json::Array(_) => {
-                Err(Refusal::field("non_field_errors", "Invalid data. Expected a dictionary."))
-            }
+        if matches!(body, Json::Object(_)) {
+            Ok(Self { body, wrong: vec![] })
+        } else {
+            Err(Refusal::field("non_field_errors", "Invalid data. Expected a dictionary."))
         }
     }
 
-    /// Says what is wrong with a field.
+    /// Marks a field as wrong.
     pub fn refuse(&mut self, name: &str, message: impl Into<String>) {
         self.wrong.push((name.to_owned(), message.into()));
     }
 
-    /// A text that must be there and not be empty.
-    pub fn required(&mut self, name: &str, missing: Missing) -> Option<String> {
-        if self.body.get(name).is_none() && missing == Missing::Refuse {
+    /// Reads a text that must not be empty, and that must be present if it `is_required`.
+    pub fn non_empty_text(&mut self, name: &str, is_required: bool) -> Option<String> {
+        if self.body.get(name).is_none() && is_required {
             self.refuse(name, "This field is required.");
         }
         let text = self.text(name)?;
@@ -57,36 +48,33 @@ impl Fields {
         Some(text)
     }
 
-    /// A text that may be empty or absent.
+    /// Reads a text, which may be empty.
     pub fn text(&mut self, name: &str) -> Option<String> {
         self.read(name, "Not a valid string.", |value| value.as_str().map(str::to_owned))
     }
 
-    /// A boolean.
     pub fn boolean(&mut self, name: &str) -> Option<bool> {
         self.read(name, "Must be a valid boolean.", Json::as_bool)
     }
 
-    /// An integer.
     pub fn integer(&mut self, name: &str) -> Option<i64> {
         self.read(name, "A valid integer is required.", Json::as_i64)
     }
 
-    /// An object.
     pub fn object(&mut self, name: &str) -> Option<Json> {
         self.read(name, "Value must be a dictionary.", |value| {
             matches!(value, Json::Object(_)).then(|| value.clone())
         })
     }
 
-    /// A list of keys of groups, all of which must exist.
-    pub fn groups(&mut self, name: &str, exists: impl Fn(Uuid) -> bool) -> Option<BTreeSet<Uuid>> {
-        self.keys(name, |value| value.as_str()?.parse().ok().filter(|pk| exists(*pk)))
+    /// Reads a list of keys of existing groups.
+    pub fn groups(&mut self, name: &str, store: &Store) -> Option<BTreeSet<Uuid>> {
+        self.keys(name, |value| value.as_str()?.parse().ok().filter(|pk| store.groups.contains_key(pk)))
     }
 
-    /// A list of keys of users, all of which must exist.
-    pub fn users(&mut self, name: &str, exists: impl Fn(i64) -> bool) -> Option<BTreeSet<i64>> {
-        self.keys(name, |value| value.as_i64().filter(|pk| exists(*pk)))
+    /// Reads a list of keys of existing users.
+    pub fn users(&mut self, name: &str, store: &Store) -> Option<BTreeSet<i64>> {
+        self.keys(name, |value| value.as_i64().filter(|pk| store.users.contains_key(pk)))
     }
 
     fn keys<K: Ord>(&mut self, name: &str, read: impl Fn(&Json) -> Option<K>) -> Option<BTreeSet<K>> {
@@ -97,8 +85,8 @@ impl Fields {
             if let Some(key) = read(&item) {
                 keys.insert(key);
             } else {
-                let shown = serde_json::to_string(&item).unwrap_or_default();
-                let pk = shown.trim_matches('"');
+                let text = serde_json::to_string(&item).unwrap_or_default();
+                let pk = text.trim_matches('"');
                 self.refuse(name, format!("Invalid pk \"{pk}\" - object does not exist."));
                 return None;
             }
@@ -119,8 +107,9 @@ impl Fields {
         read
     }
 
-    /// Refuses the body when any field was wrong.
-    pub fn finish(self) -> Result<(), Refusal> {
-        if self.wrong.is_empty() { Ok(()) } else { Err(Refusal::Invalid(self.wrong)) }
+    /// Refuses the body if any field was wrong.
+    pub fn check(&mut self) -> Result<(), Refusal> {
+        let wrong = std::mem::take(&mut self.wrong);
+        if wrong.is_empty() { Ok(()) } else { Err(Refusal::InvalidFields(wrong)) }
     }
 }

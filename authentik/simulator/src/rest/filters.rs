@@ -1,14 +1,12 @@
-//! Query parameters of lists.
+//! Query parameters of lists. An empty parameter does not filter.
 
 use std::str::FromStr;
 
-use uuid::Uuid;
-
-use super::answer::Refusal;
+use super::response::Refusal;
 use crate::call::Call;
 use crate::clock::Timestamp;
 
-/// A boolean; what is none is ignored, as in authentik.
+/// A boolean. An invalid value is ignored, as in authentik.
 pub fn boolean(call: &Call, name: &str) -> Option<bool> {
     match call.parameter(name)? {
         "true" | "True" | "1" => Some(true),
@@ -17,37 +15,31 @@ pub fn boolean(call: &Call, name: &str) -> Option<bool> {
     }
 }
 
-/// Text; the empty one filters nothing.
 pub fn text<'a>(call: &'a Call, name: &str) -> Option<&'a str> {
     call.parameter(name).filter(|text| !text.is_empty())
 }
 
-/// A UUID, with dashes or without.
-pub fn uuid(call: &Call, name: &str) -> Result<Option<Uuid>, Refusal> {
-    parsed(call, name, "Enter a valid UUID.")
-}
-
-/// `name__gt` and `name__lt`: a moment must lie between them.
-pub fn between(call: &Call, name: &str) -> Result<(Option<Timestamp>, Option<Timestamp>), Refusal> {
-    const MESSAGE: &str = "Enter a valid date/time.";
-    Ok((parsed(call, &format!("{name}__gt"), MESSAGE)?, parsed(call, &format!("{name}__lt"), MESSAGE)?))
-}
-
-fn parsed<T: FromStr>(call: &Call, name: &str, message: &str) -> Result<Option<T>, Refusal> {
+/// A value of another type. An invalid value is refused with this message.
+pub fn parsed<T: FromStr>(call: &Call, name: &str, message: &str) -> Result<Option<T>, Refusal> {
     text(call, name).map(|text| text.parse().map_err(|_| Refusal::field(name, message))).transpose()
 }
 
-/// Whether `moment` lies between both bounds; nothing lies between set bounds when there is no moment.
-pub fn is_between(moment: Option<Timestamp>, bounds: (Option<Timestamp>, Option<Timestamp>)) -> bool {
-    bounds.0.is_none_or(|from| moment.is_some_and(|moment| moment > from))
-        && bounds.1.is_none_or(|to| moment.is_some_and(|moment| moment < to))
+/// The exclusive bounds of a time, from the parameters `<name>__gt` and `<name>__lt`.
+#[derive(Default, PartialEq)]
+pub struct Between {
+    after: Option<Timestamp>,
+    before: Option<Timestamp>,
 }
 
-/// Whether every word of `search` is in one of `texts`, in any case.
-pub fn is_found(search: &str, texts: &[&str]) -> bool {
-    let texts: Vec<String> = texts.iter().map(|text| text.to_lowercase()).collect();
-    search.split_whitespace().all(|word| {
-        let word = word.to_lowercase();
-        texts.iter().any(|text| text.contains(&word))
-    })
+impl Between {
+    pub fn of(call: &Call, name: &str) -> Result<Self, Refusal> {
+        let bound = |suffix| parsed(call, &format!("{name}__{suffix}"), "Enter a valid date/time.");
+        Ok(Self { after: bound("gt")?, before: bound("lt")? })
+    }
+
+    /// Whether `time` is within the bounds. `None` is within the bounds only if there are none.
+    pub fn contains(&self, time: Option<Timestamp>) -> bool {
+        self.after.is_none_or(|after| time.is_some_and(|time| time > after))
+            && self.before.is_none_or(|before| time.is_some_and(|time| time < before))
+    }
 }

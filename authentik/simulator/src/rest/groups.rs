@@ -1,11 +1,12 @@
-//! Reading groups.
+//! Reads groups.
 
+use poem::Response;
 use poem::http::StatusCode;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::answer::Refusal;
-use super::{Answer, auth, filters, paging, users};
+use super::response::{Refusal, RestResult};
+use super::{auth, filters, paging, users};
 use crate::call::{self, Call};
 use crate::clock::Timestamp;
 use crate::json::Json;
@@ -14,9 +15,9 @@ use crate::store::group::Group;
 use crate::store::user::{Role, User};
 use crate::world::World;
 
-/// A group as REST shows it, in its order.
+/// A group as REST shows it, in authentik's order.
 #[derive(Serialize)]
-struct Shown<'a> {
+struct GroupJson<'a> {
     pk: Uuid,
     num_pk: i64,
     name: &'a str,
@@ -24,7 +25,7 @@ struct Shown<'a> {
     parents: &'a [Uuid],
     parents_obj: Option<()>,
     users: Vec<i64>,
-    users_obj: Option<Vec<ShownMember<'a>>>,
+    users_obj: Option<Vec<MemberJson<'a>>>,
     attributes: &'a Json,
     roles: Vec<Uuid>,
     roles_obj: &'a [Role],
@@ -34,7 +35,7 @@ struct Shown<'a> {
 }
 
 #[derive(Serialize)]
-struct ShownMember<'a> {
+struct MemberJson<'a> {
     pk: i64,
     username: &'a str,
     name: &'a str,
@@ -45,7 +46,7 @@ struct ShownMember<'a> {
     uid: String,
 }
 
-impl<'a> From<&'a User> for ShownMember<'a> {
+impl<'a> From<&'a User> for MemberJson<'a> {
     fn from(user: &'a User) -> Self {
         Self {
             pk: user.pk,
@@ -60,29 +61,15 @@ impl<'a> From<&'a User> for ShownMember<'a> {
     }
 }
 
-/// `GET /core/groups/`.
-pub fn list(world: &World, call: &Call) -> Answer {
-    auth::viewer(world, call, "group")?;
+/// `GET /core/groups/`, sorted by name.
+pub fn list(world: &World, call: &Call) -> RestResult {
+    auth::may_view(world, call, "group")?;
     let name = filters::text(call, "name");
-    let is_superuser = filters::boolean(call, "is_superuser");
-    let search = filters::text(call, "search");
     let with_users = filters::boolean(call, "include_users").unwrap_or(true);
-    let members: Vec<i64> = call.parameters("members_by_pk").filter_map(|pk| pk.parse().ok()).collect();
     world.read(|store| {
-        let takes = |group: &&Group| {
-            name.is_none_or(|name| name == group.name)
-                && is_superuser.is_none_or(|wanted| wanted == group.is_superuser)
-                && search.is_none_or(|search| filters::is_found(search, &[&group.name]))
-                && (members.is_empty() || store.members(group.pk).any(|pk| members.contains(&pk)))
-        };
-        let mut groups: Vec<&Group> = store.groups.values().filter(takes).collect();
-        match call.parameter("ordering") {
-            // They are kept in this order.
-            Some("pk") => {}
-            Some("-pk") => groups.reverse(),
-            Some("-name") => groups.sort_by(|left, right| right.name.cmp(&left.name)),
-            _ => groups.sort_by(|left, right| left.name.cmp(&right.name)),
-        }
+        let is_named = |group: &&Group| name.is_none_or(|name| name == group.name);
+        let mut groups: Vec<&Group> = store.groups.values().filter(is_named).collect();
+        groups.sort_by(|left, right| left.name.cmp(&right.name));
         let show = |group| show(store, group, with_users);
         let page = paging::page(call, "authentik_core.group", groups.len(), groups.iter().copied(), show)?;
         Ok(call::json(StatusCode::OK, &page))
@@ -90,27 +77,32 @@ pub fn list(world: &World, call: &Call) -> Answer {
 }
 
 /// `GET /core/groups/{pk}/`.
-pub fn one(world: &World, call: &Call, pk: &str) -> Answer {
-    auth::viewer(world, call, "group")?;
+pub fn one(world: &World, call: &Call, pk: &str) -> RestResult {
+    auth::may_view(world, call, "group")?;
     let with_users = filters::boolean(call, "include_users").unwrap_or(true);
     world.read(|store| Ok(call::json(StatusCode::OK, &show(store, find(store, pk)?, with_users))))
 }
 
-/// The group of a key in a path, with dashes or without.
+/// The group with the key in a path. The key may have dashes or not.
 pub fn find<'a>(store: &'a Store, pk: &str) -> Result<&'a Group, Refusal> {
     let pk: Uuid = pk.parse().map_err(|_| Refusal::NotFound)?;
     store.groups.get(&pk).ok_or(Refusal::Unknown("Group"))
 }
 
-/// The JSON of one group; writes answer it with the objects of its users.
+/// A response with one group, without `users_obj`, which can be megabytes.
+pub fn group_response(store: &Store, group: &Group) -> Response {
+    call::json(StatusCode::OK, &shown(store, group, false))
+}
+
+/// The JSON of one group.
 pub fn shown<'a>(store: &'a Store, group: &'a Group, with_users: bool) -> impl Serialize {
     show(store, group, with_users)
 }
 
-fn show<'a>(store: &'a Store, group: &'a Group, with_users: bool) -> Shown<'a> {
-    let members = || store.members(group.pk).filter_map(|pk| store.users.get(&pk)).map(ShownMember::from);
-    let is_below = |child: &&Group| child.parents.contains(&group.pk);
-    Shown {
+fn show<'a>(store: &'a Store, group: &'a Group, with_users: bool) -> GroupJson<'a> {
+    let members = || store.members(group.pk).filter_map(|pk| store.users.get(&pk)).map(MemberJson::from);
+    let is_child = |child: &&Group| child.parents.contains(&group.pk);
+    GroupJson {
         pk: group.pk,
         num_pk: group.num_pk(),
         name: &group.name,
@@ -123,7 +115,7 @@ fn show<'a>(store: &'a Store, group: &'a Group, with_users: bool) -> Shown<'a> {
         roles: group.roles.iter().map(|role| role.pk).collect(),
         roles_obj: &group.roles,
         inherited_roles_obj: None,
-        children: store.groups.values().filter(is_below).map(|child| child.pk).collect(),
+        children: store.groups.values().filter(is_child).map(|child| child.pk).collect(),
         children_obj: None,
     }
 }

@@ -1,117 +1,119 @@
-//! Transports, rules, mappings and policies: an administrator's, to read and to test.
+//! The setup of webhooks, which only an administrator may read, and the test of a transport.
 
 use poem::Response;
-use poem::http::{Method, StatusCode};
+use poem::http::StatusCode;
 
-use super::answer::{self, Refusal};
-use super::{ACTION, Answer, auth, filters, paging};
-use crate::blueprint::{self, Mistake};
+use super::response::{self, Refusal, RestResult};
+use super::{auth, filters, paging};
+use crate::blueprint;
 use crate::call::{self, Call};
 use crate::clock;
+use crate::faults::Mistake;
 use crate::json::{Json, object};
 use crate::store::Row;
-use crate::store::event::Event;
-use crate::webhook::sender::{Sender, Sent};
+use crate::store::event::{self, Event};
+use crate::webhook::body;
+use crate::webhook::sender::Sender;
 use crate::world::World;
 
-/// authentik keeps events for a year.
-const EVENT_LIFE_SECONDS: f64 = 365.0 * 86_400.0;
-
-/// A list of objects; `name` and `target` pick some of them.
-pub fn list(world: &World, call: &Call, model: &str, objects: &[Json]) -> Answer {
-    auth::writer(world, call)?;
-    let is_picked = |object: &&Json| {
+/// Lists the objects of one kind. The parameters `name` and `target` filter them.
+pub fn list(world: &World, call: &Call, segments: &[&str]) -> RestResult {
+    let (model, objects) = match segments {
+        ["events", "transports"] => ("authentik_events.notificationtransport", blueprint::transports(world)),
+        ["events", "rules"] => ("authentik_events.notificationrule", blueprint::rules(world)),
+        ["propertymappings", "notification"] => {
+            ("authentik_events.notificationwebhookmapping", blueprint::mappings(world))
+        }
+        ["policies", "bindings"] => ("authentik_policies.policybinding", blueprint::bindings(world)),
+        ["policies", "event_matcher"] => {
+            ("authentik_policies_event_matcher.eventmatcherpolicy", blueprint::matchers())
+        }
+        ["policies", "expression"] => ("authentik_policies_expression.expressionpolicy", vec![]),
+        _ => return Err(Refusal::MethodNotAllowed),
+    };
+    auth::may_write(world, call)?;
+    let matches = |object: &&Json| {
         ["name", "target"].into_iter().all(|filter| {
             filters::text(call, filter)
                 .is_none_or(|wanted| object.get(filter).and_then(Json::as_str) == Some(wanted))
         })
     };
-    let picked: Vec<&Json> = objects.iter().filter(is_picked).collect();
-    let page = paging::page(call, model, picked.len(), picked.iter(), |object| *object)?;
+    let matching: Vec<&Json> = objects.iter().filter(matches).collect();
+    let page = paging::page(call, model, matching.len(), matching.iter(), |object| *object)?;
     Ok(call::json(StatusCode::OK, &page))
 }
 
-/// Whether this is `POST /events/transports/{uuid}/test/`, which asks somebody else before it answers.
-pub fn is_test(call: &Call) -> bool {
-    call.method == Method::POST
-        && call.path.starts_with("/api/v3/events/transports/")
-        && call.path.ends_with("/test/")
-}
-
-/// Sends a test from the server process, once, and tells what came of it.
-pub async fn test(world: &World, call: &Call) -> Response {
-    let answer = match test_event(world, call) {
-        Ok(event) => send(world, &event).await,
-        Err(refusal) => refusal.answer(&call.method),
+/// `POST /events/transports/{pk}/test/`: the server process sends a test and responds with its outcome.
+pub async fn test_transport(world: &World, call: &Call, pk: &str) -> RestResult {
+    let event = create_test_event(world, call, pk)?;
+    let mistakes = world.faults().mistakes;
+    // The headers mapping reads the secret from the environment. Without it the mapping raises an exception.
+    if mistakes.contains(&Mistake::NoSecret) {
+        return Ok(response::unhandled_exception());
+    }
+    let mut config = world.config.clone();
+    config.webhook_url = Some(blueprint::webhook_url(world));
+    if mistakes.contains(&Mistake::OtherSecret) {
+        config.webhook_secret = Some("whsec_b3RoZXItd2ViaG9vay1zZWNyZXQtMDEyMzQ1Njc4OWE=".into());
+    }
+    let Ok(Some(sender)) = Sender::new(&config) else {
+        return Ok(call::empty(StatusCode::INTERNAL_SERVER_ERROR));
     };
-    answer::with_allow(answer, ACTION)
+    Ok(match sender.post(event.pk, body::bytes(&event)).await {
+        Ok(target) if target.status().as_u16() < StatusCode::BAD_REQUEST.as_u16() => {
+            let status = target.status();
+            let text = target.text().await.unwrap_or_default();
+            let messages = Json::Array(vec![status.as_str().into(), text.into()]);
+            call::json(StatusCode::OK, &object([("messages", messages)]))
+        }
+        // The texts of Python's `requests`. They do not contain the body of the target's response.
+        Ok(target) => {
+            let status = target.status();
+            let side = if status.is_server_error() { "Server" } else { "Client" };
+            let reason = status.canonical_reason().unwrap_or_default();
+            let url = blueprint::webhook_url(world);
+            failed(&format!("{} {side} Error: {reason} for url: {url}", status.as_u16()))
+        }
+        Err(error) => failed(&format!(
+            "HTTPConnectionPool: Max retries exceeded with url: /authentik/webhook (Caused by \
+             NewConnectionError('Failed to establish a new connection: {error:#}'))"
+        )),
+    })
 }
 
-/// The event of a test is saved, and no rule sends it.
-fn test_event(world: &World, call: &Call) -> Result<Event, Refusal> {
-    let actor = auth::writer(world, call)?.actor;
-    let member = |name: &str| actor.get(name).cloned().unwrap_or_default();
-    // This event is built in memory, so its members keep Python's order.
-    let user = object([("username", member("username")), ("pk", member("pk")), ("email", member("email"))]);
-    let is_there = !blueprint::transports(world).is_empty();
-    let is_known = call.path.split('/').any(|segment| segment.parse() == Ok(blueprint::TRANSPORT));
-    if !is_there || !is_known {
+/// Stores the event of a test, without a delivery, because the server process sends it at once.
+fn create_test_event(world: &World, call: &Call, pk: &str) -> Result<Event, Refusal> {
+    let actor = auth::may_write(world, call)?.actor;
+    if blueprint::transports(world).is_empty() || pk.parse() != Ok(blueprint::TRANSPORT) {
         return Err(Refusal::Unknown("NotificationTransport"));
     }
+    let member = |name: &str| actor.get(name).cloned().unwrap_or_default();
+    // This event does not pass through PostgreSQL, so its keys have the order of authentik's Python code.
+    let user = object([("username", member("username")), ("pk", member("pk")), ("email", member("email"))]);
     let brand = object([
         ("app", "authentik_brands".into()),
         ("model_name", "brand".into()),
         ("pk", "222af197c72849cabc3b7fe3f7bbaf8b".into()),
         ("name", "Brand fallback".into()),
     ]);
-    let created = world.write(None, |tx| tx.now());
-    let event = Event {
-        pk: clock::new_uuid(),
-        user: object([]),
-        action: "custom_notification_test".to_owned(),
-        app: "authentik.events.api.notification_transports".to_owned(),
-        context: object([("user", user), ("context", object([("foo", "bar".into())]))]),
-        client_ip: None,
-        created,
-        expires: created.plus_seconds(EVENT_LIFE_SECONDS),
-        brand,
-    };
-    world.write(None, |tx| tx.put(Row::Event(event.clone())));
-    Ok(event)
+    Ok(world.write(None, |tx| {
+        let created = tx.now();
+        let event = Event {
+            pk: clock::new_uuid(),
+            user: object([]),
+            action: "custom_notification_test".to_owned(),
+            app: "authentik.events.api.notification_transports".to_owned(),
+            context: object([("user", user), ("context", object([("foo", "bar".into())]))]),
+            client_ip: None,
+            created,
+            expires: created.plus_seconds(event::LIFETIME_SECONDS),
+            brand,
+        };
+        tx.put(Row::Event(event.clone()));
+        event
+    }))
 }
 
-async fn send(world: &World, event: &Event) -> Response {
-    // An expression that fails is an unhandled exception.
-    if world.faults().mistakes.contains(&Mistake::NoSecret) {
-        return answer::fault(StatusCode::METHOD_NOT_ALLOWED.as_u16());
-    }
-    let mut config = world.config.clone();
-    config.webhook_url = Some(blueprint::webhook_url(world));
-    if world.faults().mistakes.contains(&Mistake::OtherSecret) {
-        config.webhook_secret = Some("whsec_b3RoZXItd2ViaG9vay1zZWNyZXQtMDEyMzQ1Njc4OWE=".into());
-    }
-    let Ok(Some(sender)) = Sender::new(&config) else {
-        return call::empty(StatusCode::INTERNAL_SERVER_ERROR);
-    };
-    match sender.send_now(event).await {
-        Ok(Sent { status, text }) if status.as_u16() < StatusCode::BAD_REQUEST.as_u16() => {
-            let messages = Json::Array(vec![status.as_str().into(), text.as_str().into()]);
-            call::json(StatusCode::OK, &object([("messages", messages)]))
-        }
-        // In the words of Python's `requests`; the text of the target's answer is not told.
-        Ok(Sent { status, .. }) => {
-            let whose = if status.is_server_error() { "Server" } else { "Client" };
-            let reason = status.canonical_reason().unwrap_or_default();
-            let url = blueprint::webhook_url(world);
-            refused(&format!("{} {whose} Error: {reason} for url: {url}", status.as_u16()))
-        }
-        Err(error) => refused(&format!(
-            "HTTPConnectionPool: Max retries exceeded with url: /authentik/webhook (Caused by \
-             NewConnectionError('Failed to establish a new connection: {error:#}'))"
-        )),
-    }
-}
-
-fn refused(reason: &str) -> Response {
+fn failed(reason: &str) -> Response {
     call::json(StatusCode::INTERNAL_SERVER_ERROR, &reason)
 }

@@ -1,15 +1,15 @@
-//! Pages of lists.
+//! Divides lists into pages.
 
 use serde::Serialize;
 
-use super::answer::Refusal;
+use super::response::Refusal;
 use crate::call::Call;
 use crate::json::{Json, object};
 
 const DEFAULT_SIZE: usize = 20;
 const MAX_SIZE: usize = 100;
 
-/// The body of a list.
+/// The body of a list response.
 #[derive(Serialize)]
 pub struct Page<T> {
     pagination: Pagination,
@@ -17,7 +17,7 @@ pub struct Page<T> {
     autocomplete: Json,
 }
 
-/// Where the page stands. `next` and `previous` are page numbers, 0 where there is none.
+/// The position of the page. `next` and `previous` are page numbers; 0 means that there is no such page.
 #[derive(Serialize)]
 struct Pagination {
     next: usize,
@@ -29,7 +29,7 @@ struct Pagination {
     end_index: usize,
 }
 
-/// The page that the request asks for. Only the rows of this page are shown, with `show`.
+/// The page that the request asks for. `show` is called only for the rows of this page.
 pub fn page<R, T>(
     call: &Call,
     model: &str,
@@ -37,8 +37,8 @@ pub fn page<R, T>(
     rows: impl Iterator<Item = R>,
     show: impl FnMut(R) -> T,
 ) -> Result<Page<T>, Refusal> {
-    let asked_size = call.parameter("page_size").and_then(|size| size.parse().ok());
-    let size = asked_size.filter(|size| *size > 0).unwrap_or(DEFAULT_SIZE).min(MAX_SIZE);
+    let requested_size = call.parameter("page_size").and_then(|size| size.parse().ok());
+    let size = requested_size.filter(|size| *size > 0).unwrap_or(DEFAULT_SIZE).min(MAX_SIZE);
     let total_pages = count.div_ceil(size).max(1);
     let current = match call.parameter("page") {
         None => 1,
@@ -48,18 +48,18 @@ pub fn page<R, T>(
     if current == 0 || current > total_pages {
         return Err(Refusal::InvalidPage);
     }
-    let skipped = (current - 1) * size;
-    let results: Vec<T> = rows.skip(skipped).take(size).map(show).collect();
+    let n_skipped = (current - 1) * size;
+    let results: Vec<T> = rows.skip(n_skipped).take(size).map(show).collect();
     let pagination = Pagination {
         next: if current < total_pages { current + 1 } else { 0 },
         previous: current - 1,
         count,
         current,
         total_pages,
-        start_index: if count == 0 { 0 } else { skipped + 1 },
-        end_index: skipped + results.len(),
+        start_index: if count == 0 { 0 } else { n_skipped + 1 },
+        end_index: n_skipped + results.len(),
     };
-    // What the admin interface completes searches with; nobody else reads it.
+    // authentik's admin interface uses this to complete searches.
     let models = object([(model, object([]))]);
     let autocomplete = object([("current_model", model.into()), ("models", models)]);
     Ok(Page { pagination, results, autocomplete })

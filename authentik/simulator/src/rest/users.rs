@@ -1,13 +1,13 @@
-//! Reading users.
+//! Reads users.
 
-use std::cmp::Ordering;
-
+use poem::Response;
 use poem::http::StatusCode;
 use serde::Serialize;
 use uuid::Uuid;
 
-use super::answer::Refusal;
-use super::{Answer, auth, avatar, filters, paging};
+use super::filters::{self, Between};
+use super::response::{Refusal, RestResult};
+use super::{auth, paging};
 use crate::call::{self, Call};
 use crate::clock::Timestamp;
 use crate::hash;
@@ -20,9 +20,18 @@ use crate::world::World;
 
 const MODEL: &str = "authentik_core.user";
 
-/// A user as REST shows it, in its order.
+/// One recorded avatar, used for every user. authentik draws an image of this size for each user.
+pub const AVATAR: &str = "data:image/svg+xml;base64,\
+    PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciIHdpZHRoPSI2NHB4IiBoZWlnaHQ9IjY0cHgiIHZpZXdCb3g9\
+    IjAgMCA2NCA2NCIgdmVyc2lvbj0iMS4xIj48cmVjdCBmaWxsPSIjYjljOGE2IiBjeD0iMzIiIGN5PSIzMiIgd2lkdGg9IjY0IiBo\
+    ZWlnaHQ9IjY0IiByPSIzMiIvPjx0ZXh0IHg9IjUwJSIgeT0iNTAlIiBzdHlsZT0iY29sb3I6ICMwMDA7IGxpbmUtaGVpZ2h0OiAx\
+    OyBmb250LWZhbWlseTogJ1JlZEhhdFRleHQnLCdPdmVycGFzcycsb3ZlcnBhc3MsaGVsdmV0aWNhLGFyaWFsLHNhbnMtc2VyaWY7\
+    ICIgZmlsbD0iIzAwMCIgYWxpZ25tZW50LWJhc2VsaW5lPSJtaWRkbGUiIGRvbWluYW50LWJhc2VsaW5lPSJtaWRkbGUiIHRleHQt\
+    YW5jaG9yPSJtaWRkbGUiIGZvbnQtc2l6ZT0iMjgiIGZvbnQtd2VpZ2h0PSI0MDAiIGR5PSIuMWVtIj5HKDwvdGV4dD48L3N2Zz4=";
+
+/// A user as REST shows it, in authentik's order.
 #[derive(Serialize)]
-struct Shown<'a> {
+struct UserJson<'a> {
     pk: i64,
     username: &'a str,
     name: &'a str,
@@ -31,11 +40,11 @@ struct Shown<'a> {
     date_joined: Timestamp,
     is_superuser: bool,
     groups: Vec<Uuid>,
-    groups_obj: Option<Vec<ShownGroup<'a>>>,
+    groups_obj: Option<Vec<UserGroupJson<'a>>>,
     roles: Vec<Uuid>,
     roles_obj: Option<&'a [Role]>,
     email: &'a str,
-    avatar: String,
+    avatar: &'static str,
     attributes: &'a Json,
     uid: String,
     path: &'a str,
@@ -47,7 +56,7 @@ struct Shown<'a> {
 }
 
 #[derive(Serialize)]
-struct ShownGroup<'a> {
+struct UserGroupJson<'a> {
     pk: Uuid,
     num_pk: i64,
     name: &'a str,
@@ -55,7 +64,7 @@ struct ShownGroup<'a> {
     attributes: &'a Json,
 }
 
-impl<'a> From<&'a Group> for ShownGroup<'a> {
+impl<'a> From<&'a Group> for UserGroupJson<'a> {
     fn from(group: &'a Group) -> Self {
         Self {
             pk: group.pk,
@@ -67,39 +76,36 @@ impl<'a> From<&'a Group> for ShownGroup<'a> {
     }
 }
 
-/// `GET /core/users/`.
-pub fn list(world: &World, call: &Call) -> Answer {
-    let may_see = auth::reader_of_users(world, call)?;
+/// `GET /core/users/`, sorted by `pk`, `-pk` or (by default) `username`. Other orderings are not simulated.
+pub fn list(world: &World, call: &Call) -> RestResult {
+    let may_see = auth::may_view_users(world, call)?;
     let filter = Filter::of(call)?;
-    let ordering = call.parameter("ordering").and_then(Ordered::named).unwrap_or(Ordered::USERNAME);
     let show = shape(call);
+    let ordering = call.parameter("ordering").unwrap_or_default();
     let sees_all = world.faults().visible_users.is_none();
     world.read(|store| {
         let show = |user| show(store, user);
-        // A walk over everybody asks for page after page of this.
-        if sees_all && filter == Filter::default() && ordering == Ordered::PK {
-            let (count, users) = (store.users.len(), store.users.values());
-            return Ok(call::json(StatusCode::OK, &paging::page(call, MODEL, count, users, show)?));
+        // A walk over all users requests many of these pages, so they are built without a list of all users.
+        if sees_all && filter == Filter::default() && ordering == "pk" {
+            let page = paging::page(call, MODEL, store.users.len(), store.users.values(), show)?;
+            return Ok(call::json(StatusCode::OK, &page));
         }
         let all = store.users.values().filter(|user| may_see(user));
-        let mut users: Vec<&User> = all.filter(|user| filter.takes(store, user)).collect();
-        if ordering.column != Column::Pk {
-            users.sort_by(|left, right| ordering.column.compare(left, right));
+        let mut users: Vec<&User> = all.filter(|user| filter.matches(user)).collect();
+        match ordering {
+            // The store is sorted by key.
+            "pk" => {}
+            "-pk" => users.reverse(),
+            _ => users.sort_by(|left, right| left.username.cmp(&right.username)),
         }
-        let count = users.len();
-        let page = if ordering.is_descending {
-            // The other way round also means that users without a value stand first.
-            paging::page(call, MODEL, count, users.iter().rev().copied(), show)?
-        } else {
-            paging::page(call, MODEL, count, users.iter().copied(), show)?
-        };
+        let page = paging::page(call, MODEL, users.len(), users.into_iter(), show)?;
         Ok(call::json(StatusCode::OK, &page))
     })
 }
 
 /// `GET /core/users/{pk}/`.
-pub fn one(world: &World, call: &Call, pk: &str) -> Answer {
-    let may_see = auth::reader_of_users(world, call)?;
+pub fn one(world: &World, call: &Call, pk: &str) -> RestResult {
+    let may_see = auth::may_view_users(world, call)?;
     let show = shape(call);
     world.read(|store| {
         let user = find(store, pk)?;
@@ -110,26 +116,31 @@ pub fn one(world: &World, call: &Call, pk: &str) -> Answer {
     })
 }
 
-/// The user of a key in a path.
+/// The user with the key in a path.
 pub fn find<'a>(store: &'a Store, pk: &str) -> Result<&'a User, Refusal> {
     let pk: i64 = pk.parse().map_err(|_| Refusal::NotFound)?;
     store.users.get(&pk).ok_or(Refusal::Unknown("User"))
 }
 
-/// The JSON of one user, as writes answer it.
+/// A response with one user.
+pub fn user_response(store: &Store, user: &User) -> Response {
+    call::json(StatusCode::OK, &shown(store, user))
+}
+
+/// The JSON of one user, with all of its parts.
 pub fn shown<'a>(store: &'a Store, user: &'a User) -> impl Serialize {
     show(store, user, true, true)
 }
 
-fn shape(call: &Call) -> impl for<'a> Fn(&'a Store, &'a User) -> Shown<'a> + use<> {
+fn shape(call: &Call) -> impl for<'a> Fn(&'a Store, &'a User) -> UserJson<'a> + use<> {
     let with_groups = filters::boolean(call, "include_groups").unwrap_or(true);
     let with_roles = filters::boolean(call, "include_roles").unwrap_or(true);
     move |store, user| show(store, user, with_groups, with_roles)
 }
 
-fn show<'a>(store: &'a Store, user: &'a User, with_groups: bool, with_roles: bool) -> Shown<'a> {
+fn show<'a>(store: &'a Store, user: &'a User, with_groups: bool, with_roles: bool) -> UserJson<'a> {
     let groups = store.groups_of(user);
-    Shown {
+    UserJson {
         pk: user.pk,
         username: &user.username,
         name: &user.name,
@@ -138,11 +149,11 @@ fn show<'a>(store: &'a Store, user: &'a User, with_groups: bool, with_roles: boo
         date_joined: user.date_joined,
         is_superuser: store.is_superuser(user),
         groups: groups.iter().map(|group| group.pk).collect(),
-        groups_obj: with_groups.then(|| groups.into_iter().map(ShownGroup::from).collect()),
+        groups_obj: with_groups.then(|| groups.into_iter().map(UserGroupJson::from).collect()),
         roles: user.roles.iter().map(|role| role.pk).collect(),
         roles_obj: with_roles.then_some(user.roles.as_slice()),
         email: &user.email,
-        avatar: avatar::data_uri(&user.name),
+        avatar: AVATAR,
         attributes: &user.attributes,
         uid: uid(user.pk),
         path: &user.path,
@@ -153,138 +164,61 @@ fn show<'a>(store: &'a Store, user: &'a User, with_groups: bool, with_roles: boo
     }
 }
 
-/// The hash by which authentik names a user to others: sha256 of `{pk}-{install id}`.
+/// The `uid` of a user: the SHA-256 hash of `{pk}-{install id}`.
 pub fn uid(pk: i64) -> String {
     hash::sha256_hex(&format!("{pk}-{}", seed::INSTALL_ID.simple()))
 }
 
-/// The filters of the list.
+/// The filters of the list. authentik has more.
 #[derive(Default, PartialEq)]
 struct Filter<'a> {
     is_active: Option<bool>,
-    is_superuser: Option<bool>,
     kinds: Vec<UserType>,
     uuid: Option<Uuid>,
     username: Option<&'a str>,
-    name: Option<&'a str>,
     email: Option<&'a str>,
     path: Option<&'a str>,
-    path_start: Option<&'a str>,
     groups: Vec<Uuid>,
-    date_joined: (Option<Timestamp>, Option<Timestamp>),
-    last_login: (Option<Timestamp>, Option<Timestamp>),
-    last_updated: (Option<Timestamp>, Option<Timestamp>),
-    search: Option<&'a str>,
+    date_joined: Between,
+    last_login: Between,
+    last_updated: Between,
 }
 
 impl<'a> Filter<'a> {
     fn of(call: &'a Call) -> Result<Self, Refusal> {
-        let kind = |name| UserType::from_name(name).ok_or_else(|| not_a_choice(name));
+        let kind = |name| {
+            let message = || format!("Select a valid choice. {name} is not one of the available choices.");
+            UserType::from_name(name).ok_or_else(|| Refusal::field("type", message()))
+        };
         let group = |pk: &str| {
             let message = format!("“{pk}” is not a valid value.");
             pk.parse().map_err(|_| Refusal::field("groups_by_pk", message))
         };
         Ok(Self {
             is_active: filters::boolean(call, "is_active"),
-            is_superuser: filters::boolean(call, "is_superuser"),
             kinds: call.parameters("type").map(kind).collect::<Result<_, _>>()?,
-            uuid: filters::uuid(call, "uuid")?,
+            uuid: filters::parsed(call, "uuid", "Enter a valid UUID.")?,
             username: filters::text(call, "username"),
-            name: filters::text(call, "name"),
             email: filters::text(call, "email"),
             path: filters::text(call, "path"),
-            path_start: filters::text(call, "path_startswith"),
             groups: call.parameters("groups_by_pk").map(group).collect::<Result<_, _>>()?,
-            date_joined: filters::between(call, "date_joined")?,
-            last_login: filters::between(call, "last_login")?,
-            last_updated: filters::between(call, "last_updated")?,
-            search: filters::text(call, "search"),
+            date_joined: Between::of(call, "date_joined")?,
+            last_login: Between::of(call, "last_login")?,
+            last_updated: Between::of(call, "last_updated")?,
         })
     }
 
-    fn takes(&self, store: &Store, user: &User) -> bool {
+    fn matches(&self, user: &User) -> bool {
         let is = |wanted: Option<&str>, value: &str| wanted.is_none_or(|wanted| wanted == value);
         self.is_active.is_none_or(|wanted| wanted == user.is_active)
             && (self.kinds.is_empty() || self.kinds.contains(&user.kind))
             && self.uuid.is_none_or(|wanted| wanted == user.uuid)
             && is(self.username, &user.username)
-            && is(self.name, &user.name)
             && is(self.email, &user.email)
             && is(self.path, &user.path)
-            && self.path_start.is_none_or(|start| user.path.starts_with(start))
             && (self.groups.is_empty() || self.groups.iter().any(|group| user.groups.contains(group)))
-            && filters::is_between(Some(user.date_joined), self.date_joined)
-            && filters::is_between(user.last_login, self.last_login)
-            && filters::is_between(Some(user.last_updated), self.last_updated)
-            && self
-                .search
-                .is_none_or(|search| filters::is_found(search, &[&user.username, &user.name, &user.email]))
-            && self.is_superuser.is_none_or(|wanted| wanted == store.is_superuser(user))
-    }
-}
-
-fn not_a_choice(name: &str) -> Refusal {
-    let message = format!("Select a valid choice. {name} is not one of the available choices.");
-    Refusal::field("type", message)
-}
-
-/// The order of the list.
-#[derive(PartialEq, Eq)]
-struct Ordered {
-    column: Column,
-    is_descending: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Column {
-    Pk,
-    Username,
-    Name,
-    Email,
-    IsActive,
-    DateJoined,
-    LastLogin,
-    LastUpdated,
-}
-
-impl Ordered {
-    /// In which they are kept.
-    const PK: Self = Self { column: Column::Pk, is_descending: false };
-
-    const USERNAME: Self = Self { column: Column::Username, is_descending: false };
-
-    fn named(name: &str) -> Option<Self> {
-        let (is_descending, name) = name.strip_prefix('-').map_or((false, name), |name| (true, name));
-        let column = match name {
-            "pk" | "id" => Column::Pk,
-            "username" => Column::Username,
-            "name" => Column::Name,
-            "email" => Column::Email,
-            "is_active" => Column::IsActive,
-            "date_joined" => Column::DateJoined,
-            "last_login" => Column::LastLogin,
-            "last_updated" => Column::LastUpdated,
-            _ => return None,
-        };
-        Some(Self { column, is_descending })
-    }
-}
-
-impl Column {
-    fn compare(self, left: &User, right: &User) -> Ordering {
-        match self {
-            Self::Pk => left.pk.cmp(&right.pk),
-            Self::Username => left.username.cmp(&right.username),
-            Self::Name => left.name.cmp(&right.name),
-            Self::Email => left.email.cmp(&right.email),
-            Self::IsActive => left.is_active.cmp(&right.is_active),
-            Self::DateJoined => left.date_joined.cmp(&right.date_joined),
-            // PostgreSQL puts what has no value last.
-            Self::LastLogin => {
-                let key = |user: &User| (user.last_login.is_none(), user.last_login);
-                key(left).cmp(&key(right))
-            }
-            Self::LastUpdated => left.last_updated.cmp(&right.last_updated),
-        }
+            && self.date_joined.contains(Some(user.date_joined))
+            && self.last_login.contains(user.last_login)
+            && self.last_updated.contains(Some(user.last_updated))
     }
 }

@@ -1,4 +1,4 @@
-//! Webhooks that have to be sent.
+//! The queue of webhooks to send.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,79 +7,79 @@ use uuid::Uuid;
 
 use crate::clock::{self, Timestamp};
 
-/// The first attempt and five retries (`worker.task_max_retries`).
+/// The first attempt and five retries, like authentik's `worker.task_max_retries: 5`.
 pub const MAX_ATTEMPTS: u32 = 6;
 
-/// How many due deliveries are shuffled: enough to reorder, few enough to stay quick with a long queue.
-const SHUFFLED: usize = 64;
+/// The next delivery is picked from this many due ones: enough to reorder them, few enough to stay fast with
+/// a long queue.
+const SHUFFLE_WINDOW: usize = 64;
 
-/// One event on its way to the webhook.
+/// The delivery of one event to the webhook.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Delivery {
-    /// The event.
+    /// The key of the event.
     pub id: Uuid,
-    /// Attempts that have ended.
+    /// The number of completed attempts.
     pub attempts: u32,
-    /// How it stands.
+    /// The progress of the delivery.
     pub status: Status,
     /// When the next attempt may start.
     pub due: Timestamp,
 }
 
-/// How a delivery stands.
+/// The progress of a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// To be sent, or sent without an answer yet.
+    /// Waiting for an attempt, or being attempted now.
     Pending,
-    /// The target took it.
+    /// Accepted by the target.
     Delivered,
-    /// Every attempt failed; kept for a retry by hand.
+    /// Given up after the last attempt failed.
     Rejected,
-    /// Never sent: lost by a fault, or because the event was deleted first.
+    /// Never sent, because of a fault or because the event was deleted first.
     Dropped,
 }
 
-/// All deliveries that are not over, with counts of those that are.
+/// All pending deliveries, and the number of completed ones.
 #[derive(Default)]
 pub struct Deliveries {
-    open: BTreeMap<Uuid, Delivery>,
-    /// Pending and not being sent now.
+    pending: BTreeMap<Uuid, Delivery>,
+    /// The pending deliveries that are not being attempted now, by due time.
     due: BTreeSet<(Timestamp, Uuid)>,
-    delivered: u64,
-    dropped: u64,
+    n_delivered: u64,
+    n_rejected: u64,
+    n_dropped: u64,
 }
 
 impl Deliveries {
-    /// Takes the new state of a delivery.
+    /// Stores the new state of a delivery.
     pub fn apply(&mut self, delivery: Delivery) {
-        if let Some(before) = self.open.remove(&delivery.id) {
+        if let Some(before) = self.pending.remove(&delivery.id) {
             self.due.remove(&(before.due, before.id));
         }
         match delivery.status {
             Status::Pending => {
                 self.due.insert((delivery.due, delivery.id));
-                self.open.insert(delivery.id, delivery);
+                self.pending.insert(delivery.id, delivery);
             }
-            Status::Rejected => {
-                self.open.insert(delivery.id, delivery);
-            }
-            Status::Delivered => self.delivered += 1,
-            Status::Dropped => self.dropped += 1,
+            Status::Delivered => self.n_delivered += 1,
+            Status::Rejected => self.n_rejected += 1,
+            Status::Dropped => self.n_dropped += 1,
         }
     }
 
-    /// Takes one due delivery, in no particular order. It stays pending, so an attempt that is open when
-    /// the process dies is made again, but is not taken twice before it is applied again.
+    /// Takes a random due delivery. It stays pending, so a restart during the attempt sends it again, but it
+    /// is not taken again until its outcome is applied.
     pub fn take_due(&mut self, now: Timestamp) -> Option<Delivery> {
         let due: Vec<(Timestamp, Uuid)> =
-            self.due.iter().take_while(|(due, _)| *due <= now).take(SHUFFLED).copied().collect();
+            self.due.iter().take_while(|(due, _)| *due <= now).take(SHUFFLE_WINDOW).copied().collect();
         if due.is_empty() {
             return None;
         }
-        let entry = due[clock::pick(due.len())];
+        let entry = due[clock::random_index(due.len())];
         self.due.remove(&entry);
-        self.open.get(&entry.1).copied()
+        self.pending.get(&entry.1).copied()
     }
 
     /// When the next delivery becomes due.
@@ -87,29 +87,28 @@ impl Deliveries {
         self.due.first().map(|(due, _)| *due)
     }
 
-    /// The delivery of an event, while it is pending or rejected.
+    /// The delivery of an event, if it is pending.
     pub fn get(&self, id: Uuid) -> Option<Delivery> {
-        self.open.get(&id).copied()
+        self.pending.get(&id).copied()
     }
 
-    /// Everything pending or rejected.
-    pub fn open(&self) -> impl Iterator<Item = &Delivery> {
-        self.open.values()
+    /// All pending deliveries.
+    pub fn pending(&self) -> impl Iterator<Item = &Delivery> {
+        self.pending.values()
     }
 
-    /// How many are in this state.
+    /// The number of deliveries with this status.
     pub fn count(&self, status: Status) -> u64 {
         match status {
-            Status::Delivered => self.delivered,
-            Status::Dropped => self.dropped,
-            Status::Pending | Status::Rejected => {
-                self.open.values().filter(|delivery| delivery.status == status).count() as u64
-            }
+            Status::Pending => self.pending.len() as u64,
+            Status::Delivered => self.n_delivered,
+            Status::Rejected => self.n_rejected,
+            Status::Dropped => self.n_dropped,
         }
     }
 
-    /// Starts counting where a compacted journal left off.
-    pub fn set_counts(&mut self, delivered: u64, dropped: u64) {
-        (self.delivered, self.dropped) = (delivered, dropped);
+    /// Restores the counts of a compacted journal.
+    pub fn set_counts(&mut self, delivered: u64, rejected: u64, dropped: u64) {
+        (self.n_delivered, self.n_rejected, self.n_dropped) = (delivered, rejected, dropped);
     }
 }

@@ -1,4 +1,4 @@
-//! Events: what authentik's audit log says happened.
+//! Events: the entries of authentik's audit log.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -8,40 +8,42 @@ use crate::json::{Json, object};
 
 /// The `app` of events about models.
 pub const MODEL_APP: &str = "authentik.events.middleware";
-/// The `app` of logins, passwords and profile changes.
+/// The `app` of events about logins, passwords and profile changes.
 pub const SIGNAL_APP: &str = "authentik.events.signals";
+/// authentik keeps events for a year.
+pub const LIFETIME_SECONDS: f64 = 365.0 * 86_400.0;
 
-/// authentik's `Event`.
+/// authentik's `Event`. It serialises as REST shows it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Event {
-    /// The key, which is also the `webhook-id`.
+    /// The key, which is also the `webhook-id` of the delivery.
     pub pk: Uuid,
-    /// Who did it: `pk`, `email`, `username` and perhaps more.
+    /// The actor: `pk`, `email`, `username` and optional members such as `on_behalf_of`.
     pub user: Json,
-    /// What happened, such as `model_updated`.
+    /// The action, such as `model_updated`.
     pub action: String,
     /// The Python module that wrote the event.
     pub app: String,
-    /// What depends on the action; in the order of `jsonb`.
+    /// Details that depend on the action, with keys in the order of `jsonb`.
     pub context: Json,
-    /// The address of the client.
+    /// The IP address of the client.
     pub client_ip: Option<String>,
-    /// When; strictly increasing in the simulator.
+    /// When the event happened. It strictly increases in the simulator.
     pub created: Timestamp,
-    /// A year later.
+    /// When authentik deletes the event.
     pub expires: Timestamp,
     /// The brand of the request.
     pub brand: Json,
 }
 
 impl Event {
-    /// The `context.model` of the event, as (app, name of the model).
+    /// The app and the model name of `context.model`.
     pub fn model(&self) -> Option<(&str, &str)> {
         let model = self.context.get("model")?;
         Some((model.get("app")?.as_str()?, model.get("model_name")?.as_str()?))
     }
 
-    /// The actor's key.
+    /// The key of the actor.
     pub fn actor_pk(&self) -> Option<i64> {
         self.user.get("pk").and_then(Json::as_i64)
     }
@@ -67,12 +69,12 @@ impl Event {
     }
 }
 
-/// Where a change came from: the HTTP request that every audited change has.
+/// The HTTP request behind a change. authentik makes events only inside a request.
 #[derive(Clone, Debug)]
 pub struct Origin {
-    /// Who asked, as events store it.
+    /// The actor, as events store it.
     pub actor: Json,
-    /// The address of the client.
+    /// The IP address of the client.
     pub client_ip: Option<String>,
     /// The path that the event names.
     pub path: String,
@@ -82,12 +84,12 @@ pub struct Origin {
     pub args: Json,
     /// The client's `User-Agent`.
     pub user_agent: String,
-    /// The `x-authentik-id` of the answer.
+    /// The `x-authentik-id` of the response.
     pub request_id: String,
 }
 
 impl Origin {
-    /// The same request, seen with another actor.
+    /// The same request with another actor.
     #[must_use]
     pub fn with_actor(&self, actor: Json) -> Self {
         Self { actor, ..self.clone() }
@@ -105,7 +107,7 @@ impl Origin {
     }
 }
 
-/// Whom authentik takes requests without a session for.
+/// The actor of a request without a session.
 pub fn anonymous() -> Json {
     object([
         ("pk", 1.into()),

@@ -6,31 +6,31 @@ use uuid::Uuid;
 use super::user::Role;
 use crate::json::{Json, object};
 
-/// authentik's `Group`. Who is in it is kept with the users.
+/// authentik's `Group`. Its members are stored with the users.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Group {
     /// The key; with dashes in REST, without in events.
     pub pk: Uuid,
-    /// The unique name: what tokens list.
+    /// The unique name, which tokens list.
     pub name: String,
-    /// Makes members administrators.
+    /// Whether the members are administrators.
     pub is_superuser: bool,
-    /// The groups above this one.
+    /// The parent groups.
     pub parents: Vec<Uuid>,
-    /// Free data; an object.
+    /// Custom attributes; a JSON object.
     pub attributes: Json,
-    /// Roles that members get.
+    /// The roles of the members.
     pub roles: Vec<Role>,
 }
 
 impl Group {
-    /// A number made of the key: its first five decimal digits.
+    /// The numeric key: the first five decimal digits of the key.
     pub fn num_pk(&self) -> i64 {
         let digits = self.pk.as_u128().to_string();
         digits.get(..5).unwrap_or(&digits).parse().unwrap_or_default()
     }
 
-    /// The group as the model that an event is about.
+    /// The group as the `context.model` of an event.
     pub fn as_model(&self) -> Json {
         object([
             ("pk", self.pk.simple().to_string().into()),
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_numeric_key_is_the_recorded_one() {
+    fn the_numeric_key_equals_the_recorded_one() {
         let pk = "1ca5cc4b-c6b5-4128-838f-ca18ffa6d060".parse().unwrap();
         let navy = Group {
             pk,

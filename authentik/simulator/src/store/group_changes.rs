@@ -1,41 +1,38 @@
-//! Changes of groups, and the events that authentik makes of them.
+//! Changes of groups, and the events that authentik makes for them.
 
 use std::collections::BTreeSet;
 
 use uuid::Uuid;
 
 use super::group::Group;
+use super::state::Row;
+use super::tx::Tx;
 use super::user::User;
-use super::{Row, Tx};
 use crate::clock;
 use crate::json::{Json, object};
 
-/// The fields of a group that change; the others stay.
+/// The fields of a group that a change sets. Fields with `None` keep their value.
 #[derive(Clone, Debug, Default)]
 pub struct GroupPatch {
-    /// The unique name.
     pub name: Option<String>,
-    /// Makes members administrators.
     pub is_superuser: Option<bool>,
-    /// The groups above.
     pub parents: Option<Vec<Uuid>>,
-    /// Free data.
     pub attributes: Option<Json>,
     /// All direct members.
     pub users: Option<BTreeSet<i64>>,
 }
 
-/// What a member of a group does.
+/// A change of one membership.
 #[derive(Clone, Copy)]
-pub enum Member {
-    /// Is in it from now on.
-    Joins,
-    /// Is not in it any more.
-    Leaves,
+pub enum MembershipChange {
+    /// The user joins the group.
+    Add,
+    /// The user leaves the group.
+    Remove,
 }
 
 impl Tx<'_> {
-    /// Makes a group.
+    /// Creates a group.
     pub fn create_group(&mut self, patch: GroupPatch) -> Group {
         let group = Group {
             pk: clock::new_uuid(),
@@ -53,7 +50,7 @@ impl Tx<'_> {
         group
     }
 
-    /// Changes a group: one event for the save and one for each of parents and members.
+    /// Changes a group. Makes one event for the save, one for new parents, and one for new members.
     pub fn update_group(&mut self, group: &mut Group, patch: GroupPatch) {
         group.name = patch.name.unwrap_or_else(|| group.name.clone());
         group.is_superuser = patch.is_superuser.unwrap_or(group.is_superuser);
@@ -62,7 +59,8 @@ impl Tx<'_> {
         }
         let has_new_parents = patch.parents.as_ref().is_some_and(|parents| *parents != group.parents);
         group.parents = patch.parents.unwrap_or_else(|| group.parents.clone());
-        self.save_group(group);
+        self.put(Row::Group(group.clone()));
+        self.model_event("model_updated", group.as_model());
         if has_new_parents {
             self.model_event("model_updated", group.as_model());
         }
@@ -74,57 +72,46 @@ impl Tx<'_> {
     fn set_members(&mut self, group: &Group, users: &BTreeSet<i64>) {
         let before: BTreeSet<i64> = self.store().members(group.pk).collect();
         for pk in users.difference(&before) {
-            self.join(*pk, group.pk);
+            self.put_membership(*pk, group.pk, MembershipChange::Add);
         }
         for pk in before.difference(users) {
-            self.leave(*pk, group.pk);
+            self.put_membership(*pk, group.pk, MembershipChange::Remove);
         }
         if before != *users {
             self.model_event("model_updated", group.as_model());
         }
     }
 
-    fn save_group(&mut self, group: &Group) {
-        self.put(Row::Group(group.clone()));
-        self.model_event("model_updated", group.as_model());
-    }
-
-    /// Deletes a group. Nothing is said about its members, nor about the groups below it.
+    /// Deletes a group. authentik makes no events about its members or its child groups.
     pub fn delete_group(&mut self, group: &Group) {
         self.model_event("model_deleted", group.as_model());
         let members: Vec<i64> = self.store().members(group.pk).collect();
         for pk in members {
-            self.leave(pk, group.pk);
+            self.put_membership(pk, group.pk, MembershipChange::Remove);
         }
-        let is_below = |child: &&Group| child.parents.contains(&group.pk);
-        let below: Vec<Group> = self.store().groups.values().filter(is_below).cloned().collect();
-        for mut child in below {
+        let is_child = |child: &&Group| child.parents.contains(&group.pk);
+        let children: Vec<Group> = self.store().groups.values().filter(is_child).cloned().collect();
+        for mut child in children {
             child.parents.retain(|parent| *parent != group.pk);
             self.put(Row::Group(child));
         }
         self.put(Row::GroupGone(group.pk));
     }
 
-    /// `add_user` and `remove_user` of a group: the event does not say which user.
-    pub fn move_member(&mut self, group: &Group, user: &User, member: Member) {
+    /// `add_user` and `remove_user` of a group. The event does not name the user.
+    pub fn change_membership(&mut self, group: &Group, user: &User, change: MembershipChange) {
         self.model_event("model_updated", group.as_model());
-        match member {
-            Member::Joins => self.join(user.pk, group.pk),
-            Member::Leaves => self.leave(user.pk, group.pk),
-        }
+        self.put_membership(user.pk, group.pk, change);
     }
 
-    /// A row of the membership table is no save of the user: `last_updated` stays.
-    fn join(&mut self, user: i64, group: Uuid) {
+    /// Keeps `last_updated`, because authentik changes only a row of the membership table and does not save
+    /// the user.
+    fn put_membership(&mut self, user: i64, group: Uuid, change: MembershipChange) {
         if let Some(mut user) = self.store().users.get(&user).cloned() {
-            user.groups.insert(group);
-            self.put(Row::User(user));
-        }
-    }
-
-    fn leave(&mut self, user: i64, group: Uuid) {
-        if let Some(mut user) = self.store().users.get(&user).cloned() {
-            user.groups.remove(&group);
+            match change {
+                MembershipChange::Add => user.groups.insert(group),
+                MembershipChange::Remove => user.groups.remove(&group),
+            };
             self.put(Row::User(user));
         }
     }

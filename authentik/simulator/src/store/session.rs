@@ -1,77 +1,77 @@
-//! Browser sessions and what OAuth remembers.
+//! Browser sessions, and the state of the OAuth provider.
 
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Timestamp;
 
-/// A browser that has logged in.
+/// The session of a browser after a login.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Session {
     /// The value of the cookie.
     pub id: String,
-    /// Who.
+    /// The key of the user.
     pub user: i64,
-    /// Since when: the `auth_time` of tokens.
+    /// When the user logged in, in seconds since 1970: the `auth_time` of tokens.
     pub auth_time: i64,
-    /// By password; false after enrollment, where tokens have no `amr`.
+    /// Whether the user gave a password. False after enrollment, where tokens have no `amr`.
     pub by_password: bool,
 }
 
-/// What tokens are issued for.
+/// What a user granted to the client.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Grant {
-    /// Who.
+    /// The key of the user.
     pub user: i64,
     /// The granted scopes, separated by spaces.
     pub scope: String,
     /// The session's `auth_time`.
     pub auth_time: i64,
-    /// Whether a password was given.
+    /// The session's `by_password`.
     pub by_password: bool,
     /// The hash of the session's id.
     pub sid: String,
 }
 
 impl Grant {
-    /// Whether `name` was granted.
+    /// Whether the scope `name` was granted.
     pub fn has(&self, name: &str) -> bool {
         self.scope.split(' ').any(|scope| scope == name)
     }
 }
 
-/// An authorization code, good for one minute and one use.
+/// An authorization code. It can be used once, within a minute.
 #[derive(Clone, Debug)]
 pub struct Code {
-    /// What it stands for.
+    /// What the code can be exchanged for.
     pub grant: Grant,
-    /// The redirect URI of the authorization.
+    /// The redirect URI of the authorization request.
     pub redirect_uri: String,
-    /// The client's nonce.
+    /// The nonce of the client.
     pub nonce: Option<String>,
-    /// PKCE: the challenge and whether it is hashed.
+    /// The PKCE challenge, and whether it is hashed.
     pub challenge: Option<(String, bool)>,
-    /// The end of its life.
+    /// When the code expires.
     pub expires: Timestamp,
 }
 
-/// A refresh token; used ones stay, to notice reuse.
+/// A refresh token. Used tokens are kept to detect reuse.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RefreshToken {
     /// The opaque token.
     pub token: String,
-    /// What it stands for.
+    /// What the token can be exchanged for.
     pub grant: Grant,
-    /// Used or revoked.
+    /// Whether the token was used or revoked.
     pub revoked: bool,
-    /// The end of its life.
+    /// When the token expires.
     pub expires: Timestamp,
 }
 
-/// The pair that signs tokens.
+/// The key pair that signs tokens.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct StoredKey {
-    /// The `kid` of headers and of the JWKS.
+    /// The `kid` in token headers and in the JWKS.
     pub kid: String,
-    /// PKCS #8, in Base64.
+    /// The key pair as PKCS #8, in Base64.
     pub pkcs8: String,
 }

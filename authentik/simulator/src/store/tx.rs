@@ -1,79 +1,74 @@
-//! One change of the state, with the events it causes.
+//! A transaction: one change of the state with the events that it causes.
 
 use uuid::Uuid;
 
 use super::delivery::{Delivery, Status};
 use super::event::{self, Event, Origin};
-use super::{Row, Store};
+use super::state::{Row, Store};
 use crate::clock::{self, Timestamp};
 use crate::json::{Json, object};
 
-/// authentik keeps events for a year.
-const EVENT_LIFE_SECONDS: f64 = 365.0 * 86_400.0;
-
-/// A transaction on the store. Everything that is put is also written to the journal, where there is one.
+/// A transaction on the store.
 pub struct Tx<'a> {
     store: &'a mut Store,
-    /// What was put, where there is a journal for it.
+    /// The applied rows, if there is a journal for them.
     pub(crate) rows: Option<Vec<Row>>,
-    /// Whether there may be something new to send.
+    /// Whether a delivery changed.
     pub(crate) has_deliveries: bool,
-    /// The request behind the change. Without one no events are made, as when authentik's worker
-    /// changes something.
+    /// The request behind the change. A change without a request makes no events, as in authentik's worker.
     origin: Option<Origin>,
-    /// At most this many seconds pass before a webhook's first attempt; none where none are sent.
-    delivery_delay: Option<f64>,
+    /// The longest delay before the first attempt of a webhook, in seconds. `None` if no webhooks are sent.
+    max_delivery_delay: Option<f64>,
 }
 
 impl<'a> Tx<'a> {
-    /// Starts a change.
-    pub fn new(store: &'a mut Store, origin: Option<Origin>, delivery_delay: Option<f64>) -> Self {
-        Self { store, rows: None, has_deliveries: false, origin, delivery_delay }
+    pub fn new(store: &'a mut Store, origin: Option<Origin>, max_delivery_delay: Option<f64>) -> Self {
+        Self { store, rows: None, has_deliveries: false, origin, max_delivery_delay }
     }
 
-    /// The state, with everything put so far.
+    /// The state, with all rows applied so far.
     pub fn store(&self) -> &Store {
         self.store
     }
 
-    /// For what a restart may forget.
+    /// Direct access to the state. Changes made this way are lost at a restart.
     pub fn store_mut(&mut self) -> &mut Store {
         self.store
     }
 
-    /// Changes the state.
+    /// Applies a row.
     pub fn put(&mut self, row: Row) {
-        self.has_deliveries |= matches!(row, Row::Delivery(_) | Row::Reset);
+        self.has_deliveries |= matches!(row, Row::Delivery(_));
         if let Some(rows) = &mut self.rows {
             rows.push(row.clone());
         }
         self.store.apply(row);
     }
 
-    /// Now; later than every event so far, so that `created` gives the order.
+    /// The current time, but later than every event so far, so that `created` orders the events.
     pub fn now(&self) -> Timestamp {
         let now = clock::now();
-        self.store.last_moment.map_or(now, |last| now.max(last.next()))
+        self.store.last_created.map_or(now, |last| now.max(last.next()))
     }
 
-    /// The key of the next user.
+    /// The key that the next user will get.
     pub fn next_pk(&self) -> i64 {
         self.store.last_pk + 1
     }
 
-    /// A model event of the request's actor.
+    /// Records an event about a model, with the request's actor.
     pub fn model_event(&mut self, action: &str, model: Json) {
         self.event(action, event::MODEL_APP, object([("model", model)]));
     }
 
-    /// An event of the request's actor.
+    /// Records an event with the request's actor.
     pub fn event(&mut self, action: &str, app: &str, context: Json) {
         if let Some(origin) = self.origin.clone() {
             self.event_from(&origin, action, app, context);
         }
     }
 
-    /// An event whose actor is somebody else than the request's.
+    /// Records an event with another actor.
     pub fn event_of(&mut self, actor: Json, action: &str, app: &str, context: Json) {
         if let Some(origin) = self.origin.as_ref().map(|origin| origin.with_actor(actor)) {
             self.event_from(&origin, action, app, context);
@@ -89,7 +84,7 @@ impl<'a> Tx<'a> {
             members.push(("http_request".to_owned(), origin.http_request()));
         }
         let created = self.now();
-        self.emit(Event {
+        self.put_event(Event {
             pk: clock::new_uuid(),
             user: origin.actor.clone().jsonb(),
             action: action.to_owned(),
@@ -97,31 +92,32 @@ impl<'a> Tx<'a> {
             context: Json::Object(members).jsonb(),
             client_ip: origin.client_ip.clone(),
             created,
-            expires: created.plus_seconds(EVENT_LIFE_SECONDS),
+            expires: created.plus_seconds(event::LIFETIME_SECONDS),
             brand: event::default_brand(),
         });
     }
 
-    /// Records an event, and its delivery when the rule sends it.
-    pub fn emit(&mut self, event: Event) {
+    /// Stores an event, and its delivery if the rule sends it.
+    fn put_event(&mut self, event: Event) {
         let (id, created, is_sent) = (event.pk, event.created, event.is_sent());
         self.put(Row::Event(event));
-        if let Some(delay) = self.delivery_delay.filter(|_| is_sent) {
+        if let Some(delay) = self.max_delivery_delay.filter(|_| is_sent) {
             let due = created.plus_seconds(delay * clock::fraction());
             self.put(Row::Delivery(Delivery { id, attempts: 0, status: Status::Pending, due }));
         }
     }
 
-    /// Forgets what a deleted user did, also what was not yet sent: authentik's `gdpr_compliance`.
-    pub fn forget_events_of(&mut self, user: i64) {
-        let theirs: Vec<Uuid> = self
+    /// Deletes the events whose actor is the user, and drops their pending deliveries, like authentik with
+    /// `gdpr_compliance` on (the default).
+    pub fn delete_events_of(&mut self, user: i64) {
+        let ids: Vec<Uuid> = self
             .store
             .events
             .values()
             .filter(|event| event.actor_pk() == Some(user))
             .map(|event| event.pk)
             .collect();
-        for id in theirs {
+        for id in ids {
             self.put(Row::EventGone(id));
             if let Some(delivery) = self.store.deliveries.get(id) {
                 self.put(Row::Delivery(Delivery { status: Status::Dropped, ..delivery }));

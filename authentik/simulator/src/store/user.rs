@@ -11,38 +11,38 @@ use crate::json::{Json, object};
 /// authentik's `User`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct User {
-    /// The key in URLs and events; increasing, never given twice.
+    /// The key in URLs and events. Keys increase and are never reused.
     pub pk: i64,
-    /// The key that joins to a token's `sub`.
+    /// The `sub` of the user's tokens.
     pub uuid: Uuid,
     /// The unique login name.
     pub username: String,
-    /// The display name: what events call the user.
+    /// The display name, which events contain.
     pub name: String,
-    /// May be empty.
+    /// The e-mail address; may be empty.
     pub email: String,
-    /// Only active users can log in.
+    /// Whether the user can log in.
     pub is_active: bool,
-    /// People or machines.
+    /// The type.
     #[serde(rename = "type")]
     pub kind: UserType,
-    /// The folder in which authentik shows the user.
+    /// The folder that contains the user in authentik's interface.
     pub path: String,
-    /// Free data; an object.
+    /// Custom attributes; a JSON object.
     pub attributes: Json,
-    /// Direct memberships.
+    /// The direct groups.
     pub groups: BTreeSet<Uuid>,
-    /// Directly assigned roles.
+    /// The directly assigned roles.
     pub roles: Vec<Role>,
-    /// In clear: these are the made-up passwords of a development tool.
+    /// The password in clear text; without one the user cannot log in.
     pub password: Option<String>,
-    /// When the user was made.
+    /// When the user was created.
     pub date_joined: Timestamp,
-    /// Moves on login.
+    /// When the user last logged in.
     pub last_login: Option<Timestamp>,
-    /// Moves when a password is set.
+    /// When the password was last set.
     pub password_change_date: Timestamp,
-    /// Moves on every save: not on login, not when a group takes or drops the user.
+    /// When the user was last saved. A login or a change of a group's members does not save the user.
     pub last_updated: Timestamp,
 }
 
@@ -56,7 +56,7 @@ impl User {
         ])
     }
 
-    /// The user as the model that an event is about.
+    /// The user as the `context.model` of an event.
     pub fn as_model(&self) -> Json {
         object([
             ("pk", self.pk.into()),
@@ -74,23 +74,23 @@ pub enum UserType {
     /// Employees; the default of the REST API.
     #[default]
     Internal,
-    /// Customers, and who signed up.
+    /// Customers, and people who signed up.
     External,
-    /// Machines that people make.
+    /// Service accounts that administrators create.
     ServiceAccount,
-    /// Machines that authentik makes.
+    /// Service accounts that authentik creates.
     InternalServiceAccount,
 }
 
 impl UserType {
-    /// The type of this name on the wire.
+    /// The type with this name in JSON.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Internal, Self::External, Self::ServiceAccount, Self::InternalServiceAccount]
             .into_iter()
             .find(|kind| kind.name() == name)
     }
 
-    /// The name on the wire.
+    /// The name in JSON.
     pub fn name(self) -> &'static str {
         match self {
             Self::Internal => "internal",
@@ -101,11 +101,9 @@ impl UserType {
     }
 }
 
-/// A role, by name; what it permits is not simulated.
+/// A role. Its permissions are not simulated.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Role {
-    /// The key.
     pub pk: Uuid,
-    /// The name.
     pub name: String,
 }

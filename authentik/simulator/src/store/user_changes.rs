@@ -1,4 +1,4 @@
-//! Changes of users, and the events that authentik makes of them.
+//! Changes of users, and the events that authentik makes for them.
 
 use std::collections::BTreeSet;
 
@@ -6,89 +6,76 @@ use uuid::Uuid;
 
 use super::event::{self, SIGNAL_APP};
 use super::session::Session;
-use super::user::{Role, User, UserType};
-use super::{Row, Tx};
+use super::state::Row;
+use super::tx::Tx;
+use super::user::{User, UserType};
 use crate::clock;
 use crate::json::{Json, object};
 
 /// What Django shows instead of a secret.
 const MASKED: &str = "********************";
 
-/// A user to be made.
-#[derive(Clone, Debug, Default)]
-pub struct NewUser {
-    /// The unique login name.
-    pub username: String,
-    /// The display name.
-    pub name: String,
-    /// May be empty.
-    pub email: String,
-    /// Whether the user starts deactivated.
-    pub is_inactive: bool,
-    /// People or machines.
-    pub kind: UserType,
-    /// The folder.
-    pub path: String,
-    /// Free data; an object.
-    pub attributes: Json,
-    /// Direct memberships.
-    pub groups: BTreeSet<Uuid>,
-    /// Directly assigned roles.
-    pub roles: Vec<Role>,
-    /// Without one the user cannot log in.
-    pub password: Option<String>,
-}
-
-/// The fields of a user that change; the others stay.
+/// The fields of a user that a change sets. A field with `None` keeps its value, or the default of a new user.
 #[derive(Clone, Debug, Default)]
 pub struct UserPatch {
-    /// The login name.
     pub username: Option<String>,
-    /// The display name.
     pub name: Option<String>,
-    /// The address.
     pub email: Option<String>,
-    /// Activation.
     pub is_active: Option<bool>,
-    /// People or machines.
     pub kind: Option<UserType>,
-    /// The folder.
     pub path: Option<String>,
-    /// Free data.
     pub attributes: Option<Json>,
-    /// All direct memberships.
     pub groups: Option<BTreeSet<Uuid>>,
 }
 
+impl UserPatch {
+    /// Sets all given fields except the groups, whose change has events of its own.
+    fn apply_to(self, user: &mut User) {
+        user.username = self.username.unwrap_or_else(|| user.username.clone());
+        user.name = self.name.unwrap_or_else(|| user.name.clone());
+        user.email = self.email.unwrap_or_else(|| user.email.clone());
+        user.is_active = self.is_active.unwrap_or(user.is_active);
+        user.kind = self.kind.unwrap_or(user.kind);
+        user.path = self.path.unwrap_or_else(|| user.path.clone());
+        if let Some(attributes) = self.attributes {
+            let is_object = matches!(attributes, Json::Object(_));
+            user.attributes = if is_object { attributes.jsonb() } else { object([]) };
+        }
+    }
+}
+
 impl Tx<'_> {
-    /// Makes a user without any event.
-    fn insert_user(&mut self, new: NewUser) -> User {
+    /// Creates a user without any event.
+    fn insert_user(&mut self, mut patch: UserPatch) -> User {
         let now = self.now();
-        let user = User {
+        patch.path = patch.path.filter(|path| !path.is_empty());
+        let mut user = User {
             pk: self.next_pk(),
             uuid: clock::new_uuid(),
-            username: new.username,
-            name: new.name,
-            email: new.email,
-            is_active: !new.is_inactive,
-            path: if new.path.is_empty() { "users".to_owned() } else { new.path },
-            kind: new.kind,
-            attributes: object_or_empty(new.attributes),
-            groups: new.groups,
-            roles: new.roles,
-            password: new.password,
+            username: String::new(),
+            name: String::new(),
+            email: String::new(),
+            is_active: true,
+            path: "users".to_owned(),
+            kind: UserType::default(),
+            attributes: object([]),
+            groups: patch.groups.take().unwrap_or_default(),
+            roles: vec![],
+            password: None,
             date_joined: now,
             last_login: None,
             password_change_date: now,
             last_updated: now,
         };
+        patch.apply_to(&mut user);
         self.put(Row::User(user.clone()));
         user
     }
 
-    /// `POST /core/users/`: the user is saved twice, so there are two events, and one more for groups.
-    pub fn create_user(&mut self, new: NewUser) -> User {
-        let mut user = self.insert_user(new);
+    /// `POST /core/users/`: one event for the creation, one for groups, and one because authentik saves the
+    /// user again.
+    pub fn create_user(&mut self, patch: UserPatch) -> User {
+        let mut user = self.insert_user(patch);
         self.model_event("model_created", user.as_model());
         if !user.groups.is_empty() {
             self.model_event("model_updated", user.as_model());
@@ -97,19 +84,11 @@ impl Tx<'_> {
         user
     }
 
-    /// `PATCH /core/users/{pk}/`: one event for the save, also with equal values, and one for each of
-    /// adding and removing groups. Neither names a field.
-    pub fn update_user(&mut self, user: &mut User, patch: UserPatch) {
-        let UserPatch { username, name, email, is_active, kind, path, attributes, groups } = patch;
-        user.username = username.unwrap_or_else(|| user.username.clone());
-        user.name = name.unwrap_or_else(|| user.name.clone());
-        user.email = email.unwrap_or_else(|| user.email.clone());
-        user.is_active = is_active.unwrap_or(user.is_active);
-        user.kind = kind.unwrap_or(user.kind);
-        user.path = path.unwrap_or_else(|| user.path.clone());
-        if let Some(attributes) = attributes {
-            user.attributes = object_or_empty(attributes);
-        }
+    /// `PATCH /core/users/{pk}/`: one event for the save, even with equal values, and one each for added and
+    /// for removed groups. No event names a field.
+    pub fn update_user(&mut self, user: &mut User, mut patch: UserPatch) {
+        let groups = patch.groups.take();
+        patch.apply_to(user);
         self.save_user(user);
         if let Some(groups) = groups {
             self.set_groups(user, groups);
@@ -132,14 +111,15 @@ impl Tx<'_> {
         }
     }
 
-    /// Deletes a user. What they did is forgotten with them, so who deletes themself does so unseen.
+    /// Deletes a user and all events whose actor they are. A user who deletes themself therefore leaves no
+    /// event, not even the one about the deletion.
     pub fn delete_user(&mut self, user: &User) {
         self.model_event("model_deleted", user.as_model());
         self.put(Row::UserGone(user.pk));
-        self.forget_events_of(user.pk);
+        self.delete_events_of(user.pk);
     }
 
-    /// `POST /core/users/{pk}/set_password/`: `password_set` is said of the target as the actor.
+    /// `POST /core/users/{pk}/set_password/`: the actor of `password_set` is the target user.
     pub fn set_password(&mut self, user: &mut User, password: String) {
         user.password = Some(password);
         user.password_change_date = self.now();
@@ -147,36 +127,17 @@ impl Tx<'_> {
         self.save_user(user);
     }
 
-    /// What users do to themselves with the settings and password flows: `user_write` says with which
-    /// values, in clear but for passwords.
-    pub fn update_self(&mut self, user: &mut User, patch: UserPatch, password: Option<String>) {
-        let mut written = vec![("created".to_owned(), false.into())];
-        for (key, value) in [("name", &patch.name), ("email", &patch.email), ("username", &patch.username)] {
-            if let Some(value) = value {
-                written.push((key.to_owned(), value.as_str().into()));
-            }
-        }
-        if let Some(password) = password {
-            written.push(("password".to_owned(), MASKED.into()));
-            written.push(("password_repeat".to_owned(), MASKED.into()));
-            user.password = Some(password);
-            user.password_change_date = self.now();
-            self.event("password_set", SIGNAL_APP, object([]));
-        }
-        self.update_user(user, patch);
-        self.event("user_write", SIGNAL_APP, Json::Object(written));
-    }
-
-    /// Self-registration: the new user is the actor, and a session follows.
-    pub fn enroll(&mut self, new: NewUser) -> Session {
-        let user = self.insert_user(new);
+    /// Self-registration: the new user is the actor of the events, and is logged in afterwards.
+    pub fn enroll(&mut self, patch: UserPatch, password: String) -> Session {
+        let mut user = self.insert_user(patch);
+        user.password = Some(password);
         let mut actor = user.as_actor();
         if let Json::Object(members) = &mut actor {
             members.push(("authenticated_as".to_owned(), event::anonymous()));
         }
         let model = object([("model", user.as_model())]);
         self.event_of(actor, "model_created", event::MODEL_APP, model);
-        let written = object([
+        let written_fields = object([
             ("name", user.name.as_str().into()),
             ("email", user.email.as_str().into()),
             ("created", true.into()),
@@ -184,11 +145,11 @@ impl Tx<'_> {
             ("username", user.username.as_str().into()),
             ("password_repeat", MASKED.into()),
         ]);
-        self.event_of(user.as_actor(), "user_write", SIGNAL_APP, written);
+        self.event_of(user.as_actor(), "user_write", SIGNAL_APP, written_fields);
         self.log_in(user, false)
     }
 
-    /// Makes a session. `last_updated` stays: authentik does not audit this save.
+    /// Starts a session. Keeps `last_updated`, because authentik does not audit this save.
     pub fn log_in(&mut self, mut user: User, by_password: bool) -> Session {
         let now = self.now();
         let context = if by_password {
@@ -205,7 +166,7 @@ impl Tx<'_> {
         session
     }
 
-    /// A failed login. For an unknown name the typed one stands in for the address too.
+    /// Records a failed login. For an unknown username, `email` repeats the typed name.
     pub fn refuse_login(&mut self, username: &str) {
         let stage = object([
             ("pk", "d356c036e7ad4de29ee98fb8b4dbca4b".into()),
@@ -235,8 +196,4 @@ impl Tx<'_> {
         }
         self.put(Row::SessionGone(session.id.clone()));
     }
-}
-
-fn object_or_empty(value: Json) -> Json {
-    if matches!(value, Json::Object(_)) { value.jsonb() } else { object([]) }
 }

@@ -1,100 +1,48 @@
-//! The body that the bridge's mapping makes of an event, in the mapping's order.
-
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
+//! The body that the mapping `authentik/mappings/body.py` builds from an event, with keys in its order.
 
 use super::python_json;
-use crate::json::Json;
+use crate::json::{Json, object};
 use crate::store::event::Event;
 
-/// The body of a webhook.
-#[derive(Serialize, Deserialize)]
-pub struct Body {
-    schema: String,
-    event: BodyEvent,
-    severity: String,
+/// The bytes to sign and to send.
+pub fn bytes(event: &Event) -> Vec<u8> {
+    let member = |object: &Json, key: &str| object.get(key).cloned().unwrap_or_default();
+    let actor = |key: &str| member(&event.user, key);
+    let actor = object([
+        ("pk", actor("pk")),
+        ("username", actor("username")),
+        ("email", actor("email")),
+        ("is_anonymous", (!actor("is_anonymous").is_falsy()).into()),
+        ("on_behalf_of", actor("on_behalf_of")),
+        ("authenticated_as", actor("authenticated_as")),
+    ]);
+    let model = event.context.get("model").filter(|model| !model.is_falsy()).map_or(Json::Null, |model| {
+        object(["app", "model_name", "pk", "name"].map(|key| (key, member(model, key))))
+    });
+    let event = object([
+        ("id", event.pk.to_string().into()),
+        ("action", event.action.as_str().into()),
+        ("app", event.app.as_str().into()),
+        ("created", event.created.python_isoformat().into()),
+        ("client_ip", event.client_ip.as_deref().map_or(Json::Null, Json::from)),
+        ("actor", actor),
+        ("model", model),
+        ("context", sanitize(event.context.clone())),
+        ("brand", event.brand.clone()),
+    ]);
+    let body =
+        object([("schema", "authentik.event.v1".into()), ("event", event), ("severity", "notice".into())]);
+    python_json::dumps(&body).into_bytes()
 }
 
-#[derive(Serialize, Deserialize)]
-struct BodyEvent {
-    id: Uuid,
-    action: String,
-    app: String,
-    created: String,
-    client_ip: Option<String>,
-    actor: Actor,
-    model: Option<Subject>,
-    context: Json,
-    brand: Json,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Actor {
-    pk: Json,
-    username: Json,
-    email: Json,
-    is_anonymous: bool,
-    on_behalf_of: Json,
-    authenticated_as: Json,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Subject {
-    app: Json,
-    model_name: Json,
-    pk: Json,
-    name: Json,
-}
-
-impl Body {
-    /// The bytes to sign and send.
-    pub fn into_bytes(self) -> Vec<u8> {
-        python_json::dumps(&self).into_bytes()
-    }
-}
-
-impl From<&Event> for Body {
-    fn from(event: &Event) -> Self {
-        let member = |of: &Json, key: &str| of.get(key).cloned().unwrap_or_default();
-        let model = event.context.get("model").filter(|model| !model.is_falsy()).map(|model| Subject {
-            app: member(model, "app"),
-            model_name: member(model, "model_name"),
-            pk: member(model, "pk"),
-            name: member(model, "name"),
-        });
-        Self {
-            schema: "authentik.event.v1".to_owned(),
-            event: BodyEvent {
-                id: event.pk,
-                action: event.action.clone(),
-                app: event.app.clone(),
-                created: event.created.python_isoformat(),
-                client_ip: event.client_ip.clone(),
-                actor: Actor {
-                    pk: member(&event.user, "pk"),
-                    username: member(&event.user, "username"),
-                    email: member(&event.user, "email"),
-                    is_anonymous: !member(&event.user, "is_anonymous").is_falsy(),
-                    on_behalf_of: member(&event.user, "on_behalf_of"),
-                    authenticated_as: member(&event.user, "authenticated_as"),
-                },
-                model,
-                context: sanitized(event.context.clone()),
-                brand: event.brand.clone(),
-            },
-            severity: "notice".to_owned(),
-        }
-    }
-}
-
-/// authentik's `sanitize_item`: empty and false items vanish from lists.
-fn sanitized(value: Json) -> Json {
+/// authentik's `sanitize_item`, which drops falsy items from lists (authentik/events/utils.py).
+fn sanitize(value: Json) -> Json {
     match value {
         Json::Array(items) => {
-            Json::Array(items.into_iter().filter(|item| !item.is_falsy()).map(sanitized).collect())
+            Json::Array(items.into_iter().filter(|item| !item.is_falsy()).map(sanitize).collect())
         }
         Json::Object(members) => {
-            Json::Object(members.into_iter().map(|(key, value)| (key, sanitized(value))).collect())
+            Json::Object(members.into_iter().map(|(key, value)| (key, sanitize(value))).collect())
         }
         Json::Null | Json::Bool(_) | Json::Number(_) | Json::String(_) => value,
     }
@@ -108,7 +56,7 @@ mod tests {
 
     use super::*;
 
-    /// Recordings without the mapping's body, or with several.
+    /// Files that do not hold exactly one request with the mapping's body.
     const OTHER_SHAPES: [&str; 4] = [
         "SECRET.json",
         "no_mapping_default_body.json",
@@ -134,23 +82,43 @@ mod tests {
         pair.unwrap()[1].as_str().unwrap()
     }
 
+    /// The stored event behind a recorded body.
+    fn event_of(body: &Json) -> Event {
+        let event = body.get("event").unwrap();
+        let member = |name: &str| event.get(name).unwrap().clone();
+        let text = |name: &str| member(name).as_str().map(str::to_owned);
+        let is_test = text("action").unwrap() == "custom_notification_test";
+        Event {
+            pk: text("id").unwrap().parse().unwrap(),
+            user: member("actor").jsonb(),
+            action: text("action").unwrap(),
+            app: text("app").unwrap(),
+            // The event of a transport test does not pass through PostgreSQL.
+            context: if is_test { member("context") } else { member("context").jsonb() },
+            client_ip: text("client_ip"),
+            created: text("created").unwrap().parse().unwrap(),
+            expires: text("created").unwrap().parse().unwrap(),
+            brand: member("brand"),
+        }
+    }
+
     #[test]
-    fn every_recorded_body_is_written_again_byte_for_byte() {
+    fn every_recorded_body_is_reproduced_byte_for_byte() {
         let mut n_bodies = 0;
         for (name, recording) in recordings() {
             if OTHER_SHAPES.contains(&name.as_str()) {
                 continue;
             }
             let text = recording.get("body").and_then(Json::as_str).unwrap();
-            let body: Body = serde_json::from_str(text).unwrap();
-            assert_eq!(String::from_utf8(body.into_bytes()).unwrap(), text, "{name}");
+            let event = event_of(&serde_json::from_str(text).unwrap());
+            assert_eq!(String::from_utf8(bytes(&event)).unwrap(), text, "{name}");
             n_bodies += 1;
         }
         assert!(n_bodies > 25, "only {n_bodies} recordings were found");
     }
 
     #[test]
-    fn every_recorded_signature_is_the_one_we_make() {
+    fn every_recorded_signature_is_reproduced() {
         let recordings = recordings();
         let secret = recordings.iter().find(|(name, _)| name == "SECRET.json").unwrap();
         let secret = secret.1.get("webhook_secret").and_then(Json::as_str).unwrap();
@@ -165,31 +133,5 @@ mod tests {
                 webhook.sign(header(recording, "webhook-id"), timestamp, body.as_bytes()).unwrap();
             assert_eq!(signature, header(recording, "webhook-signature"), "{name}");
         }
-    }
-
-    #[test]
-    fn an_event_in_the_order_of_the_database_gives_the_recorded_body() {
-        let recordings = recordings();
-        let (_, recording) =
-            recordings.iter().find(|(name, _)| name == "user_created_enrollment.json").unwrap();
-        let text = recording.get("body").and_then(Json::as_str).unwrap();
-        let event: Json = serde_json::from_str(text).unwrap();
-        let event = event.get("event").unwrap();
-        let part = |name: &str| event.get(name).unwrap().clone();
-        let actor = part("actor");
-        let user = ["pk", "email", "username", "authenticated_as"]
-            .map(|name| (name.to_owned(), actor.get(name).unwrap().clone()));
-        let event = Event {
-            pk: part("id").as_str().unwrap().parse().unwrap(),
-            user: Json::Object(user.to_vec()).jsonb(),
-            action: part("action").as_str().unwrap().to_owned(),
-            app: part("app").as_str().unwrap().to_owned(),
-            context: part("context").jsonb(),
-            client_ip: part("client_ip").as_str().map(str::to_owned),
-            created: part("created").as_str().unwrap().parse().unwrap(),
-            expires: part("created").as_str().unwrap().parse().unwrap(),
-            brand: crate::store::event::default_brand(),
-        };
-        assert_eq!(String::from_utf8(Body::from(&event).into_bytes()).unwrap(), text);
     }
 }

@@ -1,4 +1,4 @@
-//! Webhooks: their body, their signature and their sending.
+//! Webhooks: how their body is built, and how they are signed and sent.
 
 pub mod body;
 pub mod python_json;

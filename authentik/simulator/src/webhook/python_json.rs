@@ -5,12 +5,12 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
-/// `json.dumps(value)`: `", "` and `": "` as separators, everything but printable ASCII escaped.
+/// `json.dumps(value)`: the separators are `", "` and `": "`, and all but printable ASCII is escaped.
 pub fn dumps(value: &impl Serialize) -> String {
     let mut bytes = Vec::with_capacity(1_024);
     let written = value.serialize(&mut Serializer::with_formatter(&mut bytes, Python));
     debug_assert!(written.is_ok(), "values with string keys always serialise");
-    // Only ASCII was written.
+    // The formatter writes only ASCII.
     String::from_utf8(bytes).unwrap_or_default()
 }
 
@@ -34,7 +34,7 @@ impl Formatter for Python {
             if matches!(character, ' '..='~') {
                 write!(writer, "{character}")?;
             } else {
-                // Two units, a surrogate pair, for what lies beyond the basic plane.
+                // A character beyond the basic multilingual plane becomes a surrogate pair.
                 for unit in character.encode_utf16(&mut [0; 2]) {
                     write!(writer, "\\u{unit:04x}")?;
                 }
@@ -50,7 +50,7 @@ mod tests {
     use crate::json::{Json, object};
 
     #[test]
-    fn text_beyond_ascii_is_escaped_as_python_does() {
+    fn non_ascii_text_is_escaped_as_in_python() {
         assert_eq!(
             dumps(&"Ada Löve\u{7f}lace 🚀\n\"\\/"),
             r#""Ada L\u00f6ve\u007flace \ud83d\ude80\n\"\\/""#
@@ -58,7 +58,7 @@ mod tests {
     }
 
     #[test]
-    fn separators_have_a_space() {
+    fn separators_end_in_a_space() {
         let value = object([("a", Json::Array(vec![1.into(), Json::Null])), ("b", object([]))]);
         assert_eq!(dumps(&value), r#"{"a": [1, null], "b": {}}"#);
     }

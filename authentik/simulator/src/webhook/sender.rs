@@ -1,4 +1,4 @@
-//! Sends due webhooks, as authentik's worker does: at least once, in no order, and not for ever.
+//! Sends due webhooks like authentik's worker: at least once, in random order, with a limit of attempts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,20 +11,21 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use super::body::Body;
+use super::body;
 use crate::clock;
 use crate::config::Config;
 use crate::store::Row;
 use crate::store::delivery::{Delivery, MAX_ATTEMPTS, Status};
-use crate::store::event::Event;
 use crate::world::World;
 
-/// `AUTHENTIK_HTTP_TIMEOUT`.
+/// The default of `AUTHENTIK_HTTP_TIMEOUT`.
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// The first backoff; it doubles with each attempt.
+/// The backoff after the first attempt; it doubles each time (authentik/root/settings.py, dramatiq 1.17.1).
 const BACKOFF_SECONDS: f64 = 15.0;
-/// The longest sleep without a look at what is due.
+/// The longest wait without a check for due deliveries.
 const IDLE: Duration = Duration::from_hours(1);
+/// The number of simultaneous requests. authentik's default worker sends two, which is slow for large tests.
+const WORKERS: usize = 8;
 
 /// Sends webhooks to one target.
 pub struct Sender {
@@ -33,16 +34,8 @@ pub struct Sender {
     webhook: Option<Webhook>,
 }
 
-/// What a target answered.
-pub struct Sent {
-    /// Its status.
-    pub status: StatusCode,
-    /// Its body.
-    pub text: String,
-}
-
 impl Sender {
-    /// The sender to the configured target, if there is one.
+    /// A sender to the configured URL; `None` without a URL. Fails if the secret is invalid.
     pub fn new(config: &Config) -> anyhow::Result<Option<Self>> {
         let Some(url) = config.webhook_url.clone() else { return Ok(None) };
         let webhook = config.webhook_secret.as_ref().map(|secret| Webhook::new(secret.expose()));
@@ -51,14 +44,14 @@ impl Sender {
             .timeout(TIMEOUT)
             .http1_only()
             .build()
-            .context("making the HTTP client of webhooks")?;
+            .context("building the HTTP client for webhooks")?;
         Ok(Some(Self { url, client, webhook: webhook.transpose().context("SIMULATOR_WEBHOOK_SECRET")? }))
     }
 
-    /// Sends what is due until `shutdown`. Open attempts are cut off: they stay pending.
+    /// Sends due deliveries until `shutdown`, which aborts open attempts. Their deliveries stay pending.
     pub async fn run(self, world: Arc<World>, shutdown: CancellationToken) {
         let sender = Arc::new(self);
-        let workers = Arc::new(Semaphore::new(world.config.workers.max(1)));
+        let workers = Arc::new(Semaphore::new(WORKERS));
         let attempts = TaskTracker::new();
         let sending = async {
             while let Ok(worker) = Arc::clone(&workers).acquire_owned().await {
@@ -76,51 +69,36 @@ impl Sender {
     }
 
     async fn deliver(&self, world: &World, delivery: Delivery) {
-        let Some(body) = world.read(|store| store.event(delivery.id).map(Body::from)) else {
-            settle(world, delivery.id, |delivery| Delivery { status: Status::Dropped, ..delivery });
+        let faults = world.faults();
+        let body = world.read(|store| store.event(delivery.id).map(body::bytes));
+        let Some(body) = body.filter(|_| !clock::chance(faults.drop_webhooks)) else {
+            record_outcome(world, Delivery { status: Status::Dropped, ..delivery });
             return;
         };
-        let faults = world.faults();
-        if clock::chance(faults.drop_webhooks) {
-            settle(world, delivery.id, |delivery| Delivery { status: Status::Dropped, ..delivery });
-            return;
-        }
-        let body = body.into_bytes();
-        let outcome = self.send(delivery.id, body.clone()).await;
-        if outcome.is_ok() && clock::chance(faults.duplicate_webhooks) {
-            // The target has it already; whatever becomes of the second one changes nothing.
+        let sent = self.send(delivery.id, body.clone()).await;
+        if sent.is_ok() && clock::chance(faults.duplicate_webhooks) {
+            // The first request was delivered, so the outcome of the duplicate does not matter.
             let _ = self.send(delivery.id, body).await;
         }
-        let scale = world.config.retry_scale;
-        match outcome {
-            Ok(()) => {
-                settle(world, delivery.id, |delivery| Delivery { status: Status::Delivered, ..delivery });
-            }
+        let outcome = match sent {
+            Ok(()) => Delivery { status: Status::Delivered, ..delivery },
             Err(error) => {
                 tracing::warn!(event.id = %delivery.id, "a webhook was not delivered: {error:#}");
-                settle(world, delivery.id, |delivery| failed(delivery, scale));
+                after_failure(delivery, world.config.retry_scale)
             }
-        }
+        };
+        record_outcome(world, outcome);
     }
 
-    /// One attempt, at once, whatever the answer.
-    pub async fn send_now(&self, event: &Event) -> anyhow::Result<Sent> {
-        let answer = self.post(event.pk, Body::from(event).into_bytes()).await?;
-        Ok(Sent { status: answer.status(), text: answer.text().await.unwrap_or_default() })
-    }
-
-    /// One attempt. Any status below 400 is a success, also a redirect that leads nowhere.
+    /// Makes one attempt. Any status below 400 is a success, even a redirect without a `Location`.
     async fn send(&self, id: Uuid, body: Vec<u8>) -> anyhow::Result<()> {
-        let answer = self.post(id, body).await?;
-        anyhow::ensure!(
-            answer.status().as_u16() < StatusCode::BAD_REQUEST.as_u16(),
-            "the target answered {}",
-            answer.status()
-        );
+        let status = self.post(id, body).await?.status();
+        anyhow::ensure!(status.as_u16() < StatusCode::BAD_REQUEST.as_u16(), "the target answered {status}");
         Ok(())
     }
 
-    async fn post(&self, id: Uuid, body: Vec<u8>) -> anyhow::Result<reqwest::Response> {
+    /// Makes one attempt, and returns the response with any status.
+    pub async fn post(&self, id: Uuid, body: Vec<u8>) -> anyhow::Result<reqwest::Response> {
         let timestamp = clock::now().unix();
         let mut request = self
             .client
@@ -132,18 +110,18 @@ impl Sender {
             .header("webhook-timestamp", timestamp.to_string())
             .header("Content-Type", "application/json");
         if let Some(webhook) = &self.webhook {
-            let signature = webhook.sign(&id.to_string(), timestamp, &body).context("signing")?;
+            let signature = webhook.sign(&id.to_string(), timestamp, &body).context("signing the webhook")?;
             request = request.header("webhook-signature", signature);
         }
-        request.body(body).send().await.context("posting")
+        request.body(body).send().await.context("posting the webhook")
     }
 }
 
-/// Waits for a delivery that is due.
+/// Waits for a due delivery.
 async fn next_due(world: &World) -> Delivery {
     loop {
-        // Before the look, so that what comes after it wakes us.
-        let woken = world.wake.notified();
+        // Registered before the check, so that no change after the check is missed.
+        let woken = world.sender_wakeup.notified();
         let now = clock::now();
         let wait = if world.faults().hold_webhooks {
             IDLE
@@ -160,8 +138,8 @@ async fn next_due(world: &World) -> Delivery {
     }
 }
 
-/// The state after a failed attempt: tried again later, or given up.
-fn failed(delivery: Delivery, scale: f64) -> Delivery {
+/// The delivery after a failed attempt: due again after the backoff, or rejected.
+fn after_failure(delivery: Delivery, scale: f64) -> Delivery {
     let attempts = delivery.attempts + 1;
     let exponent = i32::try_from(delivery.attempts).unwrap_or(0);
     let jitter = 0.5 + clock::fraction() / 2.0;
@@ -170,25 +148,11 @@ fn failed(delivery: Delivery, scale: f64) -> Delivery {
     Delivery { attempts, status, due, ..delivery }
 }
 
-/// Records what became of an attempt, unless the delivery is gone by now.
-fn settle(world: &World, id: Uuid, outcome: impl FnOnce(Delivery) -> Delivery) {
+/// Stores the outcome of an attempt, unless the delivery was dropped in the meantime.
+fn record_outcome(world: &World, outcome: Delivery) {
     world.write(None, |tx| {
-        if let Some(delivery) = tx.store().deliveries.get(id) {
-            tx.put(Row::Delivery(outcome(delivery)));
+        if tx.store().deliveries.get(outcome.id).is_some() {
+            tx.put(Row::Delivery(outcome));
         }
     });
-}
-
-/// Tries rejected deliveries once more, each without further retries; says how many.
-pub fn retry_rejected(world: &World) -> usize {
-    world.write(None, |tx| {
-        let is_rejected = |delivery: &&Delivery| delivery.status == Status::Rejected;
-        let rejected: Vec<Delivery> = tx.store().deliveries.open().filter(is_rejected).copied().collect();
-        for delivery in &rejected {
-            let due = clock::now();
-            let attempts = MAX_ATTEMPTS - 1;
-            tx.put(Row::Delivery(Delivery { status: Status::Pending, attempts, due, ..*delivery }));
-        }
-        rejected.len()
-    })
 }

@@ -1,4 +1,4 @@
-//! Sending webhooks.
+//! How webhooks are sent.
 
 use std::collections::BTreeSet;
 
@@ -22,6 +22,15 @@ async fn start(target: &Target, config: Config) -> Running {
 
 fn ids(received: &[Received]) -> BTreeSet<String> {
     received.iter().map(|webhook| webhook.header("webhook-id").to_owned()).collect()
+}
+
+/// Compares the members of the webhook for `action` with a recording. Returns the body.
+fn has_the_recorded_members(received: &[Received], action: &str, name: &str) -> String {
+    let webhook = received.iter().find(|webhook| webhook.action() == action).expect(action);
+    let recording = recording(&format!("webhooks/{name}"));
+    let text = String::from_utf8(webhook.body.clone()).unwrap();
+    assert_eq!(shape::members(&text), shape::members(recording["body"].as_str().unwrap()), "{name}");
+    text
 }
 
 #[tokio::test]
@@ -64,22 +73,16 @@ async fn each_attempt_sends_the_same_body_under_the_same_id() {
 }
 
 #[tokio::test]
-async fn after_six_attempts_a_webhook_is_rejected_and_can_be_sent_once_more() {
-    let target = Target::start(&[500; 7], 204).await;
+async fn a_webhook_is_rejected_after_six_failed_attempts() {
+    let target = Target::start(&[500; 6], 204).await;
     let simulator = start(&target, Config { retry_scale: 0.0001, ..config() }).await;
     simulator.control("emit", json!({"action": "login", "user_pk": 8})).await;
     simulator.until(|state| state["deliveries"]["rejected"] == 1).await;
-    assert_eq!(target.so_far().len(), 6);
-    // The seventh answer is a 500 too, and a retry by hand has no retries of its own.
-    assert_eq!(simulator.control("deliveries/retry", json!({})).await["retried"], 1);
-    target.until(|received| received.len() == 7).await;
-    simulator.until(|state| state["deliveries"]["rejected"] == 1).await;
-    simulator.control("deliveries/retry", json!({})).await;
-    simulator.until(|state| state["deliveries"]["delivered"] == 1).await;
+    assert_eq!(target.received().len(), 6);
 }
 
 #[tokio::test]
-async fn a_redirect_that_leads_nowhere_counts_as_delivered() {
+async fn a_redirect_without_a_location_counts_as_delivered() {
     let target = Target::start(&[], 302).await;
     let simulator = start(&target, config()).await;
     simulator.control("emit", json!({"action": "logout", "user_pk": 8})).await;
@@ -87,7 +90,7 @@ async fn a_redirect_that_leads_nowhere_counts_as_delivered() {
 }
 
 #[tokio::test]
-async fn webhooks_overtake_each_other() {
+async fn webhooks_arrive_out_of_order() {
     let target = Target::start(&[], 204).await;
     let simulator = start(&target, config()).await;
     simulator.control("faults", json!({"hold_webhooks": true})).await;
@@ -95,12 +98,12 @@ async fn webhooks_overtake_each_other() {
         simulator.create_user(&format!("burst-{number}")).await;
     }
     assert_eq!(simulator.state().await["deliveries"]["pending"], 40);
-    assert!(target.so_far().is_empty(), "held webhooks are not sent");
+    assert!(target.received().is_empty(), "a held webhook was sent");
     simulator.control("faults", json!({"hold_webhooks": false})).await;
     let received = target.until(|received| received.len() == 40).await;
     let created: Vec<String> =
         received.iter().map(|webhook| webhook.json()["event"]["created"].to_string()).collect();
-    assert!(!created.is_sorted(), "40 webhooks came in the order of their events");
+    assert!(!created.is_sorted(), "all 40 webhooks arrived in the order of their events");
     assert_eq!(ids(&received).len(), 40);
 }
 
@@ -114,17 +117,17 @@ async fn events_of_other_models_and_actions_are_not_sent() {
     simulator.control("emit", json!({"action": "source_linked", "user_pk": 8})).await;
     let state = simulator.until(|state| state["deliveries"]["delivered"] == 1).await;
     assert_eq!(state["n_events"], 3);
-    assert_eq!(target.so_far()[0].action(), "source_linked");
+    assert_eq!(target.received()[0].action(), "source_linked");
 }
 
 #[tokio::test]
-async fn webhooks_can_be_lost_and_doubled() {
+async fn webhooks_can_be_dropped_and_duplicated() {
     let target = Target::start(&[], 204).await;
     let simulator = start(&target, config()).await;
     simulator.control("faults", json!({"drop_webhooks": 1.0})).await;
     simulator.control("emit", json!({"action": "login", "user_pk": 8})).await;
     simulator.until(|state| state["deliveries"]["dropped"] == 1).await;
-    assert!(target.so_far().is_empty());
+    assert!(target.received().is_empty());
     simulator.control("faults", json!({"drop_webhooks": 0.0, "duplicate_webhooks": 1.0})).await;
     simulator.control("emit", json!({"action": "login", "user_pk": 8})).await;
     let received = target.until(|received| received.len() == 2).await;
@@ -132,7 +135,7 @@ async fn webhooks_can_be_lost_and_doubled() {
 }
 
 #[tokio::test]
-async fn what_a_deleted_user_did_is_not_sent_any_more() {
+async fn pending_webhooks_about_actions_of_a_deleted_user_are_dropped() {
     let target = Target::start(&[], 204).await;
     let simulator = start(&target, config()).await;
     simulator.control("faults", json!({"hold_webhooks": true})).await;
@@ -141,11 +144,11 @@ async fn what_a_deleted_user_did_is_not_sent_any_more() {
     simulator.control("faults", json!({"hold_webhooks": false})).await;
     let state = simulator.until(|state| state["deliveries"]["delivered"] == 1).await;
     assert_eq!(state["deliveries"]["dropped"], 1);
-    assert_eq!(target.so_far()[0].action(), "model_deleted");
+    assert_eq!(target.received()[0].action(), "model_deleted");
 }
 
 #[tokio::test]
-async fn members_of_sent_events_stand_in_the_recorded_order() {
+async fn sent_events_have_the_recorded_member_order() {
     let target = Target::start(&[], 204).await;
     let simulator = start(&target, example()).await;
     let flow = |slug: &str| format!("/if/flow/{slug}/?next=/");
@@ -154,25 +157,19 @@ async fn members_of_sent_events_stand_in_the_recorded_order() {
     browser.submit(&flow("default-authentication-flow"), wrong).await;
     browser.log_in("grace", "openid profile").await;
     browser.open("/application/o/example/end-session/").await;
-    let impersonation = json!({"reason": "lab"});
-    simulator.admin(Method::POST, "/api/v3/core/users/8/impersonate/", impersonation).await;
-    let received = target.until(|received| received.len() == 5).await;
+    let received = target.until(|received| received.len() == 4).await;
     for (action, name) in [
         ("login_failed", "login_failed_known_user"),
         ("login", "login"),
         ("authorize_application", "authorize_application"),
         ("logout", "logout"),
-        ("impersonation_started", "impersonation_started"),
     ] {
-        let webhook = received.iter().find(|webhook| webhook.action() == action).expect(action);
-        let recording = recording(&format!("webhooks/{name}"));
-        let recorded = recording["body"].as_str().unwrap();
-        assert_eq!(shape::members(std::str::from_utf8(&webhook.body).unwrap()), shape::members(recorded));
+        has_the_recorded_members(&received, action, name);
     }
 }
 
 #[tokio::test]
-async fn events_of_a_sign_up_are_sent_as_recorded() {
+async fn events_of_a_sign_up_have_the_recorded_member_order() {
     let target = Target::start(&[], 204).await;
     let simulator = start(&target, example()).await;
     let path = "/if/flow/authentik-events-enrollment/?next=/";
@@ -184,11 +181,7 @@ async fn events_of_a_sign_up_are_sent_as_recorded() {
         ("user_write", "user_write_enrollment"),
         ("login", "login_after_enrollment"),
     ] {
-        let webhook = received.iter().find(|webhook| webhook.action() == action).expect(action);
-        let recording = recording(&format!("webhooks/{name}"));
-        let recorded = recording["body"].as_str().unwrap();
-        let text = std::str::from_utf8(&webhook.body).unwrap();
-        assert_eq!(shape::members(text), shape::members(recorded));
-        assert!(!text.contains("secret"), "passwords are masked");
+        let text = has_the_recorded_members(&received, action, name);
+        assert!(!text.contains("secret"), "a password is not masked");
     }
 }

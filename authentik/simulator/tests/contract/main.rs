@@ -1,6 +1,6 @@
-//! Holds the simulator against recordings of authentik 2026.2.2, and tries its own controls.
+//! Compares the simulator with recordings of authentik 2026.2.2, and tests its control routes.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on has failed")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot continue has failed")]
 
 mod control;
 mod delivery;

@@ -1,4 +1,4 @@
-//! Transports, rules and mappings, and the test of a transport.
+//! Transports, rules, mappings and policies, and the test of a transport.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -13,19 +13,19 @@ async fn start(target_url: &str) -> Running {
     Running::start(Config { webhook_url, webhook_secret: Some(SECRET.into()), ..config() }).await
 }
 
-async fn test(simulator: &Running, token: &str) -> (u16, String) {
+async fn test_transport(simulator: &Running, token: &str) -> (u16, String) {
     let transports = simulator.admin(Method::GET, "/api/v3/events/transports/", Value::Null).await;
     let pk = transports["results"][0]["pk"].as_str().unwrap().to_owned();
     let path = format!("/api/v3/events/transports/{pk}/test/");
-    let answer = simulator.request(Method::POST, &path, Some(token)).send().await.unwrap();
-    (answer.status().as_u16(), answer.text().await.unwrap())
+    let response = simulator.request(Method::POST, &path, Some(token)).send().await.unwrap();
+    (response.status().as_u16(), response.text().await.unwrap())
 }
 
 #[tokio::test]
-async fn a_test_of_the_transport_is_sent_as_recorded() {
+async fn a_transport_test_has_the_recorded_body() {
     let target = Target::start(&[], 204).await;
     let simulator = start(&target.url).await;
-    assert_eq!(test(&simulator, ADMIN).await, (200, r#"{"messages":["204",""]}"#.to_owned()));
+    assert_eq!(test_transport(&simulator, ADMIN).await, (200, r#"{"messages":["204",""]}"#.to_owned()));
     let received = target.until(|received| received.len() == 1).await.remove(0);
     Webhook::new(SECRET).unwrap().verify(&received.body, &received.headers).unwrap();
     let recording = recording("webhooks/transport_test_button");
@@ -39,22 +39,22 @@ async fn a_test_of_the_transport_is_sent_as_recorded() {
 }
 
 #[tokio::test]
-async fn a_test_that_fails_says_so_in_the_words_of_requests() {
+async fn a_failed_transport_test_responds_with_the_error_text_of_requests() {
     let target = Target::start(&[], 401).await;
     let simulator = start(&target.url).await;
     let refused = format!("\"401 Client Error: Unauthorized for url: {}\"", target.url);
-    assert_eq!(test(&simulator, ADMIN).await, (500, refused));
+    assert_eq!(test_transport(&simulator, ADMIN).await, (500, refused));
     simulator.control("faults", json!({"transport_url": "http://127.0.0.1:1/authentik/webhook"})).await;
-    let (status, text) = test(&simulator, ADMIN).await;
+    let (status, text) = test_transport(&simulator, ADMIN).await;
     assert!(status == 500 && text.contains("Failed to establish a new connection"), "{text}");
-    // An expression that fails is an unhandled exception, which looks as recorded in `server_error_on_post_405`.
+    // A failing expression is an unhandled exception, which `server_error_on_post_405` recorded.
     simulator.control("faults", json!({"mistakes": ["no_secret"]})).await;
-    assert_eq!(test(&simulator, ADMIN).await, (405, String::new()));
-    assert_eq!(test(&simulator, READER).await.0, 403);
+    assert_eq!(test_transport(&simulator, ADMIN).await, (405, String::new()));
+    assert_eq!(test_transport(&simulator, READER).await.0, 403);
 }
 
 #[tokio::test]
-async fn only_an_administrator_reads_how_webhooks_are_set_up() {
+async fn only_an_administrator_may_read_the_webhook_setup() {
     let simulator = start("http://127.0.0.1:1/authentik/webhook").await;
     let paths = [
         "events/transports",
@@ -76,20 +76,20 @@ async fn only_an_administrator_reads_how_webhooks_are_set_up() {
 }
 
 #[tokio::test]
-async fn a_right_that_is_missing_and_a_clock_that_is_ahead_show_in_the_answers() {
+async fn a_missing_permission_and_a_wrong_clock_show_in_responses() {
     let simulator = start("http://127.0.0.1:1/authentik/webhook").await;
     simulator.control("faults", json!({"not_viewable": ["event"], "clock_ahead": 86_400})).await;
-    let ask = async |path: &str| simulator.request(Method::GET, path, Some(READER)).send().await.unwrap();
-    assert_eq!(ask("/api/v3/events/events/").await.status().as_u16(), 403);
-    let users = ask("/api/v3/core/users/").await;
+    let get = async |path: &str| simulator.request(Method::GET, path, Some(READER)).send().await.unwrap();
+    assert_eq!(get("/api/v3/events/events/").await.status().as_u16(), 403);
+    let users = get("/api/v3/core/users/").await;
     assert_eq!(users.status().as_u16(), 200);
-    let dated = users.headers()["date"].to_str().unwrap().to_owned();
+    let date = users.headers()["date"].to_str().unwrap().to_owned();
     simulator.control("faults", json!({"clock_ahead": 0})).await;
-    assert_ne!(dated[..16], ask("/api/v3/core/users/").await.headers()["date"].to_str().unwrap()[..16]);
+    assert_ne!(date[..16], get("/api/v3/core/users/").await.headers()["date"].to_str().unwrap()[..16]);
 }
 
 #[tokio::test]
-async fn without_a_signing_key_the_key_set_is_as_recorded() {
+async fn a_provider_without_a_signing_key_has_the_recorded_metadata() {
     let simulator = start("http://127.0.0.1:1/authentik/webhook").await;
     simulator.control("faults", json!({"no_signing_key": true})).await;
     let recorded = recording("oidc/no_signing_key_hs256");

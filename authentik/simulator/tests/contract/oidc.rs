@@ -1,4 +1,4 @@
-//! Logging in with a browser, and the tokens that come of it.
+//! Logins with a browser, and the resulting tokens.
 
 use aws_lc_rs::digest;
 use base64::Engine as _;
@@ -20,7 +20,7 @@ pub fn example() -> Config {
     Config { app_slug: "example".to_owned(), client_id: "example-client".to_owned(), ..config() }
 }
 
-/// A browser: keeps one cookie and does not follow redirects by itself.
+/// A browser, which keeps one cookie and does not follow redirects.
 pub struct Browser<'a> {
     pub simulator: &'a Running,
     pub cookie: String,
@@ -38,13 +38,13 @@ impl<'a> Browser<'a> {
             let content_type = "application/x-www-form-urlencoded";
             request = request.header("content-type", content_type).body(form.to_owned());
         }
-        let answer = request.send().await.unwrap();
-        if let Some(cookie) = answer.headers().get("set-cookie") {
+        let response = request.send().await.unwrap();
+        if let Some(cookie) = response.headers().get("set-cookie") {
             let cookie = cookie.to_str().unwrap();
             assert!(cookie.contains("HttpOnly") && cookie.contains("SameSite=Lax"), "{cookie}");
             cookie.split(';').next().unwrap().clone_into(&mut self.cookie);
         }
-        answer
+        response
     }
 
     pub async fn open(&mut self, path: &str) -> Response {
@@ -55,7 +55,7 @@ impl<'a> Browser<'a> {
         self.send(Method::POST, path, Some(form)).await
     }
 
-    /// From the application to its callback, with a login in between.
+    /// Goes from the authorization request through the login form to the callback.
     pub async fn log_in(&mut self, username: &str, scope: &str) -> Url {
         let form = location(&self.open(&authorize(scope, "")).await);
         let password = format!("username={username}&password={username}-password");
@@ -63,14 +63,22 @@ impl<'a> Browser<'a> {
         Url::parse(&location(&self.open(&next).await)).unwrap()
     }
 
+    /// Logs in, and exchanges the code for tokens.
+    pub async fn tokens(&mut self, username: &str, scope: &str) -> Value {
+        let callback = self.log_in(username, scope).await;
+        let (status, tokens) = self.token(&redeem(&callback)).await;
+        assert_eq!(status, 200, "{tokens}");
+        tokens
+    }
+
     pub async fn token(&mut self, form: &str) -> (u16, Value) {
-        let answer = self.submit("/application/o/token/", form).await;
-        (answer.status().as_u16(), answer.json().await.unwrap())
+        let response = self.submit("/application/o/token/", form).await;
+        (response.status().as_u16(), response.json().await.unwrap())
     }
 }
 
-pub fn location(answer: &Response) -> String {
-    answer.headers().get("location").expect("a redirect").to_str().unwrap().to_owned()
+pub fn location(response: &Response) -> String {
+    response.headers().get("location").expect("a redirect").to_str().unwrap().to_owned()
 }
 
 pub fn authorize(scope: &str, more: &str) -> String {
@@ -89,6 +97,13 @@ pub fn redeem(callback: &Url) -> String {
     )
 }
 
+/// The form that exchanges the refresh token.
+pub fn refresh(tokens: &Value) -> String {
+    let token = tokens["refresh_token"].as_str().unwrap();
+    format!("grant_type=refresh_token&client_id=example-client&refresh_token={token}")
+}
+
+/// The claims of a token, after a check of its signature.
 async fn verified(simulator: &Running, token: &Value) -> Value {
     let keys = simulator.get("/application/o/example/jwks/").await;
     let keys: JwkSet = serde_json::from_value(keys).unwrap();
@@ -101,7 +116,7 @@ async fn verified(simulator: &Running, token: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn discovery_is_the_recorded_one() {
+async fn the_discovery_document_equals_the_recorded_one() {
     let simulator = Running::start(example()).await;
     let actual = simulator.get("/application/o/example/.well-known/openid-configuration").await;
     let recorded = recording("oidc/openid-configuration").to_string();
@@ -121,7 +136,7 @@ async fn the_issuer_follows_the_host_header() {
 }
 
 #[tokio::test]
-async fn a_login_gives_the_recorded_tokens() {
+async fn tokens_after_a_login_have_the_recorded_shape() {
     let simulator = Running::start(example()).await;
     let recording = recording("oidc/authorization_code_pkce");
     let mut browser = Browser::new(&simulator);
@@ -148,15 +163,10 @@ async fn a_login_gives_the_recorded_tokens() {
 }
 
 #[tokio::test]
-async fn a_refresh_token_is_good_once() {
+async fn a_refresh_token_can_be_used_once() {
     let simulator = Running::start(example()).await;
     let mut browser = Browser::new(&simulator);
-    let callback = browser.log_in("grace", "openid profile email offline_access").await;
-    let (_, tokens) = browser.token(&redeem(&callback)).await;
-    let refresh = format!(
-        "grant_type=refresh_token&client_id=example-client&refresh_token={}",
-        tokens["refresh_token"].as_str().unwrap()
-    );
+    let refresh = refresh(&browser.tokens("grace", "openid profile email offline_access").await);
     let (status, refreshed) = browser.token(&refresh).await;
     assert_eq!(status, 200);
     let recording = recording("oidc/authorization_code_pkce");
@@ -173,14 +183,13 @@ async fn a_refresh_token_is_good_once() {
 async fn without_offline_access_there_is_no_refresh_token() {
     let simulator = Running::start(example()).await;
     let mut browser = Browser::new(&simulator);
-    let callback = browser.log_in("ada", "openid profile").await;
-    let (_, tokens) = browser.token(&redeem(&callback)).await;
+    let tokens = browser.tokens("ada", "openid profile").await;
     assert_eq!(tokens.get("refresh_token"), None);
     assert_eq!(verified(&simulator, &tokens["access_token"]).await.get("email"), None);
 }
 
 #[tokio::test]
-async fn a_session_needs_no_second_login_unless_asked_for() {
+async fn a_session_needs_no_second_login_unless_the_client_requests_one() {
     let simulator = Running::start(example()).await;
     let mut browser = Browser::new(&simulator);
     browser.log_in("grace", "openid").await;
@@ -195,7 +204,7 @@ async fn a_session_needs_no_second_login_unless_asked_for() {
 }
 
 #[tokio::test]
-async fn who_signs_up_is_logged_in_and_sent_back() {
+async fn a_sign_up_logs_in_and_redirects_to_the_client() {
     let simulator = Running::start(example()).await;
     let mut browser = Browser::new(&simulator);
     let form = location(&browser.open(&authorize("openid profile", "")).await);
@@ -215,7 +224,7 @@ async fn who_signs_up_is_logged_in_and_sent_back() {
 }
 
 #[tokio::test]
-async fn tests_get_tokens_without_a_browser() {
+async fn a_control_route_issues_tokens_without_a_browser() {
     let simulator = Running::start(example()).await;
     let tokens = simulator.control("token", json!({"username": "grace", "expires_in": 60})).await;
     let claims = verified(&simulator, &tokens["access_token"]).await;

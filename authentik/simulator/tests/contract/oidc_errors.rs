@@ -1,23 +1,23 @@
-//! What the provider refuses.
+//! Errors of the provider.
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::oidc::{Browser, authorize, example, location, redeem};
+use crate::oidc::{Browser, authorize, example, location, redeem, refresh};
 use crate::support::{Running, recording};
 
-/// Everything but what is new in each answer.
-fn assert_error(recorded: &str, answer: &(u16, Value)) {
+/// Compares an error with a recording, except for the random request id.
+fn assert_error(recorded: &str, (status, body): &(u16, Value)) {
     let recorded = &recording("oidc/errors")[recorded];
-    assert_eq!(Some(u64::from(answer.0)), recorded["status"].as_u64());
+    assert_eq!(Some(u64::from(*status)), recorded["status"].as_u64());
     for member in ["error", "error_description"] {
-        assert_eq!(answer.1[member], recorded["body"][member]);
+        assert_eq!(body[member], recorded["body"][member]);
     }
-    assert!(answer.1["request_id"].is_string());
+    assert!(body["request_id"].is_string());
 }
 
 #[tokio::test]
-async fn errors_of_the_token_endpoint_are_the_recorded_ones() {
+async fn errors_of_the_token_endpoint_equal_the_recorded_ones() {
     let simulator = Running::start(example()).await;
     let mut browser = Browser::new(&simulator);
     for (recorded, form) in [
@@ -30,7 +30,7 @@ async fn errors_of_the_token_endpoint_are_the_recorded_ones() {
 }
 
 #[tokio::test]
-async fn a_code_needs_its_verifier_and_is_good_once() {
+async fn a_code_needs_its_verifier_and_can_be_used_once() {
     let simulator = Running::start(example()).await;
     let mut browser = Browser::new(&simulator);
     let form = redeem(&browser.log_in("grace", "openid").await);
@@ -40,32 +40,27 @@ async fn a_code_needs_its_verifier_and_is_good_once() {
 }
 
 #[tokio::test]
-async fn a_bad_token_tells_nothing_about_anybody() {
+async fn userinfo_refuses_an_invalid_token() {
     let simulator = Running::start(example()).await;
     let recorded = &recording("oidc/errors")["userinfo_bad_token"];
-    let answer = simulator.request(Method::GET, "/application/o/userinfo/", Some("nope"));
-    let answer = answer.send().await.unwrap();
-    assert_eq!(answer.status().as_u16(), 401);
-    let reason = answer.headers()["www-authenticate"].to_str().unwrap().to_owned();
+    let response = simulator.request(Method::GET, "/application/o/userinfo/", Some("nope"));
+    let response = response.send().await.unwrap();
+    assert_eq!(response.status().as_u16(), 401);
+    let reason = response.headers()["www-authenticate"].to_str().unwrap().to_owned();
     assert_eq!(reason, recorded["headers"]["www-authenticate"].as_str().unwrap());
-    assert_eq!(answer.text().await.unwrap(), "");
+    assert_eq!(response.text().await.unwrap(), "");
 }
 
 #[tokio::test]
-async fn a_deactivated_user_gets_nothing_any_more() {
+async fn a_deactivated_user_cannot_use_tokens_or_log_in() {
     let simulator = Running::start(example()).await;
     let mut browser = Browser::new(&simulator);
-    let callback = browser.log_in("grace", "openid offline_access").await;
-    let (_, tokens) = browser.token(&redeem(&callback)).await;
+    let tokens = browser.tokens("grace", "openid offline_access").await;
     simulator.admin(Method::PATCH, "/api/v3/core/users/8/", json!({"is_active": false})).await;
     let userinfo =
         simulator.request(Method::GET, "/application/o/userinfo/", tokens["access_token"].as_str());
     assert_eq!(userinfo.send().await.unwrap().status().as_u16(), 401);
-    let refresh = format!(
-        "grant_type=refresh_token&client_id=example-client&refresh_token={}",
-        tokens["refresh_token"].as_str().unwrap()
-    );
-    assert_error("invalid_code", &browser.token(&refresh).await);
+    assert_error("invalid_code", &browser.token(&refresh(&tokens)).await);
     let again = location(&browser.open(&authorize("openid", "")).await);
     let refused = browser.submit(&again, "username=grace&password=grace-password").await;
     assert!(refused.headers().get("set-cookie").is_none());
@@ -79,14 +74,14 @@ async fn a_revoked_token_is_refused() {
     let token = tokens["access_token"].as_str().unwrap();
     let mut browser = Browser::new(&simulator);
     let form = format!("client_id=example-client&token={token}");
-    let answer = browser.submit("/application/o/revoke/", &form).await;
-    assert_eq!((answer.status().as_u16(), answer.text().await.unwrap()), (200, String::new()));
+    let response = browser.submit("/application/o/revoke/", &form).await;
+    assert_eq!((response.status().as_u16(), response.text().await.unwrap()), (200, String::new()));
     let userinfo = simulator.request(Method::GET, "/application/o/userinfo/", Some(token));
     assert_eq!(userinfo.send().await.unwrap().status().as_u16(), 401);
 }
 
 #[tokio::test]
-async fn an_unknown_username_is_reported_as_typed() {
+async fn a_failed_login_with_an_unknown_username_repeats_the_typed_name() {
     let simulator = Running::start(example()).await;
     let mut browser = Browser::new(&simulator);
     let path = "/if/flow/default-authentication-flow/?next=/";
@@ -104,20 +99,20 @@ async fn an_unknown_username_is_reported_as_typed() {
 }
 
 #[tokio::test]
-async fn a_browser_is_never_sent_to_an_unknown_address() {
+async fn a_browser_is_never_redirected_to_an_unknown_uri() {
     let simulator = Running::start(example()).await;
     let mut browser = Browser::new(&simulator);
     let evil = authorize("openid", "").replace("localhost:3000", "evil.example");
-    let answer = browser.open(&evil).await;
-    assert_eq!(answer.status().as_u16(), 400);
-    assert_eq!(answer.headers()["content-type"], "text/html; charset=utf-8");
+    let response = browser.open(&evil).await;
+    assert_eq!(response.status().as_u16(), 400);
+    assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8");
     let path = "/if/flow/default-authentication-flow/?next=//evil.example/";
-    let answer = browser.submit(path, "username=grace&password=grace-password").await;
-    assert_eq!(location(&answer), "/");
+    let response = browser.submit(path, "username=grace&password=grace-password").await;
+    assert_eq!(location(&response), "/");
 }
 
 #[tokio::test]
-async fn only_origins_of_redirect_uris_may_read_tokens() {
+async fn only_the_origins_of_redirect_uris_may_read_tokens() {
     let simulator = Running::start(example()).await;
     for (origin, is_allowed) in [("http://localhost:3000", true), ("http://localhost:3001", false)] {
         let request = simulator
@@ -125,9 +120,9 @@ async fn only_origins_of_redirect_uris_may_read_tokens() {
             .header("origin", origin)
             .header("access-control-request-method", "POST")
             .header("access-control-request-headers", "content-type");
-        let answer = request.send().await.unwrap();
-        assert_eq!(answer.status().as_u16(), 200);
-        let allowed = answer.headers().get("access-control-allow-origin");
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status().as_u16(), 200);
+        let allowed = response.headers().get("access-control-allow-origin");
         assert_eq!(allowed.is_some_and(|allowed| allowed == origin), is_allowed, "{origin}");
     }
 }

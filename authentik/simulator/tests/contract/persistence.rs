@@ -1,4 +1,4 @@
-//! What survives the end of the process.
+//! What survives a restart.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -28,7 +28,7 @@ async fn users_events_and_the_signing_key_survive_a_restart() {
 }
 
 #[tokio::test]
-async fn webhooks_that_were_not_sent_before_a_kill_are_sent_after_it() {
+async fn webhooks_that_are_pending_at_a_kill_are_sent_after_the_restart() {
     let directory = tempfile::tempdir().unwrap();
     let target = Target::start(&[], 204).await;
     let config = Config {
@@ -44,18 +44,18 @@ async fn webhooks_that_were_not_sent_before_a_kill_are_sent_after_it() {
     let second = Running::start(config).await;
     let received = target.until(|received| !received.is_empty()).await;
     assert_eq!(received[0].header("webhook-id"), event["pk"]);
-    assert_eq!(received[0].header("webhook-signature"), "", "without a secret nothing is signed");
+    assert_eq!(received[0].header("webhook-signature"), "", "a webhook is signed without a secret");
     second.until(|state| state["deliveries"]["delivered"] == 1).await;
 }
 
 #[tokio::test]
-async fn without_a_directory_every_start_is_the_same() {
+async fn every_start_without_a_state_directory_is_the_same() {
     let first = Running::start(config()).await;
     first.create_user("forgotten").await;
     let second = Running::start(config()).await;
     assert_eq!(second.state().await["n_users"], 8);
-    first.control("reset", json!({})).await;
-    assert_eq!(first.state().await["users"], second.state().await["users"]);
+    let third = Running::start(config()).await;
+    assert_eq!(second.state().await["users"], third.state().await["users"]);
 }
 
 #[tokio::test]
@@ -70,7 +70,7 @@ async fn a_membership_survives_a_restart() {
     assert_eq!(second.get(navy).await["users"], json!([6, 8]));
 }
 
-/// The program itself, killed when dropped.
+/// A process of the simulator, which is killed when dropped.
 struct Program {
     child: Child,
     address: SocketAddr,
@@ -94,14 +94,14 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // SIGKILL; it fails only when the program is gone already.
+        // Sends SIGKILL. It fails only if the process has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
 #[tokio::test]
-async fn an_attempt_that_is_open_at_sigkill_is_made_again() {
+async fn an_attempt_interrupted_by_sigkill_is_repeated_after_the_restart() {
     let directory = tempfile::tempdir().unwrap();
     let target = Target::start(&[0], 204).await;
     let first = Program::start(directory.path(), &target).await;

@@ -1,4 +1,4 @@
-//! Every recording of the REST API, asked again.
+//! Repeats the recorded requests to the REST API, and compares the responses.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use crate::shape;
 use crate::support::{ADMIN, READER, Running, config, recorded_text, recording};
 
-/// Asks what `name` recorded, or `path` where its keys differ here, and compares everything but values.
+/// Repeats the request of a recording and compares everything except values. `path` replaces the recorded
+/// path if the simulator uses other keys.
 async fn compare(simulator: &Running, name: &str, path: Option<&str>, token: Option<&str>, body: Value) {
     let recording = recording(&format!("rest/{name}"));
     let (method, recorded_path) = recording["request"].as_str().unwrap().split_once(' ').unwrap();
@@ -15,16 +16,20 @@ async fn compare(simulator: &Running, name: &str, path: Option<&str>, token: Opt
     if !body.is_null() {
         request = request.json(&body);
     }
-    let answer = request.send().await.unwrap();
-    assert_eq!(u64::from(answer.status().as_u16()), recording["status"].as_u64().unwrap(), "{name}");
+    let response = request.send().await.unwrap();
+    assert_eq!(u64::from(response.status().as_u16()), recording["status"].as_u64().unwrap(), "{name}");
     for (header, value) in recording["headers"].as_object().unwrap() {
-        let actual = answer.headers().get(header).unwrap_or_else(|| panic!("{name}: {header} is missing"));
+        let actual = response.headers().get(header).unwrap_or_else(|| panic!("{name}: {header} is missing"));
         if !["date", "content-length", "x-authentik-id"].contains(&header.as_str()) {
             assert_eq!(actual.to_str().unwrap(), value, "{name}: {header}");
         }
     }
-    assert_eq!(answer.headers().contains_key("allow"), recording["headers"].get("allow").is_some(), "{name}");
-    let text = answer.text().await.unwrap();
+    assert_eq!(
+        response.headers().contains_key("allow"),
+        recording["headers"].get("allow").is_some(),
+        "{name}"
+    );
+    let text = response.text().await.unwrap();
     if recording["body"].is_null() {
         assert!(serde_json::from_str::<Value>(&text).is_err(), "{name}: not JSON");
         assert_eq!(text.is_empty(), recording["body_text"] == "", "{name}");
@@ -38,7 +43,7 @@ async fn compare(simulator: &Running, name: &str, path: Option<&str>, token: Opt
 }
 
 #[tokio::test]
-async fn users_and_groups_look_as_recorded() {
+async fn users_and_groups_have_the_recorded_shape() {
     let simulator = Running::start(config()).await;
     let external = json!({"username": "enrolled", "name": "En Rolled", "type": "external"});
     simulator.admin(Method::POST, "/api/v3/core/users/", external).await;
@@ -61,7 +66,7 @@ async fn users_and_groups_look_as_recorded() {
 }
 
 #[tokio::test]
-async fn refusals_are_the_recorded_ones_word_for_word() {
+async fn errors_equal_the_recorded_ones() {
     let simulator = Running::start(config()).await;
     for name in [
         "user_404",
@@ -85,7 +90,7 @@ async fn refusals_are_the_recorded_ones_word_for_word() {
 }
 
 #[tokio::test]
-async fn events_look_as_recorded() {
+async fn events_have_the_recorded_shape() {
     let simulator = Running::start(config()).await;
     let body = json!({"name": "Grace Hopper"});
     simulator.admin(Method::PATCH, "/api/v3/core/users/8/", body.clone()).await;
@@ -100,15 +105,15 @@ async fn events_look_as_recorded() {
 }
 
 #[tokio::test]
-async fn a_missing_last_slash_is_a_page_and_no_redirect() {
+async fn a_missing_trailing_slash_gives_a_page_instead_of_a_redirect() {
     let simulator = Running::start(config()).await;
-    let answer = simulator.request(Method::GET, "/api/v3/core/users", Some(READER)).send().await.unwrap();
-    assert_eq!(answer.status().as_u16(), 404);
-    assert_eq!(answer.headers()["content-type"], "text/html; charset=utf-8");
+    let response = simulator.request(Method::GET, "/api/v3/core/users", Some(READER)).send().await.unwrap();
+    assert_eq!(response.status().as_u16(), 404);
+    assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8");
 }
 
 #[tokio::test]
-async fn members_stand_in_the_recorded_order() {
+async fn responses_have_the_recorded_member_order() {
     let simulator = Running::start(config()).await;
     for (name, path) in [
         ("user_inactive", "/api/v3/core/users/10/"),
@@ -118,8 +123,8 @@ async fn members_stand_in_the_recorded_order() {
         ),
         ("version", "/api/v3/admin/version/"),
     ] {
-        let answer = simulator.request(Method::GET, path, Some(READER)).send().await.unwrap();
-        let actual = answer.text().await.unwrap();
+        let response = simulator.request(Method::GET, path, Some(READER)).send().await.unwrap();
+        let actual = response.text().await.unwrap();
         let recorded = recorded_text(&format!("rest/{name}"));
         let (_, recorded) = recorded.split_once("\"body\": ").unwrap();
         let (recorded, _) = recorded.split_once("\"body_text\"").unwrap();

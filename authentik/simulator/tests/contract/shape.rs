@@ -1,9 +1,9 @@
-//! Compares answers with recordings: the same members, of the same types.
+//! Compares the shape of responses with recordings: the same members with the same types.
 
 use serde_json::Value;
 
-/// Free data, which differs from object to object.
-const FREE: [&str; 4] = ["attributes", "models", "args", "settings"];
+/// Members with custom data, which differs between objects.
+const CUSTOM: [&str; 4] = ["attributes", "models", "args", "settings"];
 
 /// Fails unless `actual` has the shape of `recorded`.
 pub fn assert_same(recorded: &Value, actual: &Value, at: &str) {
@@ -11,7 +11,7 @@ pub fn assert_same(recorded: &Value, actual: &Value, at: &str) {
         (Value::Object(recorded), Value::Object(actual)) => {
             let keys = |map: &serde_json::Map<String, Value>| map.keys().cloned().collect::<Vec<_>>();
             assert_eq!(keys(recorded), keys(actual), "members of {at}");
-            for (key, value) in recorded.iter().filter(|(key, _)| !FREE.contains(&key.as_str())) {
+            for (key, value) in recorded.iter().filter(|(key, _)| !CUSTOM.contains(&key.as_str())) {
                 assert_same(value, &actual[key], &format!("{at}.{key}"));
             }
         }
@@ -20,7 +20,7 @@ pub fn assert_same(recorded: &Value, actual: &Value, at: &str) {
                 assert_same(recorded, actual, &format!("{at}[0]"));
             }
         }
-        // Never logged in, for one.
+        // A user may never have logged in.
         (Value::Null, _) | (_, Value::Null) => {
             assert!(at.ends_with("last_login") || recorded == actual, "{at}: {recorded} is not {actual}");
         }
@@ -28,7 +28,7 @@ pub fn assert_same(recorded: &Value, actual: &Value, at: &str) {
     }
 }
 
-/// The names of all members of a JSON text, in the order in which they stand there.
+/// The names of all members of a JSON text, in their order.
 pub fn members(text: &str) -> Vec<&str> {
     let before_colon = text.match_indices("\":").map(|(end, _)| &text[..end]);
     before_colon.map(|text| text.rsplit('"').next().unwrap_or_default()).collect()

@@ -1,4 +1,4 @@
-//! A running simulator, a target for its webhooks, and the recordings.
+//! Starts simulators and webhook targets, and reads the recordings.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -21,10 +21,10 @@ pub const READER: &str = "reader-token";
 pub const ADMIN: &str = "admin-token";
 pub const SECRET: &str = "whsec_bGFiLXdlYmhvb2stc2VjcmV0LTAxMjM0NTY3ODlhYmNkZWY=";
 
-/// Nothing here takes longer, but on a machine that is busy.
+/// The longest wait for a condition. It allows for a busy machine.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// A recording, by folder and name.
+/// A parsed recording, by folder and name.
 pub fn recording(name: &str) -> Value {
     serde_json::from_str(&recorded_text(name)).unwrap()
 }
@@ -37,7 +37,7 @@ pub fn recorded_text(name: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The settings of tests: quick retries, known tokens, any free port.
+/// The default settings of the tests: a free port, known tokens and short backoffs.
 pub fn config() -> Config {
     Config {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -49,7 +49,7 @@ pub fn config() -> Config {
     }
 }
 
-/// A simulator, stopped when dropped.
+/// A running simulator, which stops when dropped.
 pub struct Running {
     pub base: String,
     pub client: reqwest::Client,
@@ -67,13 +67,13 @@ impl Running {
         Self { base, client, shutdown, task }
     }
 
-    /// Ends it in order.
+    /// Stops the simulator gracefully.
     pub async fn stop(mut self) {
         self.shutdown.cancel();
         (&mut self.task).await.unwrap().unwrap();
     }
 
-    /// Ends it as SIGKILL would: nothing is finished.
+    /// Stops the simulator at once, without completing anything, like SIGKILL.
     pub fn kill(self) {
         self.task.abort();
     }
@@ -84,23 +84,23 @@ impl Running {
     }
 
     pub async fn get(&self, path: &str) -> Value {
-        let answer = self.request(Method::GET, path, Some(READER)).send().await.unwrap();
-        assert_eq!(answer.status(), StatusCode::OK.as_u16(), "GET {path}");
-        answer.json().await.unwrap()
+        let response = self.request(Method::GET, path, Some(READER)).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK.as_u16(), "GET {path}");
+        response.json().await.unwrap()
     }
 
-    /// A request of the administrator; null where the answer has no body.
+    /// Sends a request of the administrator. Returns null if the response has no body.
     pub async fn admin(&self, method: Method, path: &str, body: Value) -> Value {
-        let answer = self.request(method, path, Some(ADMIN)).json(&body).send().await.unwrap();
-        assert!(answer.status().is_success(), "{path}: {}", answer.status());
-        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or_default()
+        let response = self.request(method, path, Some(ADMIN)).json(&body).send().await.unwrap();
+        assert!(response.status().is_success(), "{path}: {}", response.status());
+        serde_json::from_slice(&response.bytes().await.unwrap()).unwrap_or_default()
     }
 
     pub async fn control(&self, path: &str, body: Value) -> Value {
         let path = format!("/_control/{path}");
-        let answer = self.request(Method::POST, &path, None).json(&body).send().await.unwrap();
-        let status = answer.status();
-        let body = answer.json().await.unwrap();
+        let response = self.request(Method::POST, &path, None).json(&body).send().await.unwrap();
+        let status = response.status();
+        let body = response.json().await.unwrap();
         assert!(status.is_success(), "{path}: {status} {body}");
         body
     }
@@ -109,37 +109,37 @@ impl Running {
         self.get("/_control/state").await
     }
 
-    /// A new user's key.
+    /// Creates a user and returns the key.
     pub async fn create_user(&self, username: &str) -> i64 {
         let body = json!({"username": username, "name": username});
         self.admin(Method::POST, "/api/v3/core/users/", body).await["pk"].as_i64().unwrap()
     }
 
-    /// The actions of all events, oldest first.
+    /// The actions of all events, in the order of creation.
     pub async fn actions(&self) -> Vec<String> {
         let page = self.get("/api/v3/events/events/?ordering=created&page_size=100").await;
         let events = page["results"].as_array().unwrap();
         events.iter().map(|event| event["action"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Waits until the state is as wanted.
-    pub async fn until(&self, wanted: impl Fn(&Value) -> bool) -> Value {
-        wait_for(async || Some(self.state().await).filter(&wanted)).await
+    /// Waits for a condition on the state.
+    pub async fn until(&self, condition: impl Fn(&Value) -> bool) -> Value {
+        wait_for(async || Some(self.state().await).filter(&condition)).await
     }
 }
 
-/// Looks again and again until there is something to see.
-pub async fn wait_for<T>(look: impl AsyncFn() -> Option<T>) -> T {
-    let looking = async {
-        let mut pace = tokio::time::interval(Duration::from_millis(5));
+/// Polls until `poll` returns a value.
+pub async fn wait_for<T>(poll: impl AsyncFn() -> Option<T>) -> T {
+    let polling = async {
+        let mut interval = tokio::time::interval(Duration::from_millis(5));
         loop {
-            pace.tick().await;
-            if let Some(seen) = look().await {
-                return seen;
+            interval.tick().await;
+            if let Some(value) = poll().await {
+                return value;
             }
         }
     };
-    tokio::time::timeout(DEADLINE, looking).await.expect("it is there in time")
+    tokio::time::timeout(DEADLINE, polling).await.expect("the condition holds before the deadline")
 }
 
 impl Drop for Running {
@@ -148,7 +148,7 @@ impl Drop for Running {
     }
 }
 
-/// A webhook as it came in.
+/// A received webhook.
 #[derive(Clone, Debug)]
 pub struct Received {
     pub headers: reqwest::header::HeaderMap,
@@ -169,7 +169,7 @@ impl Received {
     }
 }
 
-/// What webhooks are sent to.
+/// A server that receives webhooks.
 pub struct Target {
     pub url: String,
     received: watch::Receiver<Vec<Received>>,
@@ -178,31 +178,36 @@ pub struct Target {
 
 struct Inbox {
     received: watch::Sender<Vec<Received>>,
-    answers: std::sync::Mutex<VecDeque<u16>>,
+    first: std::sync::Mutex<VecDeque<u16>>,
     afterwards: u16,
 }
 
 impl Target {
-    /// Answers with `answers` (0: never) one after the other, then always with `afterwards`.
-    pub async fn start(answers: &[u16], afterwards: u16) -> Self {
+    /// Responds with each of the `first` statuses once (0: never responds), then always with `afterwards`.
+    pub async fn start(first: &[u16], afterwards: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/authentik/webhook", listener.local_addr().unwrap());
         let (sender, received) = watch::channel(vec![]);
-        let answers = std::sync::Mutex::new(answers.iter().copied().collect());
-        let inbox = Arc::new(Inbox { received: sender, answers, afterwards });
+        let first = std::sync::Mutex::new(first.iter().copied().collect());
+        let inbox = Arc::new(Inbox { received: sender, first, afterwards });
         let server = poem::Server::new_with_acceptor(TcpAcceptor::from_tokio(listener).unwrap());
         let task = tokio::spawn(async move { server.run(inbox).await.unwrap() });
         Self { url, received, task }
     }
 
-    /// Waits until what came in is as wanted.
-    pub async fn until(&self, wanted: impl Fn(&[Received]) -> bool) -> Vec<Received> {
+    /// Waits for a condition on the received webhooks.
+    pub async fn until(&self, condition: impl Fn(&[Received]) -> bool) -> Vec<Received> {
         let mut received = self.received.clone();
-        let wait = received.wait_for(|received| wanted(received));
-        tokio::time::timeout(DEADLINE, wait).await.expect("webhooks come in time").unwrap().clone()
+        let wait = received.wait_for(|received| condition(received));
+        tokio::time::timeout(DEADLINE, wait)
+            .await
+            .expect("the webhooks arrive before the deadline")
+            .unwrap()
+            .clone()
     }
 
-    pub fn so_far(&self) -> Vec<Received> {
+    /// The webhooks received so far.
+    pub fn received(&self) -> Vec<Received> {
         self.received.borrow().clone()
     }
 }
@@ -220,7 +225,7 @@ impl Endpoint for Inbox {
         let headers = request.headers().clone();
         let body = request.take_body().into_vec().await?;
         self.received.send_modify(|received| received.push(Received { headers, body }));
-        let status = self.answers.lock().unwrap().pop_front().unwrap_or(self.afterwards);
+        let status = self.first.lock().unwrap().pop_front().unwrap_or(self.afterwards);
         if status == 0 {
             std::future::pending::<()>().await;
         }
