@@ -1,6 +1,7 @@
 //! The projector: from hints in the inbox to events, and from events to projections.
 
 mod config;
+mod connect;
 pub mod dead_letters;
 mod delivery;
 pub mod directory;
@@ -28,7 +29,7 @@ use tokio::task::JoinSet;
 
 pub use config::Config;
 pub use directory::{AuthentikDirectory, Directory, DirectoryError};
-pub use operate::cli::{Cli, Command, cli};
+pub use operate::cli::{Cli, Subcommand, cli};
 pub use operate::status;
 pub use record::guard::allow_deletions;
 

@@ -1,4 +1,4 @@
-//! What operators use: the command line, the commands that the API sends, status and metrics.
+//! The interface for operators: the command line, the server of operator commands from the API, status and metrics.
 
 pub(crate) mod cli;
 pub(crate) mod meter;

@@ -1,4 +1,4 @@
-//! What an operator wants to know at a glance: streams, backlog, projections.
+//! The status of the whole system: streams, backlog of the inbox, projections, dead letters, last sweep.
 
 use anyhow::Context;
 use async_nats::jetstream::context::ConsumerInfoErrorKind;
@@ -9,7 +9,7 @@ use crate::intake;
 use crate::projections::{ProjectionName, Projections};
 use crate::reconcile::LAST_SWEEP_KEY;
 
-/// Asks for everything, from the leaders.
+/// Reads the status from the stream leaders.
 pub async fn status(projections: &Projections) -> anyhow::Result<Status> {
     let namespace = &projections.nats.namespace;
     let mut streams = vec![];
@@ -48,7 +48,7 @@ async fn inbox_status(projections: &Projections) -> anyhow::Result<InboxStatus> 
             let in_hand = u64::try_from(consumer.num_ack_pending).unwrap_or(u64::MAX);
             Ok(InboxStatus { pending: consumer.num_pending, in_hand })
         }
-        // No projector ever took anything.
+        // No projector has created the consumer yet.
         Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => {
             Ok(InboxStatus { pending: stream.cached_info().state.messages, in_hand: 0 })
         }
@@ -67,7 +67,7 @@ async fn projection_status(
         None => None,
     };
     let checkpoint = checkpoint.map_or(0, |checkpoint| checkpoint.value.sequence);
-    // Read last: what is recorded meanwhile must not look like a checkpoint from the future.
+    // Read the head after the checkpoint, so that the checkpoint never exceeds it.
     let lag = projections.log.head().await?.saturating_sub(checkpoint);
     Ok(ProjectionStatus { name: name.to_owned(), generation, checkpoint, lag })
 }

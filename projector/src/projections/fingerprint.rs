@@ -1,4 +1,4 @@
-//! A short name for everything that a projection holds: equal ones hold the same, byte for byte.
+//! Hashes the contents of a projection: equal fingerprints mean equal contents, byte for byte.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use anyhow::Context;
 use aws_lc_rs::digest;
 use domain::view::{Projection, Views};
 
-/// SHA-256 over keys and values in the order of the keys, each preceded by its length.
+/// SHA-256 over keys and values in key order, each preceded by its length as a big-endian `u64`.
 pub(crate) struct Fingerprint(digest::Context);
 
 impl Fingerprint {
@@ -31,11 +31,11 @@ impl Fingerprint {
     }
 }
 
-/// The fingerprint of views as they are stored.
+/// The fingerprint of the views in their stored form, JSON.
 pub(super) fn of_views<P: Projection>(views: &Views<P>) -> anyhow::Result<String> {
     let mut fingerprint = Fingerprint::new();
     for (key, view) in views.iter() {
-        fingerprint.add(key, &serde_json::to_vec(view).with_context(|| format!("{key} is no JSON"))?);
+        fingerprint.add(key, &serde_json::to_vec(view).with_context(|| format!("serializing view {key}"))?);
     }
     Ok(fingerprint.finish())
 }
@@ -53,14 +53,14 @@ mod tests {
     }
 
     #[test]
-    fn what_moves_between_key_and_value_changes_the_fingerprint() {
+    fn moving_a_byte_from_value_to_key_changes_the_fingerprint() {
         assert_ne!(of(&[("a", "bc")]), of(&[("ab", "c")]));
         assert_ne!(of(&[("a", "b"), ("c", "d")]), of(&[("a", "b")]));
         assert_eq!(of(&[("a", "bc")]), of(&[("a", "bc")]));
     }
 
     #[test]
-    fn nothing_has_the_fingerprint_of_nothing() {
+    fn an_empty_projection_has_the_sha_256_of_no_bytes() {
         assert_eq!(of(&[]), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     }
 }

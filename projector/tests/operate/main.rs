@@ -1,9 +1,14 @@
-//! What an operator does: rebuild, verify, forget, dead letters, status; as library and as commands.
+//! What operators use: rebuild, verify, forget, dead letters and status, as a library and as subcommands, and the
+//! operator commands over NATS.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-mod commands;
+#[path = "../support/binary.rs"]
+mod binary;
+mod cli;
 mod dead_letters;
 mod forget;
+mod operator_commands;
 mod rebuild;
-mod served;
+#[path = "../support/service.rs"]
+mod service;
 mod support;

@@ -80,7 +80,7 @@ async fn a_dry_run_says_what_the_real_one_then_records_and_writes_nothing() {
     }
     assert_eq!(json!(n_recorded), dry_run["n_events"]);
     let (status, printed, _) = world.command(&["catch-up", "--dry-run"]).await;
-    assert!(status == 0 && printed.contains("0 events would be recorded; nothing was"), "{printed}");
+    assert!(status == 0 && printed.contains("0 events would be recorded; nothing was recorded"), "{printed}");
 }
 
 /// Gives pages of users as they were before grace was renamed, and everything else as it is.
@@ -153,7 +153,7 @@ async fn what_is_older_than_the_inbox_remembers_is_left_out_for_it_would_be_reco
     let config = StreamConfig { max_age: Duration::from_hours(1), ..inbox.cached_info().config.clone() };
     world.nats.jetstream.update_stream(config).await.unwrap();
     let (status, printed, said) = world.command(&[&["catch-up"][..], &dry_run].concat()).await;
-    assert!(status == 0 && printed.contains("\n0 events of authentik's log"), "{printed}");
+    assert!(status == 0 && printed.contains("\n0 events of authentik's event log"), "{printed}");
     assert!(said.contains("are left out"), "{said}");
 }
 
@@ -194,7 +194,7 @@ async fn two_at_once_refuse_each_other() {
     .await;
     let (status, printed, said) = world.command(&["catch-up", "--allow-deletions", "5"]).await;
     assert_eq!((status, printed.as_str()), (1, ""));
-    assert!(said.contains("another catch-up runs, by process 7 on other"), "{said}");
+    assert!(said.contains("another catch-up is run by process 7 on other"), "{said}");
     assert!(world.recorded().await.is_empty());
     assert!(views::read::<Value>(&world.nats, &meta, "brake").await.unwrap().is_none());
     // Who writes nothing is in nobody's way.

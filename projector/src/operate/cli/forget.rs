@@ -6,18 +6,18 @@ use anyhow::Context;
 use runtime::CancellationToken;
 
 use super::output::Output;
-use super::progress::Progress;
+use super::progress::StagedProgress;
 use super::text;
 use crate::Config;
 use crate::directory::AuthentikDirectory;
-use crate::erasure::{Eraser, Named, Stage};
+use crate::erasure::{Eraser, UserSelector};
 use crate::projections::Projections;
 
-/// What the command line says of an erasure.
+/// The arguments of the subcommand.
 pub(super) struct Forget {
-    pub(super) users: Vec<Named>,
+    pub(super) users: Vec<UserSelector>,
     pub(super) force: bool,
-    pub(super) patience: Duration,
+    pub(super) max_inbox_idle: Duration,
 }
 
 pub(super) async fn forget(
@@ -27,28 +27,22 @@ pub(super) async fn forget(
     output: &Output,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
-    // A missing setting is told before anything is read.
+    // Report a missing setting before reading anything.
     let directory = if forget.force { None } else { Some(AuthentikDirectory::new(config)?) };
     let prepared = async {
-        let eraser = Eraser::open(projections, config.public_url.clone(), forget.patience).await?;
+        let eraser = Eraser::open(projections, config.public_url.clone(), forget.max_inbox_idle).await?;
         let pks = eraser.find(&forget.users).await?;
         if let Some(directory) = &directory {
             let checked = eraser.check_gone(directory, &pks).await;
-            checked.context("nothing was erased (`--force` does not ask authentik)")?;
+            checked.context("nothing was erased (`--force` skips the check in authentik)")?;
         }
         anyhow::Ok((eraser, pks))
     };
     let prepared = shutdown.run_until_cancelled(Box::pin(prepared)).await;
     let (eraser, pks) = prepared.context("stopped by a signal: nothing was erased")??;
-    let mut shown: Option<(Stage, Progress)> = None;
-    let progress = |stage: Stage, done: u64, of: u64| {
-        if shown.as_ref().is_none_or(|(before, _)| *before != stage) {
-            shown = None;
-        }
-        let (_, progress) = shown.get_or_insert_with(|| (stage, Progress::new(text::stage(stage))));
-        progress.at(done, of);
-    };
-    let result = eraser.erase(&pks, progress, shutdown).await;
-    drop(shown);
-    output.print(&result?, text::erased)
+    let mut progress = StagedProgress::default();
+    let erased =
+        eraser.erase(&pks, |stage, done, of| progress.set(stage, text::stage, done, of), shutdown).await;
+    drop(progress);
+    output.print(&erased?, text::erased)
 }
