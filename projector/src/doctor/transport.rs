@@ -79,7 +79,7 @@ async fn administrator(
     let admin = match api {
         Ok(Some(admin)) => admin,
         Ok(None) => {
-            examination.skip(&["admin-token"], "no administrator's token is set: set --admin-token-file");
+            examination.skip(&["admin-token"], "not set: --admin-token-file");
             return None;
         }
         Err(error) => {
@@ -98,11 +98,8 @@ async fn transport(
     admin: &AuthentikApi,
     settings: &Settings,
 ) -> Option<(Transport, bool)> {
-    let found = match list(admin, &format!("/events/transports/?name={}", webhook::NAME)).await {
-        Ok(transports) => webhook::transport(transports),
-        Err(verdict) => Err(verdict),
-    };
-    let transport = match found {
+    let transports = list(admin, &format!("/events/transports/?name={}", webhook::NAME)).await;
+    let transport = match transports.and_then(webhook::transport) {
         Ok(transport) => transport,
         Err(verdict) => {
             examination.record("transport", verdict);
@@ -132,11 +129,8 @@ async fn transport(
 }
 
 async fn rule(examination: &mut Examination<'_>, admin: &AuthentikApi, transport: &Transport) {
-    let found = match list(admin, &format!("/events/rules/?name={}", webhook::NAME)).await {
-        Ok(rules) => webhook::rule(rules, transport),
-        Err(verdict) => Err(verdict),
-    };
-    let rule = match found {
+    let rules = list(admin, &format!("/events/rules/?name={}", webhook::NAME)).await;
+    let rule = match rules.and_then(|rules| webhook::rule(rules, transport)) {
         Ok(rule) => rule,
         Err(verdict) => {
             examination.record("rule", verdict);
@@ -171,7 +165,7 @@ async fn bound_policies(admin: &AuthentikApi, rule: &Rule) -> Result<Verdict, Ve
 /// All objects of a list, or the verdict that skips the check.
 async fn list<T: DeserializeOwned>(admin: &AuthentikApi, path: &str) -> Result<Vec<T>, Verdict> {
     let objects = admin.list(path).await;
-    objects.map_err(|problem| Verdict::skipped(format!("authentik answers the administrator with {problem}")))
+    objects.map_err(|problem| Verdict::skipped(format!("the administrator's request failed: {problem}")))
 }
 
 /// Makes authentik send its test webhook, and searches the inbox for it.

@@ -2,7 +2,7 @@
 //!
 //! An erasure that was killed at any point can be repeated: each step finds the work that is left.
 //!
-//! 1. Write the receipt, so that no worker records the user any more.
+//! 1. Write the receipt. From then on workers treat the user as gone.
 //! 2. Read the user's identifiers from the user's events, while those still exist.
 //! 3. Erase from the inbox and the dead letters, once the hints in the inbox are processed.
 //! 4. Erase the user's events. After this step nothing links the primary key to a person.
@@ -133,12 +133,9 @@ impl Eraser {
         let erased = shutdown.run_until_cancelled(Box::pin(self.erase_messages(pks, &mut progress))).await;
         let mut erased = erased.context(CANCELLED)??;
         for name in ProjectionName::ALL {
-            let rebuilt = self.projections.rebuild(
-                name,
-                |done, of| progress(Stage::Rebuilding(name), done, of),
-                shutdown,
-            );
-            let rebuilt = Box::pin(rebuilt).await?.context(CANCELLED)?;
+            let progress = |done, of| progress(Stage::Rebuilding(name), done, of);
+            let rebuilt = Box::pin(self.projections.rebuild(name, progress, shutdown)).await?;
+            let rebuilt = rebuilt.context(CANCELLED)?;
             // Delete the old generations without a grace period: they hold the users' data.
             self.projections.delete_older(name.as_str(), rebuilt.generation).await?;
             erased.projections.push(rebuilt);
@@ -187,9 +184,8 @@ impl Eraser {
         }
         self.users.read(|views| {
             let others = views.iter().filter(|(_, view)| !receipts.contains_key(&view.pk));
-            others
-                .filter_map(|(_, view)| view.user.as_ref())
-                .for_each(|user| all.identifiers.remove_shared_with(user));
+            let others = others.filter_map(|(_, view)| view.user.as_ref());
+            others.for_each(|user| all.identifiers.remove_shared_with(user));
         });
         Ok(all)
     }

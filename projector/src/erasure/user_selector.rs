@@ -114,7 +114,7 @@ async fn partly_erased(log: &EventLog, selector: &UserSelector) -> anyhow::Resul
         next = last.sequence + 1;
         for receipt in page.iter().filter_map(|message| message.decode().ok()) {
             if let Entity::User(pk) = receipt.event.subject
-                && matches_before(log, pk, receipt.sequence, selector).await?
+                && matched(log, pk, receipt.sequence, selector).await?
             {
                 found.insert(pk);
             }
@@ -123,12 +123,7 @@ async fn partly_erased(log: &EventLog, selector: &UserSelector) -> anyhow::Resul
 }
 
 /// Whether the user matched the selector in an event up to the sequence `until`.
-async fn matches_before(
-    log: &EventLog,
-    pk: UserPk,
-    until: u64,
-    selector: &UserSelector,
-) -> anyhow::Result<bool> {
+async fn matched(log: &EventLog, pk: UserPk, until: u64, selector: &UserSelector) -> anyhow::Result<bool> {
     let mut history = History::new(log, Entity::User(pk), until);
     loop {
         let page = history.page().await?;

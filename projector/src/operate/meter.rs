@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use async_nats::jetstream::context::ConsumerInfoErrorKind;
 use async_nats::jetstream::stream::DirectGetErrorKind;
 use domain::status::Status;
 use domain::timestamp::Timestamp;
@@ -11,7 +10,6 @@ use runtime::{CancellationToken, clock};
 use store::log::ReadFrom;
 use tokio::time::MissedTickBehavior;
 
-use crate::intake;
 use crate::operate::status;
 use crate::projections::Projections;
 
@@ -58,14 +56,13 @@ async fn measure(projections: &Projections) -> anyhow::Result<Measurement> {
 
 async fn oldest_delivery(projections: &Projections) -> anyhow::Result<Option<Timestamp>> {
     let nats = &projections.nats;
+    let processed = match status::inbox_consumer(nats).await? {
+        Some(consumer) if consumer.num_pending == 0 && consumer.num_ack_pending == 0 => return Ok(None),
+        Some(consumer) => consumer.ack_floor.stream_sequence,
+        None => 0,
+    };
     let name = nats.namespace.inbox_stream();
     let inbox = nats.jetstream.get_stream_no_info(&name).await.context("opening the inbox")?;
-    let processed = match inbox.consumer_info(intake::CONSUMER).await {
-        Ok(consumer) if consumer.num_pending == 0 && consumer.num_ack_pending == 0 => return Ok(None),
-        Ok(consumer) => consumer.ack_floor.stream_sequence,
-        Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => 0,
-        Err(error) => return Err(error).context("reading the inbox's consumer"),
-    };
     let filter = format!("{}.inbox.>", nats.namespace);
     match inbox.direct_get_next_for_subject(filter, Some(processed + 1)).await {
         Ok(message) => Ok(Some(message.time.into())),

@@ -93,7 +93,7 @@ impl Projections {
             () = shutdown.cancelled() => Ok(None),
         };
         let Ok(Some(generation)) = built else {
-            // Without the lease, or while NATS is unavailable, another process may own the bucket before it is deleted.
+            // Delete only under a renewed lease: after losing it, another process may already use the bucket.
             if on_unfinished == Unfinished::Discard
                 && lease.renew().await.is_ok()
                 && let Err(error) = generations::delete(&self.nats, P::NAME, number).await

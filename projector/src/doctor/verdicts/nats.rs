@@ -49,7 +49,7 @@ pub(crate) fn stream_usages(inspected: &[Inspected]) -> Vec<Usage> {
     for stream in inspected {
         let Some(info) = &stream.info else { continue };
         for (limit, used, unit) in [("max_bytes", "bytes", "bytes"), ("max_msgs", "messages", "messages")] {
-            // -1 means no limit, and is no u64.
+            // Skips the limit -1, which means "no limit".
             if let (Some(limit), Some(used)) = (info["config"][limit].as_u64(), info["state"][used].as_u64())
             {
                 usages.push(Usage { of: format!("{} ({unit})", stream.name), used, limit });
@@ -63,7 +63,7 @@ pub(crate) fn stream_usages(inspected: &[Inspected]) -> Vec<Usage> {
 pub(crate) fn server_usage(varz: &Value) -> Option<Usage> {
     let (used, limit) = (&varz["jetstream"]["stats"]["storage"], &varz["jetstream"]["config"]["max_storage"]);
     Some(Usage {
-        of: format!("the storage of {}", server(varz)),
+        of: format!("the storage of {}", server_name(varz)),
         used: used.as_u64()?,
         limit: limit.as_u64()?,
     })
@@ -100,16 +100,18 @@ pub(crate) fn sync_interval(servers: &[HttpResult], n_servers: usize) -> Verdict
     }
     let mut problems = vec![];
     let mut n_silent = 0;
-    for answer in servers {
-        let Some(varz) = answer.as_ref().ok().map(|answer| &answer.body).filter(|varz| varz.is_object())
+    for server in servers {
+        let Some(varz) = server.as_ref().ok().map(|response| &response.body).filter(|body| body.is_object())
         else {
             n_silent += 1;
             continue;
         };
         let jetstream = &varz["jetstream"]["config"];
         if !jetstream.is_object() {
-            problems
-                .push(fault(format!("{} has no JetStream", server(varz)), "start it as nats/README.md says"));
+            problems.push(fault(
+                format!("{} has no JetStream", server_name(varz)),
+                "start it as nats/README.md says",
+            ));
         } else if jetstream["sync_always"] != true {
             problems.push(delayed_sync(varz, jetstream["sync_interval"].as_u64().unwrap_or_default()));
         }
@@ -118,7 +120,7 @@ pub(crate) fn sync_interval(servers: &[HttpResult], n_servers: usize) -> Verdict
     match (problems.is_empty(), n_checked) {
         (true, 0) => Verdict::skipped("no NATS server answers at NATS_MONITOR (--nats-monitor)"),
         (true, n) if n < n_servers => Verdict::skipped(format!(
-            "sync_interval is always on {n} of {n_servers} servers; add the others to --nats-monitor"
+            "sync_interval is `always` on {n} of {n_servers} servers; add the others to --nats-monitor"
         )),
         _ => Verdict::of(problems, "always: every acknowledged message is on disk"),
     }
@@ -128,14 +130,14 @@ fn delayed_sync(varz: &Value, nanoseconds: u64) -> Problem {
     fault(
         format!(
             "{} writes to disk every {} s: a crash of its machine can lose webhooks that were answered 2xx",
-            server(varz),
+            server_name(varz),
             nanoseconds / 1_000_000_000
         ),
         "set `sync_interval: always` in its `jetstream` block, as nats/nats-server.conf does, and restart it",
     )
 }
 
-fn server(varz: &Value) -> &str {
+fn server_name(varz: &Value) -> &str {
     varz["server_name"].as_str().unwrap_or("a NATS server")
 }
 

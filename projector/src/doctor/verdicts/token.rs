@@ -47,9 +47,9 @@ pub(crate) fn accepted_of_administrator(variable: &str, fix: &str, me: &HttpResu
 }
 
 /// Whether the projector's token may list each of [`KINDS`].
-pub(crate) fn may_view(answers: &[HttpResult]) -> Verdict {
+pub(crate) fn may_view(responses: &[HttpResult]) -> Verdict {
     let mut problems = vec![];
-    for ((kind, _, permission), response) in KINDS.into_iter().zip(answers) {
+    for ((kind, _, permission), response) in KINDS.into_iter().zip(responses) {
         match response {
             Ok(HttpResponse { status: 200, .. }) => {}
             Ok(response) if response.status == 403 => problems.push(fault(

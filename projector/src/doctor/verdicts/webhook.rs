@@ -71,11 +71,11 @@ pub(crate) fn url(transport: &Transport, wanted: Option<&str>) -> Verdict {
     }
     let what = match wanted {
         Some(_) => "the transport's webhook URL differs from EVENTS_WEBHOOK_URL (--webhook-url)".to_owned(),
-        None => format!("the path of the transport's webhook URL is not {PATH}, the path of an ingress"),
+        None => format!("the transport's webhook URL does not end in {PATH}, the path of an ingress"),
     };
     Verdict::fault(
         what,
-        format!("set it to http://<ingress>:8080{PATH} (EVENTS_WEBHOOK_URL of the blueprint)"),
+        format!("set the URL to http://<ingress>:8080{PATH} (EVENTS_WEBHOOK_URL of the blueprint)"),
     )
 }
 

@@ -10,7 +10,6 @@ use runtime::health::Health;
 use runtime::{CancellationToken, clock};
 
 use super::Format;
-use super::output::Output;
 use super::progress::StagedProgress;
 use crate::directory::AuthentikDirectory;
 use crate::projections::Projections;
@@ -26,8 +25,8 @@ const LONGEST: Duration = Duration::from_hours(24 * 36_500);
 /// The arguments of the subcommand.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct CatchUp {
-    /// Read authentik's event log from this time on: a time like 2026-11-22T08:00:00Z, or a duration before now like 36h
-    /// or 7d. By default, from the end of the last completed reconciliation.
+    /// Read authentik's event log from this time on: a time like 2026-11-22T08:00:00Z, or a duration before now like
+    /// 36h or 7d. By default, from where the last completed reading ended.
     #[arg(long, value_parser = since)]
     since: Option<Since>,
     /// Record nothing, and print what would be recorded.
@@ -62,10 +61,7 @@ fn since(text: &str) -> Result<Since, String> {
     let ago = number.parse::<u64>().ok().and_then(|number| number.checked_mul(seconds));
     match ago.map(Duration::from_secs) {
         Some(ago) if seconds > 0 && ago <= LONGEST => Ok(Since::Ago(ago)),
-        _ => {
-            Err("expected a time like 2026-11-22T08:00:00Z, or a duration before now like 36h or 7d"
-                .to_owned())
-        }
+        _ => Err("expected a time like 2026-11-22T08:00:00Z, or a duration like 36h or 7d".to_owned()),
     }
 }
 
@@ -113,7 +109,7 @@ pub(super) async fn catch_up(
         bail!("stopped by a signal: repeat `projector catch-up` to record the remaining differences");
     };
     let caught_up = caught_up?;
-    Output { json: request.format.json }.print(&caught_up, text)?;
+    request.format.print(&caught_up, text)?;
     if let Some(reason) = &caught_up.held_back_because {
         bail!("{} deletions are held back: {reason}", caught_up.report.n_held_back);
     }
@@ -167,8 +163,7 @@ fn text(caught_up: &CaughtUp) -> String {
     let event_log = match n_from_event_log {
         Some(n_events) => format!("{n_events} events of authentik's event log {would}added to the inbox"),
         None => {
-            "authentik's event log was not read: no earlier reading was completed, and --since is not set"
-                .to_owned()
+            "authentik's event log was not read: it was never read before, and --since is not set".to_owned()
         }
     };
     let mut lines = vec![

@@ -5,7 +5,6 @@ use clap::Args;
 use runtime::CancellationToken;
 
 use super::Format;
-use super::output::Output;
 use crate::Config;
 use crate::doctor::{self, CheckResult, Report, Settings, State};
 
@@ -24,18 +23,18 @@ pub(super) async fn doctor(
     request: Doctor,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let output = Output { json: request.format.json };
+    let Doctor { settings, format } = request;
     let mut printed = Ok(());
     let mut on_check = |result: &CheckResult| {
-        if !request.format.json && printed.is_ok() {
-            printed = output.print(result, text);
+        if !format.json && printed.is_ok() {
+            printed = format.print(result, text);
         }
     };
-    let examined = Box::pin(doctor::examine(config, &request.settings, &mut on_check));
+    let examined = Box::pin(doctor::examine(config, &settings, &mut on_check));
     let report = shutdown.run_until_cancelled(examined).await.context("stopped by a signal")?;
     printed?;
-    if request.format.json {
-        output.print(&report, |_| String::new())?;
+    if format.json {
+        format.print(&report, |_| String::new())?;
     }
     let Report { findings, checks } = report;
     let n_skipped = checks.iter().filter(|result| result.state == State::Skipped).count();

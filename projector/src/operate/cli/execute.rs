@@ -9,9 +9,8 @@ use store::log::EventLog;
 use super::catch_up::catch_up;
 use super::doctor::doctor;
 use super::forget::{self, Forget};
-use super::output::Output;
 use super::progress::ProgressBar;
-use super::{DeadLetters, Subcommand, text};
+use super::{DeadLetters, Format, Subcommand, text};
 use crate::Config;
 use crate::connect::connect;
 use crate::dead_letters::{self, DeadLetterError};
@@ -30,17 +29,15 @@ pub(super) async fn execute(
     let nats = connect(config).await?;
     // The next three clean up after a shutdown signal; the others are cancelled at any point.
     if let Subcommand::Rebuild { projection, format } = subcommand {
-        let rebuilding = async {
-            rebuild(&open(config, nats).await?, projection, Output { json: format.json }, shutdown).await
-        };
+        let rebuilding = async { rebuild(&open(config, nats).await?, projection, format, shutdown).await };
         let rebuilt = program::in_time(Box::pin(rebuilding), shutdown).await;
         return rebuilt
             .context("NATS does not answer: the next rebuild deletes the unfinished generation")?;
     }
     if let Subcommand::Forget { users, force, wait, format } = subcommand {
         let forget = Forget { users, force, max_inbox_idle: wait };
-        let (projections, output) = (open(config, nats).await?, Output { json: format.json });
-        return Box::pin(forget::forget(config, projections, forget, &output, shutdown)).await;
+        let projections = open(config, nats).await?;
+        return Box::pin(forget::forget(config, projections, forget, format, shutdown)).await;
     }
     if let Subcommand::CatchUp(request) = subcommand {
         return Box::pin(catch_up(config, open(config, nats).await?, request, shutdown)).await;
@@ -57,11 +54,11 @@ async fn execute_cancellable(config: &Config, subcommand: Subcommand, nats: Nats
         | Subcommand::CatchUp(_)
         | Subcommand::Doctor(_) => Ok(()),
         Subcommand::Verify { projection, format } => {
-            verify(&open(config, nats).await?, projection, Output { json: format.json }).await
+            verify(&open(config, nats).await?, projection, format).await
         }
         Subcommand::Status { format } => {
             let status = status::status(&open(config, nats).await?).await?;
-            Output { json: format.json }.print(&status, text::status)
+            format.print(&status, text::status)
         }
         Subcommand::DeadLetters { action } => dead_letters(&nats, action).await,
     }
@@ -76,22 +73,22 @@ async fn open(config: &Config, nats: Nats) -> anyhow::Result<Projections> {
 async fn rebuild(
     projections: &Projections,
     name: ProjectionName,
-    output: Output,
+    format: Format,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     let mut progress = ProgressBar::new(format!("folding {}", name.as_str()));
     let rebuilt = projections.rebuild(name, |done, of| progress.set(done, of), shutdown).await;
     drop(progress);
     let rebuilt = rebuilt?.context("cancelled: readers still use the old generation")?;
-    output.print(&rebuilt, text::rebuilt)
+    format.print(&rebuilt, text::rebuilt)
 }
 
-async fn verify(projections: &Projections, name: ProjectionName, output: Output) -> anyhow::Result<()> {
+async fn verify(projections: &Projections, name: ProjectionName, format: Format) -> anyhow::Result<()> {
     let mut progress = ProgressBar::new(format!("folding {}", name.as_str()));
     let verified = projections.verify(name, |done, of| progress.set(done, of)).await;
     drop(progress);
     let verified = verified?;
-    output.print(&verified, text::verified)?;
+    format.print(&verified, text::verified)?;
     let name = name.as_str();
     ensure!(verified.holds(), "{name} differs from its events: rebuild it with `projector rebuild {name}`");
     Ok(())
@@ -101,28 +98,28 @@ async fn dead_letters(nats: &Nats, action: DeadLetters) -> anyhow::Result<()> {
     match action {
         DeadLetters::List { format } => {
             let letters = dead_letters::list(nats).await?;
-            Output { json: format.json }.print(&letters, |letters| text::letters(letters))
+            format.print(&letters, |letters| text::letters(letters))
         }
         DeadLetters::Show { id, format } => {
             let letter = dead_letters::show(nats, &id).await?;
-            Output { json: format.json }.print(&letter.content(), |_| text::letter(&letter))
+            format.print(&letter.content(), |_| text::letter(&letter))
         }
         DeadLetters::Replay { id, all: _, format } => {
             let ids = match id {
                 Some(id) => vec![id],
                 None => dead_letters::list(nats).await?.into_iter().map(|letter| letter.id).collect(),
             };
-            replay(nats, &ids, Output { json: format.json }).await
+            replay(nats, &ids, format).await
         }
         DeadLetters::Drop { id, format } => {
             let letter = dead_letters::drop(nats, &id).await?.letter;
-            Output { json: format.json }
+            format
                 .print(&letter, |letter| format!("dropped {}; its reason was: {}", letter.id, letter.reason))
         }
     }
 }
 
-async fn replay(nats: &Nats, ids: &[DeliveryId], output: Output) -> anyhow::Result<()> {
+async fn replay(nats: &Nats, ids: &[DeliveryId], format: Format) -> anyhow::Result<()> {
     let mut progress = ProgressBar::new("replaying".to_owned());
     let mut replayed = vec![];
     let mut failed = None;
@@ -141,7 +138,7 @@ async fn replay(nats: &Nats, ids: &[DeliveryId], output: Output) -> anyhow::Resu
     drop(progress);
     // Print the completed replays even if a later one failed.
     if !replayed.is_empty() || failed.is_none() {
-        output.print(&replayed, |replayed| text::replayed(replayed))?;
+        format.print(&replayed, |replayed| text::replayed(replayed))?;
     }
     failed.map_or(Ok(()), |error| Err(error.into()))
 }

@@ -5,9 +5,8 @@ use std::time::Duration;
 use anyhow::Context;
 use runtime::CancellationToken;
 
-use super::output::Output;
 use super::progress::StagedProgress;
-use super::text;
+use super::{Format, text};
 use crate::Config;
 use crate::directory::AuthentikDirectory;
 use crate::erasure::{Eraser, UserSelector};
@@ -24,7 +23,7 @@ pub(super) async fn forget(
     config: &Config,
     projections: Projections,
     forget: Forget,
-    output: &Output,
+    format: Format,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     // Report a missing setting before reading anything.
@@ -41,8 +40,8 @@ pub(super) async fn forget(
     let prepared = shutdown.run_until_cancelled(Box::pin(prepared)).await;
     let (eraser, pks) = prepared.context("stopped by a signal: nothing was erased")??;
     let mut progress = StagedProgress::default();
-    let erased =
+    let result =
         eraser.erase(&pks, |stage, done, of| progress.set(stage, text::stage, done, of), shutdown).await;
     drop(progress);
-    output.print(&erased?, text::erased)
+    format.print(&result?, text::erased)
 }

@@ -6,15 +6,12 @@ use std::io::{self, Write as _};
 use anyhow::Context;
 use serde::Serialize;
 
-/// Prints lines of text, or JSON.
-pub(super) struct Output {
-    pub(super) json: bool,
-}
+use super::Format;
 
-impl Output {
+impl Format {
     /// Prints `value` as JSON, or as the text that `text` returns.
     pub(super) fn print<T: Serialize>(
-        &self,
+        self,
         value: &T,
         text: impl FnOnce(&T) -> String,
     ) -> anyhow::Result<()> {

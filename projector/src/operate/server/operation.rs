@@ -91,9 +91,7 @@ pub(super) async fn end<T: Serialize, E: Display>(mut record: Record, nats: &Nat
     for n_tries in 0..MAX_TRIES {
         match record.end(result.clone(), ended).await {
             Ok(()) => break,
-            Err(error) => {
-                tracing::warn!(operation.id = %id, "cannot write the end of operation {id}: {error}")
-            }
+            Err(error) => tracing::warn!(operation.id = %id, "cannot write an operation's end: {error}"),
         }
         tokio::time::sleep(retry_delay(n_tries)).await;
     }
