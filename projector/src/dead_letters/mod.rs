@@ -46,7 +46,7 @@ pub enum DeadLetterError {
     Unknown(DeliveryId),
     /// NATS failed or did not answer.
     #[error("the dead letters are unavailable; retry later")]
-    Unavailable(#[source] anyhow::Error),
+    Unavailable(#[from] anyhow::Error),
 }
 
 /// A dead letter with its original headers and payload.
@@ -74,16 +74,14 @@ impl FullDeadLetter {
 
 /// Reads one dead letter with headers and payload.
 pub async fn show(nats: &Nats, id: &DeliveryId) -> Result<FullDeadLetter, DeadLetterError> {
-    let stream = open(nats).await.map_err(DeadLetterError::Unavailable)?;
+    let stream = open(nats).await?;
     let subject = nats.namespace.dead_letter_subject(id);
     match stream.get_last_raw_message_by_subject(&subject).await {
         Ok(message) => Ok(full(id, message)),
         Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
             Err(DeadLetterError::Unknown(id.clone()))
         }
-        Err(error) => {
-            Err(DeadLetterError::Unavailable(anyhow::Error::new(error).context("reading a dead letter")))
-        }
+        Err(error) => Err(anyhow::Error::new(error).context("reading a dead letter").into()),
     }
 }
 
@@ -101,16 +99,15 @@ pub async fn replay(
     letter.headers.extend(asked_by.map(|pk| (ASKED_BY.to_owned(), vec![pk.to_string()])));
     // The replay of a failed replay counts as another replay of the original delivery.
     let original = letter.headers.get(REPLAY_OF).and_then(|values| values.first()?.parse().ok());
-    let replay = publish_replay(nats, &original.unwrap_or_else(|| id.clone()), &letter).await;
-    let replay = replay.map_err(DeadLetterError::Unavailable)?;
-    remove(nats, letter.sequence).await.map_err(DeadLetterError::Unavailable)?;
+    let replay = publish_replay(nats, &original.unwrap_or_else(|| id.clone()), &letter).await?;
+    remove(nats, letter.sequence).await?;
     Ok(Replayed { id: id.clone(), replay })
 }
 
 /// Erases a dead letter, including its payload. Returns the erased letter.
 pub async fn drop(nats: &Nats, id: &DeliveryId) -> Result<FullDeadLetter, DeadLetterError> {
     let letter = show(nats, id).await?;
-    remove(nats, letter.sequence).await.map_err(DeadLetterError::Unavailable)?;
+    remove(nats, letter.sequence).await?;
     Ok(letter)
 }
 

@@ -32,7 +32,7 @@ pub async fn list(nats: &Nats) -> Result<Vec<DeadLetter>, DeadLetterError> {
 
 /// Returns up to `limit` dead letters after the stream sequence `after`, oldest first; 0 starts at the beginning.
 pub async fn page(nats: &Nats, after: u64, limit: usize) -> Result<DeadLetterPage, DeadLetterError> {
-    read(nats, after, u64::MAX, limit).await.map_err(DeadLetterError::Unavailable)
+    Ok(read(nats, after, u64::MAX, limit).await?)
 }
 
 /// Replays every dead letter that exists now. Letters that are added meanwhile, including failed replays, stay.
@@ -45,11 +45,11 @@ pub async fn replay_all(
     mut progress: impl FnMut(u64, u64),
     shutdown: &CancellationToken,
 ) -> Result<Option<u64>, DeadLetterError> {
-    let stream = open(nats).await.map_err(DeadLetterError::Unavailable)?;
+    let stream = open(nats).await?;
     let (last, of) = (stream.cached_info().state.last_sequence, stream.cached_info().state.messages);
     let (mut n_replayed, mut next) = (0, Some(0));
     while let Some(after) = next {
-        let page = read(nats, after, last, PAGE).await.map_err(DeadLetterError::Unavailable)?;
+        let page = read(nats, after, last, PAGE).await?;
         for letter in page.dead_letters {
             if shutdown.is_cancelled() {
                 return Ok(None);
@@ -85,12 +85,8 @@ async fn read(nats: &Nats, after: u64, last: u64, limit: usize) -> anyhow::Resul
     while n_pending > 0 {
         // A pending letter may be replayed or dropped before it is delivered.
         let Ok(message) = tokio::time::timeout(ACK_TIMEOUT, messages.next()).await else { return Ok(page) };
-        let message = message
-            .context("the consumer of the dead letters ended early")?
-            .context("reading the dead letters")?;
-        let info = message
-            .info()
-            .map_err(|error| anyhow::anyhow!("a dead letter has no stream position: {error}"))?;
+        let message = message.context("the consumer ended early")?.context("reading the dead letters")?;
+        let info = message.info().map_err(|error| anyhow::anyhow!("no stream position: {error}"))?;
         if info.stream_sequence > last {
             break;
         }

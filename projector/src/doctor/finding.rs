@@ -71,6 +71,11 @@ impl Verdict {
         matches!(self, Self::Ok(_))
     }
 
+    #[cfg(test)]
+    pub(super) fn problems(self) -> Vec<Problem> {
+        if let Self::Problems(problems) = self { problems } else { vec![] }
+    }
+
     /// Whether dependent checks can run; a warning does not prevent them.
     pub(super) fn is_usable(&self) -> bool {
         match self {

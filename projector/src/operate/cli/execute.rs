@@ -8,7 +8,7 @@ use store::log::EventLog;
 
 use super::catch_up::catch_up;
 use super::doctor::doctor;
-use super::forget::{self, Forget};
+use super::forget::forget;
 use super::progress::ProgressBar;
 use super::{DeadLetters, Format, Subcommand, text};
 use crate::Config;
@@ -34,10 +34,8 @@ pub(super) async fn execute(
         return rebuilt
             .context("NATS does not answer: the next rebuild deletes the unfinished generation")?;
     }
-    if let Subcommand::Forget { users, force, wait, format } = subcommand {
-        let forget = Forget { users, force, max_inbox_idle: wait };
-        let projections = open(config, nats).await?;
-        return Box::pin(forget::forget(config, projections, forget, format, shutdown)).await;
+    if let Subcommand::Forget(request) = subcommand {
+        return Box::pin(forget(config, open(config, nats).await?, request, shutdown)).await;
     }
     if let Subcommand::CatchUp(request) = subcommand {
         return Box::pin(catch_up(config, open(config, nats).await?, request, shutdown)).await;
@@ -50,7 +48,7 @@ async fn execute_cancellable(config: &Config, subcommand: Subcommand, nats: Nats
     match subcommand {
         Subcommand::Run
         | Subcommand::Rebuild { .. }
-        | Subcommand::Forget { .. }
+        | Subcommand::Forget(_)
         | Subcommand::CatchUp(_)
         | Subcommand::Doctor(_) => Ok(()),
         Subcommand::Verify { projection, format } => {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::Args;
 use runtime::CancellationToken;
 
 use super::progress::StagedProgress;
@@ -13,24 +14,32 @@ use crate::erasure::{Eraser, UserSelector};
 use crate::projections::Projections;
 
 /// The arguments of the subcommand.
-pub(super) struct Forget {
-    pub(super) users: Vec<UserSelector>,
-    pub(super) force: bool,
-    pub(super) max_inbox_idle: Duration,
+#[derive(Clone, Debug, Args)]
+pub struct Forget {
+    /// Primary key, uuid, or recorded username of a user to erase.
+    #[arg(required = true, value_name = "USER")]
+    users: Vec<UserSelector>,
+    /// Skip the check that the users are deleted in authentik. A user that still exists there is registered again.
+    #[arg(long)]
+    force: bool,
+    /// Seconds to wait for the projectors to make progress with the inbox before giving up.
+    #[arg(long, default_value = "60", value_parser = crate::config::seconds)]
+    wait: Duration,
+    #[command(flatten)]
+    format: Format,
 }
 
 pub(super) async fn forget(
     config: &Config,
     projections: Projections,
-    forget: Forget,
-    format: Format,
+    request: Forget,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     // Report a missing setting before reading anything.
-    let directory = if forget.force { None } else { Some(AuthentikDirectory::new(config)?) };
+    let directory = if request.force { None } else { Some(AuthentikDirectory::new(config)?) };
     let prepared = async {
-        let eraser = Eraser::open(projections, config.public_url.clone(), forget.max_inbox_idle).await?;
-        let pks = eraser.find(&forget.users).await?;
+        let eraser = Eraser::open(projections, config.public_url.clone(), request.wait).await?;
+        let pks = eraser.find(&request.users).await?;
         if let Some(directory) = &directory {
             let checked = eraser.check_gone(directory, &pks).await;
             checked.context("nothing was erased (`--force` skips the check in authentik)")?;
@@ -43,5 +52,5 @@ pub(super) async fn forget(
     let result =
         eraser.erase(&pks, |stage, done, of| progress.set(stage, text::stage, done, of), shutdown).await;
     drop(progress);
-    format.print(&result?, text::erased)
+    request.format.print(&result?, text::erased)
 }

@@ -8,14 +8,11 @@ mod output;
 mod progress;
 mod text;
 
-use std::time::Duration;
-
 use clap::{Args, Parser};
 use domain::key::DeliveryId;
 use runtime::CancellationToken;
 
 use crate::Config;
-use crate::erasure::UserSelector;
 use crate::projections::ProjectionName;
 
 /// The projector with its subcommands.
@@ -61,19 +58,7 @@ pub enum Subcommand {
     ///
     /// Fails if a user still exists in authentik. Repeat it after an interruption. It does not erase from authentik,
     /// from backups, from logs of other systems, or from consumers that have read the events.
-    Forget {
-        /// Primary key, uuid, or recorded username of a user to erase.
-        #[arg(required = true, value_name = "USER")]
-        users: Vec<UserSelector>,
-        /// Skip the check that the users are deleted in authentik. A user that still exists there is registered again.
-        #[arg(long)]
-        force: bool,
-        /// Seconds to wait for the projectors to make progress with the inbox before giving up.
-        #[arg(long, default_value = "60", value_parser = crate::config::seconds)]
-        wait: Duration,
-        #[command(flatten)]
-        format: Format,
-    },
+    Forget(forget::Forget),
     /// List, show, replay, or drop dead letters: deliveries that no retry can process.
     DeadLetters {
         #[command(subcommand)]
