@@ -30,15 +30,15 @@ pub async fn list(nats: &Nats) -> Result<Vec<DeadLetter>, DeadLetterError> {
     Ok(letters)
 }
 
-/// Returns up to `limit` dead letters after the stream sequence `after`, oldest first; 0 starts at the beginning.
+/// Returns up to `limit` dead letters after the stream sequence `after`, oldest first.
 pub async fn page(nats: &Nats, after: u64, limit: usize) -> Result<DeadLetterPage, DeadLetterError> {
     Ok(read(nats, after, u64::MAX, limit).await?)
 }
 
-/// Replays every dead letter that exists now. Letters that are added meanwhile, including failed replays, stay.
+/// Replays every dead letter that exists now, but not those added meanwhile, such as failed replays.
 ///
-/// `progress` receives the number of replayed letters and their initial number. Returns the number of replayed letters,
-/// or nothing if `shutdown` comes first.
+/// `progress` receives the number of replayed letters and their initial number. Returns the number of
+/// replayed letters, or nothing if `shutdown` comes first.
 pub async fn replay_all(
     nats: &Nats,
     asked_by: Option<UserPk>,
@@ -67,7 +67,7 @@ pub async fn replay_all(
     Ok(Some(n_replayed))
 }
 
-/// Reads up to `limit` dead letters after the stream sequence `after`, up to and including the sequence `last`.
+/// Reads up to `limit` dead letters whose stream sequence is above `after` and at most `last`.
 async fn read(nats: &Nats, after: u64, last: u64, limit: usize) -> anyhow::Result<DeadLetterPage> {
     let mut page = DeadLetterPage { dead_letters: vec![], next: None };
     let config = OrderedConfig {

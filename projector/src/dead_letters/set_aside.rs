@@ -59,8 +59,8 @@ async fn publish_letter(
     }
 }
 
-/// Removes the server's headers, which belong to the original publish: the server would take this message for a part
-/// of the batch that brought the delivery.
+/// Removes the server's headers, which belong to the original publish: the server would take this message for
+/// a part of the batch that brought the delivery.
 fn without_server_headers(headers: Option<&HeaderMap>) -> HeaderMap {
     let all = headers.into_iter().flat_map(HeaderMap::iter);
     let mut kept = HeaderMap::new();

@@ -20,7 +20,7 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to wait when authentik itself first waits for an ingress, by default for up to 30 s.
 const WEBHOOK_TIMEOUT: Duration = Duration::from_secs(35);
 
-/// A response, or the reason why there is none. The reason never contains a URL, which could contain a password.
+/// A response, or the reason why there is none, without the URL, which could contain a password.
 pub(super) type HttpResult = Result<HttpResponse, String>;
 
 #[derive(Clone, Debug, Default)]
@@ -60,7 +60,7 @@ impl AuthentikApi {
         send_within(WEBHOOK_TIMEOUT, request.json(&json!({}))).await
     }
 
-    /// All objects of a list, from all of its pages. `path` must have a query. The error describes the response.
+    /// All objects of a list, from all of its pages. `path` must have a query.
     pub(super) async fn list<T: DeserializeOwned>(&self, path: &str) -> Result<Vec<T>, String> {
         let mut objects = vec![];
         let mut page = 1;

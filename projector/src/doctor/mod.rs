@@ -1,8 +1,8 @@
 //! Checks an installation and reports each problem with its fix.
 //!
-//! Checks run one after another, and a failed check does not stop the others. Pure functions decide what a response
-//! means ([`verdicts`]). The doctor changes nothing, but with an administrator's token it makes authentik send its test
-//! webhook.
+//! Checks run one after another, and a failed check does not stop the others. Pure functions decide what a
+//! response means ([`verdicts`]). The doctor changes nothing, but with an administrator's token it makes
+//! authentik send its test webhook.
 
 mod finding;
 mod http;
@@ -37,7 +37,7 @@ struct Examination<'a> {
 }
 
 impl Examination<'_> {
-    /// Records the result of a check. Returns whether dependent checks can run: it found no fault and was not skipped.
+    /// Records the result of a check. Returns whether dependent checks can run.
     fn record(&mut self, check: &'static str, verdict: Verdict) -> bool {
         let is_usable = verdict.is_usable();
         let result = CheckResult::new(check, verdict);

@@ -25,7 +25,7 @@ pub(super) async fn examine(examination: &mut Examination<'_>, settings: &Settin
     examination.record("issuer", oidc::issuer(issuer, &discovery));
     let discovered = |field: &str| discovery.as_ref().ok()?.body[field].as_str().map(str::to_owned);
 
-    // Uses the same URL as the API. Without a discovery document the check would report the issuer's fault again.
+    // The URL that the API uses. Without a discovery document, this check would repeat the issuer's fault.
     match jwks_url.or_else(|| discovered("jwks_uri").map(|_| format!("{base}/jwks/"))) {
         Some(url) => {
             let jwks = send(provider.get(&url)).await;
@@ -73,8 +73,8 @@ impl ProviderClient {
     }
 }
 
-/// authentik's internal address, from which the API fetches the keys when only browsers reach the public address.
-/// Requests there carry the public host and scheme, so that authentik answers as for browsers.
+/// authentik's internal address, from which the API fetches the keys when only browsers reach the public
+/// address. Requests there carry the public host and scheme, so that authentik answers as for browsers.
 struct InternalAddress {
     /// Origin for browsers: scheme, host and port.
     public: String,

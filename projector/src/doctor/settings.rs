@@ -9,8 +9,8 @@ use runtime::config::Secret;
 /// What to check.
 #[derive(Clone, Debug, Args)]
 pub struct Settings {
-    /// Token of an authentik administrator, to check transport, rule and mappings, and to send a test webhook. Prefer a
-    /// file: other users of this machine can read command lines.
+    /// Token of an authentik administrator, to check transport, rule and mappings, and to send a test
+    /// webhook. Prefer a file: other users of this machine can read command lines.
     #[arg(long, env = "DOCTOR_ADMIN_TOKEN", hide_env_values = true, value_name = "TOKEN")]
     pub admin_token: Option<Secret>,
     /// File with the token of an authentik administrator.
@@ -25,11 +25,10 @@ pub struct Settings {
     /// Client id (`aud`) of the tokens, as set for the API.
     #[arg(long = "authentik-client-id", env = "AUTHENTIK_CLIENT_ID", default_value = "authentik-events")]
     pub client_id: String,
-    /// URL to which authentik posts webhooks, as set for the blueprint. By default, any URL with the ingress's path
-    /// is accepted.
+    /// URL for webhooks, as set for the blueprint. By default, any URL with the ingress's path is accepted.
     #[arg(long = "webhook-url", env = "EVENTS_WEBHOOK_URL", value_name = "URL")]
     pub webhook_url: Option<String>,
-    /// Monitoring URL of each NATS server (`http://127.0.0.1:8222`), separated by commas, to check `sync_interval`.
+    /// Monitoring URL of each NATS server, like `http://127.0.0.1:8222`, separated by commas.
     #[arg(long = "nats-monitor", env = "NATS_MONITOR", value_delimiter = ',', value_name = "URL")]
     pub nats_monitors: Vec<String>,
 }

@@ -63,7 +63,7 @@ pub(super) async fn examine(
     }
 }
 
-/// authentik's API with the administrator's token; nothing if no token is set, or authentik does not accept it.
+/// authentik's API with the administrator's token; nothing without a token that authentik accepts.
 async fn administrator(
     examination: &mut Examination<'_>,
     config: &Config,

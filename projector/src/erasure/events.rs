@@ -50,7 +50,7 @@ pub(super) async fn read_recorded(log: &EventLog, pk: UserPk, until: u64) -> any
     }
 }
 
-/// Fails on an unreadable event: without its identifiers, other messages that mention the user cannot be found.
+/// Fails on an unreadable event: its identifiers are needed to find other messages about the user.
 fn decode(message: &StoredMessage) -> anyhow::Result<Event> {
     let decoded = message.decode().with_context(|| {
         format!(
@@ -61,9 +61,9 @@ fn decode(message: &StoredMessage) -> anyhow::Result<Event> {
     Ok(decoded?.event)
 }
 
-/// Records that a user is erased, unless the user's newest event is such a receipt. Returns the receipt's sequence.
+/// Appends the receipt, unless the user's newest event is one. Returns the sequence of the receipt.
 ///
-/// Afterwards the recorded state of the user is "gone", so no worker records a user that authentik does not have.
+/// Afterwards the recorded state is "gone", so no worker records the user unless the user is in authentik.
 pub(super) async fn write_receipt(
     log: &EventLog,
     public_url: &str,
@@ -105,7 +105,8 @@ fn receipt(pk: UserPk, position: u64, source: String, public_url: &str, cause: &
     }
 }
 
-/// Erases the user's events before the receipt. Later events belong to an existing user. Returns how many it erased.
+/// Erases the user's events before the receipt; later events belong to an existing user. Returns their
+/// number.
 pub(super) async fn erase(
     nats: &Nats,
     log: &EventLog,

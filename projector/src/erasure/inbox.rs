@@ -38,8 +38,8 @@ pub(super) async fn head(nats: &Nats) -> anyhow::Result<u64> {
     Ok(if state.messages == 0 { 0 } else { state.last_sequence })
 }
 
-/// Waits until the projectors have processed everything up to `head`: an erased message could also be a hint about
-/// another user. Fails if the projectors make no progress for `max_idle`.
+/// Waits until the projectors have processed everything up to `head`: an erased message could also be a hint
+/// about another user. Fails if the projectors make no progress for `max_idle`.
 pub(super) async fn wait_until_processed(
     nats: &Nats,
     head: u64,
@@ -99,7 +99,7 @@ enum Match {
     Replacement,
 }
 
-/// Erases all messages up to `head` that mention the users, and leaves an empty delivery on the subject of each.
+/// Replaces all messages up to `head` that mention the users by empty deliveries.
 ///
 /// Returns how many messages it erased. `progress` receives the sequence of each message.
 pub(super) async fn erase(
@@ -138,8 +138,8 @@ fn is_mentioned(identifiers: &Identifiers, message: &Message) -> bool {
     identifiers.are_in(headers, &message.payload)
 }
 
-/// Publishes the replacement before it erases the message: with a free subject, a sweep of authentik's event log or a
-/// late webhook would store the delivery again.
+/// Publishes the replacement before it erases the message: with a free subject, a sweep of authentik's event
+/// log or a late webhook would store the delivery again.
 async fn replace_and_erase(nats: &Nats, subject: String, sequence: u64) -> anyhow::Result<u64> {
     let mut n_tries = 0;
     loop {

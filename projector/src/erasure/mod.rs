@@ -81,8 +81,8 @@ pub struct Eraser {
 impl Eraser {
     /// Loads the recorded users.
     ///
-    /// The schema URLs of receipts start with `public_url`. An erasure gives up when the projectors make no progress
-    /// with the inbox for `max_inbox_idle`.
+    /// The schema URLs of receipts start with `public_url`. An erasure gives up when the projectors make no
+    /// progress with the inbox for `max_inbox_idle`.
     pub async fn open(
         projections: Projections,
         public_url: String,
@@ -98,8 +98,7 @@ impl Eraser {
         user_selector::find(&self.projections.log, &self.users, selectors).await
     }
 
-    /// Fails if one of the users still exists in authentik, or if authentik is another installation than the recorded
-    /// one.
+    /// Fails if one of the users still exists in authentik, or if authentik is another installation.
     pub async fn check_gone(&self, directory: &impl Directory, pks: &BTreeSet<UserPk>) -> anyhow::Result<()> {
         let Projections { nats, log, .. } = &self.projections;
         let guard = Guard::new(nats.clone(), log.clone(), Members::default(), Health::default());
@@ -174,7 +173,7 @@ impl Eraser {
         Ok(Erased { users, n_deliveries, n_dead_letters, projections: vec![] })
     }
 
-    /// What is recorded about the users before their receipts, without identifiers that they share with other users.
+    /// The records of the users before their receipts, without identifiers that other users share.
     async fn recorded_before(&self, receipts: &BTreeMap<UserPk, u64>) -> anyhow::Result<Recorded> {
         let mut all = Recorded::default();
         for (pk, receipt) in receipts {

@@ -1,4 +1,4 @@
-//! The interface for operators: the command line, the server of operator commands from the API, status and metrics.
+//! The interface for operators: command line, server of operator commands from the API, status, metrics.
 
 pub(crate) mod cli;
 pub(crate) mod meter;

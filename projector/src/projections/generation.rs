@@ -12,11 +12,11 @@ use store::views;
 
 use super::Projections;
 
-/// Most views in one commit, below the server's limit of 1000 messages per batch; the checkpoint is one message.
+/// Most views in one commit. The server's limit per batch is 1000 messages, and the checkpoint is one.
 const MAX_COMMIT: usize = 900;
 
-/// How many changed views a rebuild collects before it commits. A frequently changing view is written once, and the
-/// work that a killed rebuild loses is repeated within seconds.
+/// How many changed views a rebuild collects before it commits. A frequently changing view is written once,
+/// and the work that a killed rebuild loses is repeated within seconds.
 const REBUILD_COMMIT: usize = 50 * MAX_COMMIT;
 
 /// How long to wait for the next event before asking for the newest sequence again.
@@ -116,8 +116,8 @@ impl<P: Projection> Generation<P> {
             sequence: self.views.sequence(),
         };
         let nats = &self.projections.nats;
-        // One event can change more views than one commit holds, for example of a user in a thousand groups. Views may
-        // be ahead of the checkpoint, so only the last commit writes it.
+        // One event can change more views than one commit holds, for example of a user in a thousand groups.
+        // Views may be ahead of the checkpoint, so only the last commit writes it.
         let (first, last) = changed.split_at(changed.len().saturating_sub(MAX_COMMIT));
         for keys in first.chunks(MAX_COMMIT) {
             views::write_views_alone(nats, &self.bucket, &self.entries(keys)).await?;
@@ -147,7 +147,7 @@ pub(super) fn apply<P: Projection>(views: &mut Views<P>, message: &StoredMessage
     }
 }
 
-/// Counts skipped events. Adding 0 creates the counter, so that an alert can distinguish "none" from "no data".
+/// Counts skipped events. Adding 0 creates the counter, so that alerts can tell "none" from "no data".
 fn count_unreadable<P: Projection>(n_events: u64) {
     metrics::counter!("projector_unreadable_events_total", "projection" => P::NAME).increment(n_events);
 }

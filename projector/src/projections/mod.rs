@@ -62,8 +62,8 @@ pub struct Projections {
 impl Projections {
     /// Folds all events into a new generation and switches readers to it. Fails while another rebuild runs.
     ///
-    /// Returns nothing if `shutdown` comes first; readers and buckets then stay unchanged. `progress` receives the
-    /// folded sequence and the newest one.
+    /// Returns nothing if `shutdown` comes first; readers and buckets then stay unchanged. `progress`
+    /// receives the folded sequence and the newest one.
     pub async fn rebuild(
         &self,
         name: ProjectionName,

@@ -145,8 +145,8 @@ impl Projections {
         if unfinished.is_empty() {
             return Ok(pointer);
         }
-        // A rebuild that hung until its lease expired could still switch readers to a generation deleted here. Writing
-        // the pointer again changes its revision, so that rebuild's conditional write fails.
+        // A rebuild that hung until its lease expired could still switch readers to a generation deleted
+        // here. Writing the pointer again changes its revision, so that rebuild's conditional write fails.
         if let Some(Entry { value, revision }) = &pointer {
             let (meta, key) = (self.nats.namespace.meta_bucket(), store::views::pointer_key(P::NAME));
             let claimed = store::views::write(&self.nats, &meta, &key, value, *revision).await;
@@ -159,7 +159,7 @@ impl Projections {
         self.pointer(P::NAME).await
     }
 
-    /// Whether this version can continue to fold from the checkpoint, and the checkpoint belongs to this stream.
+    /// Whether the checkpoint has this version and belongs to this stream, so that folding can continue.
     pub(super) fn can_resume<P: Projection>(&self, checkpoint: &Checkpoint) -> bool {
         checkpoint.version == P::VERSION && checkpoint.epoch == self.log.epoch()
     }

@@ -26,7 +26,7 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
-    /// Runs until shutdown. A failure is logged and shown by readiness; folding then restarts from the stored state.
+    /// Runs until shutdown. After a failure, which readiness shows, folding restarts from the stored state.
     pub(crate) async fn run<P: Projection + Send + Sync + 'static>(
         self,
         shutdown: CancellationToken,

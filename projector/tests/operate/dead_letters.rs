@@ -97,7 +97,7 @@ async fn a_replayed_hint_is_processed() {
     let world = World::new().await;
     let mut headers = HeaderMap::new();
     headers.insert("Channel", "webhook");
-    headers.insert("Dead-Letter-Reason", "a mistake that is mended by now");
+    headers.insert("Dead-Letter-Reason", "a bug that is fixed now");
     let letter = Outgoing {
         subject: world.nats.namespace.dead_letter_subject(&id("mended")),
         headers,

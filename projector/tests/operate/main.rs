@@ -1,5 +1,4 @@
-//! What operators use: rebuild, verify, forget, dead letters and status, as a library and as subcommands, and the
-//! operator commands over NATS.
+//! The interface for operators: rebuild, verify, forget, dead letters and status, and the operator commands.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 #[path = "../support/binary.rs"]

@@ -42,7 +42,7 @@ impl World {
     /// Stores a dead letter directly, without a failed delivery.
     async fn set_aside(&self, id: &str) {
         let mut headers = HeaderMap::new();
-        headers.insert("Dead-Letter-Reason", "a mistake that is mended by now");
+        headers.insert("Dead-Letter-Reason", "a bug that is fixed now");
         let subject = self.nats.namespace.dead_letter_subject(&id.parse().unwrap());
         let payload = json!({"event_type": "model_updated", "pk": 8}).to_string().into();
         publish(&self.nats, Outgoing { subject, headers, payload, expected: None }).await.unwrap();
@@ -146,7 +146,7 @@ async fn dead_letters_are_listed_page_by_page_and_shown() {
     }
     assert_eq!(pages, [vec!["a", "b"], vec!["c", "d"], vec!["e"]]);
     let shown = world.request(ShowDeadLetter { id: "c".parse().unwrap() }).await.unwrap();
-    assert_eq!(shown.letter.reason, "a mistake that is mended by now");
+    assert_eq!(shown.letter.reason, "a bug that is fixed now");
     assert!(shown.payload.contains("model_updated"), "{shown:?}");
     let unknown = world.request(ShowDeadLetter { id: "z".parse().unwrap() }).await.unwrap_err();
     assert_eq!(unknown.kind, FailureKind::NotFound);

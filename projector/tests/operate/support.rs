@@ -64,8 +64,8 @@ impl World {
         pointer.map(|pointer| pointer.value.generation)
     }
 
-    /// Waits until readers of `users` use this generation with all recorded events in it, and fails if it differs from
-    /// the events. Returns its fingerprint.
+    /// Waits until readers of `users` use this generation with all recorded events in it, and fails if it
+    /// differs from the events. Returns its fingerprint.
     pub async fn wait_until_served(&self, generation: u64) -> String {
         let head = self.projections.log.head().await.unwrap();
         let verified = eventually("readers use a generation with all recorded events", || async {

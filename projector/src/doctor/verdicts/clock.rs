@@ -10,7 +10,7 @@ const TOLERANCE: u64 = 5 * 60;
 /// Largest skew in seconds between synchronized clocks.
 const SYNCHRONIZED: u64 = 60;
 
-/// Whether a clock is synchronized with the local one, which it is `ahead` of in seconds. `whose` names its owner.
+/// Whether the clock of `whose` is synchronized with the local one. `ahead` is in seconds.
 pub(crate) fn skew(whose: &str, ahead: Option<i64>) -> Verdict {
     let Some(ahead) = ahead else { return Verdict::skipped(format!("{whose} did not send its time")) };
     let (seconds, direction) = (ahead.unsigned_abs(), if ahead > 0 { "ahead of" } else { "behind" });

@@ -47,7 +47,7 @@ pub(crate) fn delivery(test: &HttpResult, arrival: &Arrival) -> Verdict {
     }
 }
 
-/// The verdict for an error text of authentik. The text contains the transport's URL, so no finding quotes it.
+/// The verdict for an error text of authentik, which no finding quotes: it contains the transport's URL.
 fn refused(reason: &str) -> Verdict {
     let status = reason.split(' ').next().and_then(|status| status.parse::<u16>().ok());
     match status {

@@ -54,7 +54,7 @@ pub(crate) struct Expression {
 }
 
 impl Matcher {
-    /// Whether all events with this action and model pass. A criterion for app or client address excludes some of them.
+    /// Whether all events with this action and model pass. Criteria for app or client address exclude some.
     fn passes(&self, action: &str, model: Option<&str>) -> bool {
         self.client_ip.is_none()
             && self.app.is_none()
@@ -64,7 +64,7 @@ impl Matcher {
 }
 
 impl Expression {
-    /// Whether the Python expression contains the action as a quoted string, which suggests that it passes the action.
+    /// Whether the Python expression contains the action as a string: then it probably passes the action.
     fn names(&self, action: &str) -> bool {
         ['"', '\''].into_iter().any(|quote| self.expression.contains(&format!("{quote}{action}{quote}")))
     }

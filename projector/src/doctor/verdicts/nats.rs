@@ -91,7 +91,7 @@ pub(crate) fn storage(usages: &[Usage]) -> Verdict {
     Verdict::of(problems, if is_limited { "every limit has free space" } else { "no limits" })
 }
 
-/// Whether every server writes each message to disk before it acknowledges it, by the monitoring of each server.
+/// Whether every server writes each message to disk before it acknowledges the message.
 pub(crate) fn sync_interval(servers: &[HttpResult], n_servers: usize) -> Verdict {
     if servers.is_empty() {
         return Verdict::skipped(

@@ -55,7 +55,7 @@ pub(crate) fn signing_key(jwks: &HttpResult) -> Verdict {
                Certificate` (RSA)";
     match (keys, keys.iter().find_map(accepted)) {
         (_, Some(algorithm)) => Verdict::ok(algorithm),
-        // Without a signing key authentik signs with HS256 and the client secret, as recorded from a real one.
+        // As recorded from authentik: without a signing key it signs with HS256 and the client secret.
         ([], None) => Verdict::fault(
             "the provider has no signing key: it signs tokens with HS256, and the API refuses them",
             fix,

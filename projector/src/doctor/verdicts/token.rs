@@ -71,9 +71,9 @@ pub(crate) fn may_view(responses: &[HttpResult]) -> Verdict {
     Verdict::of(problems, "may view users, groups and events")
 }
 
-/// Whether the projector's token can only read, by its owner and by the response to creating a user without fields.
+/// Whether the projector's token can only read, by its owner and the response to creating an empty user.
 ///
-/// authentik checks the rights first, and then refuses a user without a name, so the attempt never creates one.
+/// The attempt never creates a user: authentik checks the rights, and then refuses a user without a name.
 pub(crate) fn may_not_write(me: &HttpResult, attempt: &HttpResult) -> Verdict {
     let is_superuser = me.as_ref().is_ok_and(|me| me.body["user"]["is_superuser"] == true);
     match attempt {

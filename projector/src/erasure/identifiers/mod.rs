@@ -112,20 +112,20 @@ impl Identifiers {
         is_about_user && members.get("pk").is_some_and(|pk| self.has_key(pk))
     }
 
-    /// Whether a value is the primary key of one of the users. An unreadable delivery may hold the key as text.
+    /// Whether a value is the primary key of one of the users, as a number or as text.
     fn has_key(&self, value: &Value) -> bool {
         let pk = value.as_i64().or_else(|| value.as_str()?.parse().ok());
         pk.is_some_and(|pk| self.pks.contains(&pk))
     }
 
-    /// Whether a JSON string mentions one of the users. A plain word counts only if it is the whole string: inside a
-    /// longer string it may refer to anyone.
+    /// Whether a JSON string mentions one of the users. A plain word counts only if it is the whole string:
+    /// inside a longer string it may refer to anyone.
     fn are_in_text(&self, text: &str) -> bool {
         let text = text.to_lowercase();
         self.texts.contains(&text) || self.are_inside(&text)
     }
 
-    /// Whether a lower-case text contains a distinctive text, a quoted word, or an API path of one of the users.
+    /// Whether a lower-case text contains a distinctive text, a quoted word, or an API path of a user.
     fn are_inside(&self, text: &str) -> bool {
         let is_inside = |wanted: &String| {
             if is_distinctive(wanted) { contains_whole(text, wanted) } else { contains_quoted(text, wanted) }
@@ -170,7 +170,7 @@ fn strings_in(value: &Value, texts: &mut Vec<String>) {
     }
 }
 
-/// Whether a text is long enough, and more than a plain word or a number, so that it cannot occur elsewhere by chance.
+/// Whether a text cannot occur elsewhere by chance: it is long, and no plain word or number.
 fn is_distinctive(text: &str) -> bool {
     let is_letter = |c: char| c.is_alphabetic();
     text.chars().count() >= MIN_DISTINCTIVE && text.contains(is_letter) && !text.chars().all(is_letter)

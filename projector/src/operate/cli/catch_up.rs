@@ -25,8 +25,8 @@ const LONGEST: Duration = Duration::from_hours(24 * 36_500);
 /// The arguments of the subcommand.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct CatchUp {
-    /// Read authentik's event log from this time on: a time like 2026-11-22T08:00:00Z, or a duration before now like
-    /// 36h or 7d. By default, from where the last completed reading ended.
+    /// Read authentik's event log from this time on: a time like 2026-11-22T08:00:00Z, or a duration before
+    /// now like 36h or 7d. By default, from where the last completed reading ended.
     #[arg(long, value_parser = since)]
     since: Option<Since>,
     /// Record nothing, and print what would be recorded.
@@ -74,8 +74,7 @@ impl Since {
     }
 }
 
-/// Reconciles all of authentik with the recorded state. Fails if deletions are held back, or if a user or group cannot
-/// be recorded.
+/// Records all differences from authentik. Fails if deletions are held back or a user or group is left out.
 pub(super) async fn catch_up(
     config: &Config,
     projections: Projections,
@@ -142,7 +141,7 @@ async fn compare(
     let recorder = Recorder::new(directory, log.clone(), guard.clone(), config.envelope()?);
     let sweep = Sweep { recorder: Arc::new(recorder), nats: nats.clone(), guard };
     let mode = if request.dry_run { Mode::DryRun } else { Mode::Record };
-    let mut progress = StagedProgress::default();
+    let mut progress = StagedProgress::new();
     let mut set_progress = |stage, done, of| progress.set(stage, stage_name, done, of);
     sweep.catch_up(mode, request.since.map(|since| since.before(now)), &mut set_progress).await
 }

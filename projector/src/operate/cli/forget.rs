@@ -19,7 +19,7 @@ pub struct Forget {
     /// Primary key, uuid, or recorded username of a user to erase.
     #[arg(required = true, value_name = "USER")]
     users: Vec<UserSelector>,
-    /// Skip the check that the users are deleted in authentik. A user that still exists there is registered again.
+    /// Do not check that the users are deleted in authentik. Users that still exist are registered again.
     #[arg(long)]
     force: bool,
     /// Seconds to wait for the projectors to make progress with the inbox before giving up.
@@ -48,7 +48,7 @@ pub(super) async fn forget(
     };
     let prepared = shutdown.run_until_cancelled(Box::pin(prepared)).await;
     let (eraser, pks) = prepared.context("stopped by a signal: nothing was erased")??;
-    let mut progress = StagedProgress::default();
+    let mut progress = StagedProgress::new();
     let result =
         eraser.erase(&pks, |stage, done, of| progress.set(stage, text::stage, done, of), shutdown).await;
     drop(progress);

@@ -37,8 +37,8 @@ pub enum Subcommand {
     Run,
     /// Rebuild a projection: fold all events into a new generation and switch readers to it.
     ///
-    /// The new generation includes events that are recorded meanwhile. Ctrl-C leaves everything unchanged. Running
-    /// projectors and APIs follow the switch; the old generation is deleted after `REBUILD_GRACE`.
+    /// The new generation includes events that are recorded meanwhile. Ctrl-C leaves everything unchanged.
+    /// Running projectors and APIs follow the switch; the old generation is deleted after `REBUILD_GRACE`.
     Rebuild {
         /// The projection to rebuild.
         projection: ProjectionName,
@@ -54,10 +54,10 @@ pub enum Subcommand {
         #[command(flatten)]
         format: Format,
     },
-    /// Erase users permanently, with every message that mentions them; only a receipt with the primary key remains.
+    /// Erase users and every message that mentions them; only a receipt with the primary key remains.
     ///
-    /// Fails if a user still exists in authentik. Repeat it after an interruption. It does not erase from authentik,
-    /// from backups, from logs of other systems, or from consumers that have read the events.
+    /// Fails if a user still exists in authentik. Repeat it after an interruption. It does not erase from
+    /// authentik, from backups, from logs of other systems, or from consumers that have read the events.
     Forget(forget::Forget),
     /// List, show, replay, or drop dead letters: deliveries that no retry can process.
     DeadLetters {
@@ -66,13 +66,13 @@ pub enum Subcommand {
     },
     /// Compare all of authentik with the recorded state now, and record the differences.
     ///
-    /// It can run beside projectors, which process the deliveries that it adds to the inbox; every change is recorded
-    /// once. Ctrl-C keeps what is already recorded. Needs `AUTHENTIK_URL` and `AUTHENTIK_TOKEN`.
+    /// It can run beside projectors, which process the deliveries that it adds to the inbox; every change is
+    /// recorded once. Ctrl-C keeps what is already recorded. Needs `AUTHENTIK_URL` and `AUTHENTIK_TOKEN`.
     CatchUp(catch_up::CatchUp),
     /// Check the whole installation; each finding says what is wrong and how to fix it.
     ///
-    /// Fails if there are findings. A check that cannot be made is skipped with its reason. The doctor changes nothing;
-    /// with an administrator's token it makes authentik send one test webhook.
+    /// Fails if there are findings. A check that cannot be made is skipped with its reason. The doctor
+    /// changes nothing; with an administrator's token it makes authentik send one test webhook.
     Doctor(doctor::Doctor),
     /// Show streams, backlog of the inbox, projections with their lag, and the number of dead letters.
     Status {

@@ -1,4 +1,4 @@
-//! Shows the progress of a subcommand on standard error: a bar on a terminal, otherwise a line every few seconds.
+//! Shows the progress of a subcommand on standard error: a bar on a terminal, otherwise some lines.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ const REDRAW: Duration = Duration::from_millis(100);
 /// How often to write a line when standard error is no terminal.
 const LINE: Duration = Duration::from_secs(5);
 
-/// The progress of one task. Draws nothing before the first interval has passed, so that a short task shows no bar.
+/// The progress of one task. Draws nothing in the first interval, so that a short task shows no bar.
 pub(super) struct ProgressBar {
     what: String,
     is_terminal: bool,
@@ -57,13 +57,11 @@ impl Drop for ProgressBar {
 /// The progress of a task with several stages: a new bar for each.
 pub(super) struct StagedProgress<S>(Option<(S, ProgressBar)>);
 
-impl<S> Default for StagedProgress<S> {
-    fn default() -> Self {
+impl<S: Copy + PartialEq> StagedProgress<S> {
+    pub(super) fn new() -> Self {
         Self(None)
     }
-}
 
-impl<S: Copy + PartialEq> StagedProgress<S> {
     pub(super) fn set(&mut self, stage: S, name: impl Fn(S) -> String, done: u64, of: u64) {
         // Clears the bar of the previous stage before the next one is drawn.
         self.0.take_if(|(shown, _)| *shown != stage);

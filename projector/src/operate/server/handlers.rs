@@ -12,7 +12,7 @@ use crate::dead_letters::{self, DeadLetterError};
 use crate::operate::status;
 
 impl CommandServer {
-    /// Handles the command `name` and returns its encoded answer, also for an unknown command or invalid payload.
+    /// Returns the encoded answer to a command. An unknown command or invalid payload is an error answer.
     pub(super) async fn answer(&self, name: &str, payload: &[u8]) -> Vec<u8> {
         match name {
             GetStatus::NAME => self.handle(payload, Self::status).await,

@@ -1,5 +1,6 @@
-//! Serves operator commands, which the API sends over NATS. One projector handles each command and answers with its
-//! result. A long command continues in the background as an operation; its answer is the started operation.
+//! Serves operator commands, which the API sends over NATS. One projector handles each command and answers
+//! with its result. A long command continues in the background as an operation; its answer is the started
+//! operation.
 
 mod background;
 mod handlers;
@@ -96,7 +97,7 @@ impl CommandServer {
     }
 }
 
-/// Answers health requests with the health of this projector, until shutdown. Every projector receives each request.
+/// Answers health requests with the health of this projector. Every projector receives each request.
 pub(crate) async fn answer_health(
     nats: Nats,
     health: Health,

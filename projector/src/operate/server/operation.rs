@@ -16,7 +16,7 @@ use tokio::time::MissedTickBehavior;
 
 use super::handlers::unavailable;
 
-/// How many times to try to write the end of an operation; with the delays in between, for over half a minute.
+/// How many times to try to write the end of an operation; the delays add up to over half a minute.
 const MAX_TRIES: u32 = 20;
 
 /// The progress of an operation, set by its work and read by its heartbeat.
