@@ -172,7 +172,7 @@ async fn a_rebuild_is_followed_to_its_fingerprint_and_a_second_one_refused() {
     .await;
     let refused = admin(&system, Method::POST, "/api/projections/users/rebuild").await;
     let problem = expect(refused, 409).await;
-    assert!(problem["detail"].as_str().unwrap().contains("users is being rebuilt already"), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("users is already being rebuilt"), "{problem}");
     other.abort();
 }
 

@@ -4,6 +4,7 @@
 //! builds views from the events. [`reconcile`] compares all of authentik with the recorded state.
 
 mod config;
+mod connect;
 pub mod dead_letters;
 mod delivery;
 pub mod directory;
@@ -32,7 +33,7 @@ use tokio::task::JoinSet;
 
 pub use config::Config;
 pub use directory::{AuthentikDirectory, Directory, DirectoryError};
-pub use operate::cli::{Cli, Command, cli};
+pub use operate::cli::{Cli, Subcommand, cli};
 pub use operate::status;
 pub use record::guard::allow_deletions;
 

@@ -70,7 +70,7 @@ async fn each_check_is_a_line_and_what_cannot_be_checked_says_why() {
         printed.contains("fault    client-id") && printed.contains("fix: set AUTHENTIK_CLIENT_ID"),
         "{printed}"
     );
-    assert!(said.contains("not all is well"), "{said}");
+    assert!(said.contains("the installation has problems"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -98,7 +98,7 @@ async fn each_mistake_in_authentik_is_one_named_finding() {
             "not that of this version",
         ),
         (json!({"mistakes": ["no_rule"]}), fault, "rule", "no notification rule"),
-        (json!({"mistakes": ["rule_without_transport"]}), fault, "rule", "does not send by"),
+        (json!({"mistakes": ["rule_without_transport"]}), fault, "rule", "does not use the transport"),
         (json!({"mistakes": ["rule_without_group"]}), fault, "rule-group", "no destination group"),
         (json!({"mistakes": ["login_not_bound"]}), fault, "matchers", "sends no login"),
         (json!({"mistakes": ["logout_switched_off"]}), fault, "matchers", "sends no logout"),

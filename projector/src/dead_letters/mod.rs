@@ -1,4 +1,4 @@
-//! Deliveries that no retry can mend, kept for a person: list, show, replay, drop.
+//! Dead letters: deliveries that no retry can process, kept for an operator to list, show, replay, or drop.
 
 mod page;
 mod set_aside;
@@ -19,50 +19,50 @@ use store::publish::{Expected, Outgoing, PublishError, publish, retry_delay};
 pub use page::{list, page, replay_all};
 pub(crate) use set_aside::set_aside;
 
-/// What the headers that we add begin with.
+/// Prefix of the headers that a dead letter gets in addition to the delivery's own.
 const OWN_HEADERS: &str = "Dead-Letter-";
 const REASON: &str = "Dead-Letter-Reason";
 const ATTEMPTS: &str = "Dead-Letter-Attempts";
 const FIRST_FAILURE: &str = "Dead-Letter-First-Failure";
 const LAST_FAILURE: &str = "Dead-Letter-Last-Failure";
 
-/// What the server's headers begin with: conditions and places of another publish.
+/// Prefix of the NATS server's headers: conditions and position of the original publish.
 const SERVER_HEADERS: &str = "Nats-";
 
-/// Header of a replay: the delivery that it repeats.
+/// Header of a replay: the id of the replayed delivery.
 pub const REPLAY_OF: &str = "Replay-Of";
 
-/// Header of a replay: the user who asked for it through the API.
+/// Header of a replay: the user who requested it through the API.
 pub const ASKED_BY: &str = "Asked-By";
 
-/// How often a replay that meets another one is tried at once.
+/// How many times to retry a replay while the server processes another publish to its subject.
 const MAX_IN_FLIGHT: u32 = 10;
 
-/// Why nothing could be done with a dead letter.
+/// Why an operation on a dead letter failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DeadLetterError {
-    /// There is none of that delivery.
-    #[error("no dead letter has the id {0}: `projector dead-letters list` names those that are there")]
+    /// No dead letter has this id.
+    #[error("no dead letter has the id {0}: `projector dead-letters list` shows all ids")]
     Unknown(DeliveryId),
-    /// NATS cannot be asked now.
-    #[error("the dead letters cannot be reached")]
-    Away(#[source] anyhow::Error),
+    /// NATS failed or did not answer.
+    #[error("the dead letters are unavailable; retry later")]
+    Unavailable(#[from] anyhow::Error),
 }
 
-/// A dead letter with what it was delivered with.
+/// A dead letter with its original headers and payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FullDeadLetter {
-    /// What is listed of it.
+    /// Id, reason, attempts and times.
     pub letter: DeadLetter,
-    /// The headers that it came with.
+    /// The headers of the delivery.
     pub headers: BTreeMap<String, Vec<String>>,
-    /// The content that it came with.
+    /// The payload of the delivery.
     pub payload: Bytes,
     sequence: u64,
 }
 
 impl FullDeadLetter {
-    /// As it is shown to people.
+    /// The form for operators, with the payload as text.
     pub fn content(&self) -> DeadLetterContent {
         DeadLetterContent {
             letter: self.letter.clone(),
@@ -72,43 +72,42 @@ impl FullDeadLetter {
     }
 }
 
-/// One dead letter with headers and content.
+/// Reads one dead letter with headers and payload.
 pub async fn show(nats: &Nats, id: &DeliveryId) -> Result<FullDeadLetter, DeadLetterError> {
-    let stream = open(nats).await.map_err(DeadLetterError::Away)?;
+    let stream = open(nats).await?;
     let subject = nats.namespace.dead_letter_subject(id);
     match stream.get_last_raw_message_by_subject(&subject).await {
         Ok(message) => Ok(full(id, message)),
         Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => {
             Err(DeadLetterError::Unknown(id.clone()))
         }
-        Err(error) => Err(DeadLetterError::Away(anyhow::Error::new(error).context("reading a dead letter"))),
+        Err(error) => Err(anyhow::Error::new(error).context("reading a dead letter").into()),
     }
 }
 
-/// Puts the delivery into the inbox once more, under an id of its own, and removes the dead letter.
+/// Publishes the delivery to the inbox again, under the id `<id>.replay-<n>`, and erases the dead letter.
 ///
-/// A crash in between leaves both, which is harmless: a hint can be repeated.
+/// A crash in between leaves both, which is harmless because hints are idempotent.
 pub async fn replay(
     nats: &Nats,
     id: &DeliveryId,
     asked_by: Option<UserPk>,
 ) -> Result<Replayed, DeadLetterError> {
     let mut letter = show(nats, id).await?;
-    // Who asked for an earlier replay did not ask for this one.
+    // The header may name the requester of an earlier replay.
     letter.headers.remove(ASKED_BY);
     letter.headers.extend(asked_by.map(|pk| (ASKED_BY.to_owned(), vec![pk.to_string()])));
-    // A replay that was set aside again is another try of the same delivery.
-    let repeated = letter.headers.get(REPLAY_OF).and_then(|values| values.first()?.parse().ok());
-    let replay = publish_again(nats, &repeated.unwrap_or_else(|| id.clone()), &letter).await;
-    let replay = replay.map_err(DeadLetterError::Away)?;
-    remove(nats, letter.sequence).await.map_err(DeadLetterError::Away)?;
+    // The replay of a failed replay counts as another replay of the original delivery.
+    let original = letter.headers.get(REPLAY_OF).and_then(|values| values.first()?.parse().ok());
+    let replay = publish_replay(nats, &original.unwrap_or_else(|| id.clone()), &letter).await?;
+    remove(nats, letter.sequence).await?;
     Ok(Replayed { id: id.clone(), replay })
 }
 
-/// Deletes a dead letter for good, its content too. Returns what it was.
+/// Erases a dead letter, including its payload. Returns the erased letter.
 pub async fn drop(nats: &Nats, id: &DeliveryId) -> Result<FullDeadLetter, DeadLetterError> {
     let letter = show(nats, id).await?;
-    remove(nats, letter.sequence).await.map_err(DeadLetterError::Away)?;
+    remove(nats, letter.sequence).await?;
     Ok(letter)
 }
 
@@ -144,9 +143,9 @@ fn full(id: &DeliveryId, message: StreamMessage) -> FullDeadLetter {
     }
 }
 
-async fn publish_again(
+async fn publish_replay(
     nats: &Nats,
-    repeated: &DeliveryId,
+    original: &DeliveryId,
     letter: &FullDeadLetter,
 ) -> anyhow::Result<DeliveryId> {
     let mut headers = HeaderMap::new();
@@ -155,11 +154,11 @@ async fn publish_again(
             headers.append(name.as_str(), value.as_str());
         }
     }
-    headers.insert(REPLAY_OF, repeated.as_str());
+    headers.insert(REPLAY_OF, original.as_str());
     let mut n_in_flight = 0;
     let mut number = 1;
     loop {
-        let id = repeated.replay(number);
+        let id = original.replay(number);
         let outgoing = Outgoing {
             subject: nats.namespace.inbox_subject(&id),
             headers: headers.clone(),
@@ -168,13 +167,13 @@ async fn publish_again(
         };
         match publish(nats, outgoing).await {
             Ok(_) => return Ok(id),
-            // An earlier replay has this number.
+            // An earlier replay already uses this number.
             Err(PublishError::Conflict) => number += 1,
             Err(PublishError::InFlight | PublishError::Busy) if n_in_flight < MAX_IN_FLIGHT => {
                 tokio::time::sleep(retry_delay(n_in_flight)).await;
                 n_in_flight += 1;
             }
-            Err(error) => return Err(error).with_context(|| format!("putting {id} into the inbox")),
+            Err(error) => return Err(error).with_context(|| format!("publishing {id} to the inbox")),
         }
     }
 }

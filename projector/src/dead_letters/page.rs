@@ -1,4 +1,4 @@
-//! Reads the dead letters in their order, a page at a time.
+//! Reads the dead letters in order, page by page.
 
 use anyhow::Context;
 use async_nats::HeaderMap;
@@ -12,13 +12,13 @@ use runtime::nats::{ACK_TIMEOUT, Nats};
 
 use super::{DeadLetterError, open, replay, summary};
 
-/// How many are read at once where all are wanted.
+/// Page size when all dead letters are read.
 const PAGE: usize = 500;
 
-/// A page ends when its reasons are so long: it must fit into one message.
+/// Most bytes of reasons per page, because a page must fit into one NATS message.
 const MAX_BYTES: usize = 256 * 1024;
 
-/// All dead letters, the oldest first.
+/// Returns all dead letters, oldest first.
 pub async fn list(nats: &Nats) -> Result<Vec<DeadLetter>, DeadLetterError> {
     let mut letters = vec![];
     let mut next = Some(0);
@@ -30,33 +30,33 @@ pub async fn list(nats: &Nats) -> Result<Vec<DeadLetter>, DeadLetterError> {
     Ok(letters)
 }
 
-/// Up to `limit` dead letters after a place, the oldest first; 0 is before the first one.
+/// Returns up to `limit` dead letters after the stream sequence `after`, oldest first.
 pub async fn page(nats: &Nats, after: u64, limit: usize) -> Result<DeadLetterPage, DeadLetterError> {
-    read(nats, after, u64::MAX, limit).await.map_err(DeadLetterError::Away)
+    Ok(read(nats, after, u64::MAX, limit).await?)
 }
 
-/// Replays every dead letter that is there now; what is set aside meanwhile, perhaps once more, is left.
+/// Replays every dead letter that exists now, but not those added meanwhile, such as failed replays.
 ///
-/// `progress` is told how many were replayed, and how many were there. Returns how many were replayed; nothing where
-/// the shutdown comes first.
+/// `progress` receives the number of replayed letters and their initial number. Returns the number of
+/// replayed letters, or nothing if `shutdown` comes first.
 pub async fn replay_all(
     nats: &Nats,
     asked_by: Option<UserPk>,
     mut progress: impl FnMut(u64, u64),
     shutdown: &CancellationToken,
 ) -> Result<Option<u64>, DeadLetterError> {
-    let stream = open(nats).await.map_err(DeadLetterError::Away)?;
+    let stream = open(nats).await?;
     let (last, of) = (stream.cached_info().state.last_sequence, stream.cached_info().state.messages);
     let (mut n_replayed, mut next) = (0, Some(0));
     while let Some(after) = next {
-        let page = read(nats, after, last, PAGE).await.map_err(DeadLetterError::Away)?;
+        let page = read(nats, after, last, PAGE).await?;
         for letter in page.dead_letters {
             if shutdown.is_cancelled() {
                 return Ok(None);
             }
             match replay(nats, &letter.id, asked_by).await {
                 Ok(_) => n_replayed += 1,
-                // Somebody else replayed or dropped it since it was read.
+                // Another process replayed or dropped it meanwhile.
                 Err(DeadLetterError::Unknown(_)) => {}
                 Err(error) => return Err(error),
             }
@@ -67,7 +67,7 @@ pub async fn replay_all(
     Ok(Some(n_replayed))
 }
 
-/// Reads up to `limit` dead letters after a place, none of them beyond `last`.
+/// Reads up to `limit` dead letters whose stream sequence is above `after` and at most `last`.
 async fn read(nats: &Nats, after: u64, last: u64, limit: usize) -> anyhow::Result<DeadLetterPage> {
     let mut page = DeadLetterPage { dead_letters: vec![], next: None };
     let config = OrderedConfig {
@@ -83,15 +83,15 @@ async fn read(nats: &Nats, after: u64, last: u64, limit: usize) -> anyhow::Resul
     }
     let mut messages = consumer.messages().await.context("reading the dead letters")?;
     while n_pending > 0 {
-        // What was pending can be replayed or dropped before it comes.
+        // A pending letter may be replayed or dropped before it is delivered.
         let Ok(message) = tokio::time::timeout(ACK_TIMEOUT, messages.next()).await else { return Ok(page) };
-        let message = message.context("the dead letters ended early")?.context("reading the dead letters")?;
-        let info = message.info().map_err(|error| anyhow::anyhow!("a message without its place: {error}"))?;
+        let message = message.context("the consumer ended early")?.context("reading the dead letters")?;
+        let info = message.info().map_err(|error| anyhow::anyhow!("no stream position: {error}"))?;
         if info.stream_sequence > last {
             break;
         }
         n_pending = info.pending;
-        // Whatever else somebody put there is not ours to show.
+        // Skip foreign messages in the stream.
         if let Some(id) = nats.namespace.delivery_of(&message.subject) {
             let letter = summary(&id, message.headers.as_ref().unwrap_or(&HeaderMap::new()));
             n_bytes += letter.reason.len();

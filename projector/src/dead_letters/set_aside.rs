@@ -1,4 +1,4 @@
-//! Sets a delivery aside.
+//! Stores a delivery as a dead letter.
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::Message;
@@ -10,36 +10,36 @@ use store::publish::{self, Expected, Outgoing, PublishError};
 use super::{ATTEMPTS, FIRST_FAILURE, LAST_FAILURE, REASON, SERVER_HEADERS};
 use crate::delivery::Delivery;
 
-/// Longest reason that is kept.
+/// Longest stored reason, in characters.
 const MAX_REASON: usize = 1000;
 
-/// Keeps the original payload and headers, with why and when.
+/// Stores payload and headers of the delivery together with the reason, the number of attempts and the times.
 pub(crate) async fn set_aside(
     nats: &Nats,
     delivery: &Delivery,
     message: &Message,
     reason: &str,
 ) -> anyhow::Result<()> {
-    match keep(nats, delivery, message.headers.as_ref(), message.payload.clone(), reason).await {
-        // With its reason it is larger than any message may be.
+    match publish_letter(nats, delivery, message.headers.as_ref(), message.payload.clone(), reason).await {
+        // With the added headers it exceeds the size limit of messages.
         Err(PublishError::Refused { .. }) => {
-            let reason = format!("too large to be kept whole, see the inbox for its content; {reason}");
-            keep(nats, delivery, None, Bytes::new(), &reason).await?;
+            let reason = format!("too large to be stored whole, see the inbox for its content; {reason}");
+            publish_letter(nats, delivery, None, Bytes::new(), &reason).await?;
         }
-        kept => kept?,
+        stored => stored?,
     }
     Ok(())
 }
 
-async fn keep(
+async fn publish_letter(
     nats: &Nats,
     delivery: &Delivery,
     headers: Option<&HeaderMap>,
     payload: Bytes,
     reason: &str,
 ) -> Result<(), PublishError> {
-    let mut headers = without_servers(headers);
-    // A header is one line.
+    let mut headers = without_server_headers(headers);
+    // A header value must be one line.
     let reason: String =
         reason.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_REASON).collect();
     headers.insert(REASON, reason);
@@ -53,15 +53,15 @@ async fn keep(
         expected: Some(Expected { last_sequence: 0, filter: None }),
     };
     match publish::publish(nats, outgoing).await {
-        // Set aside before, by a worker that died before it could say so.
+        // A conflict means that a worker stored it and died before it acknowledged the delivery.
         Ok(_) | Err(PublishError::Conflict) => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// The headers that somebody meant. Those of the server are about another publish: with them this one would be
-/// taken for a part of the batch that brought the delivery.
-fn without_servers(headers: Option<&HeaderMap>) -> HeaderMap {
+/// Removes the server's headers, which belong to the original publish: the server would take this message for
+/// a part of the batch that brought the delivery.
+fn without_server_headers(headers: Option<&HeaderMap>) -> HeaderMap {
     let all = headers.into_iter().flat_map(HeaderMap::iter);
     let mut kept = HeaderMap::new();
     for (name, values) in all.filter(|(name, _)| !AsRef::<str>::as_ref(name).starts_with(SERVER_HEADERS)) {

@@ -1,23 +1,23 @@
-//! What a check comes to.
+//! The result of a check: its verdict, its findings and its state.
 
 use serde::Serialize;
 
-/// How bad something is.
+/// How serious a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
-    /// It works now, and may not tomorrow.
+    /// It works now but can fail later.
     Warning,
-    /// It does not work, or a promise does not hold.
+    /// It does not work, or a guarantee of the system does not hold.
     Fault,
 }
 
-/// Something that is wrong, and how to mend it. Has no secret in it.
+/// A problem and its fix. Contains no secrets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Finding {
-    /// The check that found it.
+    /// Name of the check.
     pub check: &'static str,
-    /// How bad it is.
+    /// How serious it is.
     pub severity: Severity,
     /// What is wrong.
     pub what: String,
@@ -25,7 +25,7 @@ pub struct Finding {
     pub fix: String,
 }
 
-/// What is wrong, before it is known by which check.
+/// A finding without the name of its check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Problem {
     pub(super) severity: Severity,
@@ -33,49 +33,54 @@ pub(super) struct Problem {
     pub(super) fix: String,
 }
 
-/// What one check came to.
+/// The outcome of one check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// As it should be.
-    Well(String),
-    /// One thing or more is wrong.
-    Wrong(Vec<Problem>),
-    /// It could not be made.
+    /// No problem, with the observed value.
+    Ok(String),
+    /// One or more problems.
+    Problems(Vec<Problem>),
+    /// The check could not be made, with the reason.
     Skipped(String),
 }
 
 impl Verdict {
-    pub(super) fn well(said: impl Into<String>) -> Self {
-        Self::Well(said.into())
+    pub(super) fn ok(observed: impl Into<String>) -> Self {
+        Self::Ok(observed.into())
     }
 
-    pub(super) fn skipped(because: impl Into<String>) -> Self {
-        Self::Skipped(because.into())
+    pub(super) fn skipped(reason: impl Into<String>) -> Self {
+        Self::Skipped(reason.into())
     }
 
     pub(super) fn fault(what: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self::Wrong(vec![fault(what, fix)])
+        Self::Problems(vec![fault(what, fix)])
     }
 
     pub(super) fn warning(what: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self::Wrong(vec![Problem { severity: Severity::Warning, what: what.into(), fix: fix.into() }])
+        Self::Problems(vec![Problem { severity: Severity::Warning, what: what.into(), fix: fix.into() }])
     }
 
-    /// Wrong where there is a problem, else as `said`.
-    pub(super) fn of(problems: Vec<Problem>, said: impl Into<String>) -> Self {
-        if problems.is_empty() { Self::well(said) } else { Self::Wrong(problems) }
+    /// The problems, or `observed` if there are none.
+    pub(super) fn of(problems: Vec<Problem>, observed: impl Into<String>) -> Self {
+        if problems.is_empty() { Self::ok(observed) } else { Self::Problems(problems) }
     }
 
     #[cfg(test)]
-    pub(super) fn is_well(&self) -> bool {
-        matches!(self, Self::Well(_))
+    pub(super) fn is_ok(&self) -> bool {
+        matches!(self, Self::Ok(_))
     }
 
-    /// Whether what it looked at can be gone on with: a warning is in nobody's way.
+    #[cfg(test)]
+    pub(super) fn problems(self) -> Vec<Problem> {
+        if let Self::Problems(problems) = self { problems } else { vec![] }
+    }
+
+    /// Whether dependent checks can run; a warning does not prevent them.
     pub(super) fn is_usable(&self) -> bool {
         match self {
-            Self::Well(_) => true,
-            Self::Wrong(problems) => problems.iter().all(|problem| problem.severity == Severity::Warning),
+            Self::Ok(_) => true,
+            Self::Problems(problems) => problems.iter().all(|problem| problem.severity == Severity::Warning),
             Self::Skipped(_) => false,
         }
     }
@@ -85,41 +90,41 @@ pub(super) fn fault(what: impl Into<String>, fix: impl Into<String>) -> Problem 
     Problem { severity: Severity::Fault, what: what.into(), fix: fix.into() }
 }
 
-/// How a check stands.
+/// The state of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// As it should be.
+    /// It found no problem.
     Ok,
-    /// See its findings.
+    /// It found warnings only.
     Warning,
-    /// See its findings.
+    /// It found at least one fault.
     Fault,
     /// It could not be made.
     Skipped,
 }
 
-/// A check that was made, or could not be.
+/// The result of one check.
 #[derive(Clone, Debug, Serialize)]
-pub struct Checked {
-    /// Its name.
+pub struct CheckResult {
+    /// Name of the check.
     pub check: &'static str,
-    /// How it stands.
+    /// Its state.
     pub state: State,
-    /// What was seen, or why nothing was; nothing where findings say it.
+    /// The observed value, or the reason to skip the check; absent if there are findings.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub said: Option<String>,
-    /// What is wrong.
+    /// Its findings.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub findings: Vec<Finding>,
 }
 
-impl Checked {
+impl CheckResult {
     pub(super) fn new(check: &'static str, verdict: Verdict) -> Self {
         let (state, said, problems) = match verdict {
-            Verdict::Well(said) => (State::Ok, Some(said), vec![]),
-            Verdict::Skipped(because) => (State::Skipped, Some(because), vec![]),
-            Verdict::Wrong(problems) => {
+            Verdict::Ok(observed) => (State::Ok, Some(observed), vec![]),
+            Verdict::Skipped(reason) => (State::Skipped, Some(reason), vec![]),
+            Verdict::Problems(problems) => {
                 let is_fault = problems.iter().any(|problem| problem.severity == Severity::Fault);
                 (if is_fault { State::Fault } else { State::Warning }, None, problems)
             }

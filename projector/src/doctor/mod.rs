@@ -1,69 +1,69 @@
-//! Looks at an installation, and names what is wrong with it and how to mend it.
+//! Checks an installation and reports each problem with its fix.
 //!
-//! Each check is asked for, judged and told before the next one; none keeps the others from being made. What was
-//! observed is judged by pure functions ([`judge`]). Nothing is changed, but for one webhook: authentik's own test of
-//! its transport, with an administrator's token.
+//! Checks run one after another, and a failed check does not stop the others. Pure functions decide what a
+//! response means ([`verdicts`]). The doctor changes nothing, but with an administrator's token it makes
+//! authentik send its test webhook.
 
-mod ask;
 mod finding;
-mod judge;
+mod http;
 mod nats;
 mod provider;
 mod reader;
 mod settings;
 mod transport;
+mod verdicts;
 
 use serde::Serialize;
 
-pub use finding::{Checked, Finding, Severity, State};
+pub use finding::{CheckResult, Finding, Severity, State};
 pub use settings::Settings;
 
 use self::finding::Verdict;
 use crate::Config;
 
-/// What was looked at, and what was found.
+/// All findings and all check results.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Report {
-    /// What is wrong; nothing where all is well.
+    /// The findings of all checks; empty for a healthy installation.
     pub findings: Vec<Finding>,
-    /// Every check, in the order in which they were made.
-    pub checks: Vec<Checked>,
+    /// The result of each check, in the order of the checks.
+    pub checks: Vec<CheckResult>,
 }
 
-/// Notes what each check comes to, and tells it at once.
+/// Collects the result of each check and passes it on immediately.
 struct Examination<'a> {
     report: Report,
-    tell: &'a mut (dyn FnMut(&Checked) + Send),
+    on_check: &'a mut (dyn FnMut(&CheckResult) + Send),
 }
 
 impl Examination<'_> {
-    /// Whether the check was made, and found nothing that keeps others from being made.
-    fn note(&mut self, check: &'static str, verdict: Verdict) -> bool {
+    /// Records the result of a check. Returns whether dependent checks can run.
+    fn record(&mut self, check: &'static str, verdict: Verdict) -> bool {
         let is_usable = verdict.is_usable();
-        let checked = Checked::new(check, verdict);
-        (self.tell)(&checked);
-        self.report.findings.extend(checked.findings.iter().cloned());
-        self.report.checks.push(checked);
+        let result = CheckResult::new(check, verdict);
+        (self.on_check)(&result);
+        self.report.findings.extend(result.findings.iter().cloned());
+        self.report.checks.push(result);
         is_usable
     }
 
-    fn skip(&mut self, checks: &[&'static str], because: &str) {
+    fn skip(&mut self, checks: &[&'static str], reason: &str) {
         for check in checks {
-            self.note(check, Verdict::skipped(because));
+            self.record(check, Verdict::skipped(reason));
         }
     }
 }
 
-/// Makes every check that can be made; `tell` is told of each as soon as it is done.
+/// Makes all checks and calls `on_check` with each result as soon as it is known.
 pub async fn examine(
     config: &Config,
     settings: &Settings,
-    tell: &mut (dyn FnMut(&Checked) + Send),
+    on_check: &mut (dyn FnMut(&CheckResult) + Send),
 ) -> Report {
-    let mut examination = Examination { report: Report::default(), tell };
-    let reached = reader::examine(&mut examination, config).await;
+    let mut examination = Examination { report: Report::default(), on_check };
+    let authentik = reader::examine(&mut examination, config).await;
     provider::examine(&mut examination, settings).await;
     let nats = nats::examine(&mut examination, config, settings).await;
-    transport::examine(&mut examination, config, settings, nats.as_ref(), reached).await;
+    transport::examine(&mut examination, config, settings, nats.as_ref(), authentik).await;
     examination.report
 }

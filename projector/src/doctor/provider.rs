@@ -1,96 +1,100 @@
-//! The OAuth provider whose tokens the API takes.
+//! Checks the OAuth provider whose tokens the API accepts.
 
 use form_urlencoded::byte_serialize;
 use reqwest::header::{CONTENT_TYPE, HOST};
 use reqwest::{Client, RequestBuilder, Url};
 
-use super::ask::{anonymous, ask};
 use super::finding::Verdict;
-use super::judge::oidc;
+use super::http::{client_without_token, send};
+use super::verdicts::oidc;
 use super::{Examination, Settings};
 
 const CHECKS: [&str; 3] = ["issuer", "signing-key", "client-id"];
 
 pub(super) async fn examine(examination: &mut Examination<'_>, settings: &Settings) {
     let issuer = settings.issuer.as_deref().filter(|issuer| !issuer.is_empty());
-    let (Some(issuer), Ok(client)) = (issuer, anonymous()) else {
+    let (Some(issuer), Ok(client)) = (issuer, client_without_token()) else {
         examination.skip(&CHECKS, "AUTHENTIK_ISSUER (--authentik-issuer) is not set");
         return;
     };
     let base = issuer.trim_end_matches('/');
     let jwks_url = settings.jwks_url.clone().filter(|url| !url.is_empty());
-    let inside = jwks_url.as_deref().and_then(|url| Inside::to(issuer, url));
-    let way = Way { client, inside };
-    let discovery = ask(way.get(&format!("{base}/.well-known/openid-configuration"))).await;
-    examination.note("issuer", oidc::issuer(issuer, &discovery));
+    let internal = jwks_url.as_deref().and_then(|url| InternalAddress::new(issuer, url));
+    let provider = ProviderClient { client, internal };
+    let discovery = send(provider.get(&format!("{base}/.well-known/openid-configuration"))).await;
+    examination.record("issuer", oidc::issuer(issuer, &discovery));
     let discovered = |field: &str| discovery.as_ref().ok()?.body[field].as_str().map(str::to_owned);
 
-    // As the API finds it. Where nothing is known of the provider, the same fault would be told twice.
+    // The URL that the API uses. Without a discovery document, this check would repeat the issuer's fault.
     match jwks_url.or_else(|| discovered("jwks_uri").map(|_| format!("{base}/jwks/"))) {
         Some(url) => {
-            let jwks = ask(way.get(&url)).await;
-            examination.note("signing-key", oidc::signing_key(&jwks));
+            let jwks = send(provider.get(&url)).await;
+            examination.record("signing-key", oidc::signing_key(&jwks));
         }
-        None => examination.skip(&["signing-key"], "the issuer is not known"),
+        None => examination.skip(&["signing-key"], "the issuer has no discovery document"),
     }
     let verdict = match discovered("token_endpoint") {
         Some(url) => {
             let client_id: String = byte_serialize(settings.client_id.as_bytes()).collect();
             let form = format!("grant_type=authorization_code&client_id={client_id}");
-            let request = way.post(&url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form);
-            oidc::client(&settings.client_id, &ask(request).await)
+            let request =
+                provider.post(&url).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form);
+            oidc::client(&settings.client_id, &send(request).await)
         }
-        None => Verdict::skipped("the issuer is not known"),
+        None => Verdict::skipped("the issuer has no discovery document"),
     };
-    examination.note("client-id", verdict);
+    examination.record("client-id", verdict);
 }
 
-/// How the provider is reached.
-struct Way {
+/// Sends requests to the provider, through its internal address if there is one.
+struct ProviderClient {
     client: Client,
-    inside: Option<Inside>,
+    internal: Option<InternalAddress>,
 }
 
-impl Way {
+impl ProviderClient {
     fn get(&self, url: &str) -> RequestBuilder {
-        self.sent(url, Client::get)
+        self.request(url, Client::get)
     }
 
     fn post(&self, url: &str) -> RequestBuilder {
-        self.sent(url, Client::post)
+        self.request(url, Client::post)
     }
 
-    fn sent(&self, url: &str, method: fn(&Client, String) -> RequestBuilder) -> RequestBuilder {
-        match self.inside.as_ref().and_then(|inside| Some((inside, url.strip_prefix(&inside.public)?))) {
-            Some((inside, path)) => {
-                let request = method(&self.client, format!("{}{path}", inside.internal));
-                request.header(HOST, &inside.host).header("X-Forwarded-Proto", &inside.scheme)
+    fn request(&self, url: &str, method: fn(&Client, String) -> RequestBuilder) -> RequestBuilder {
+        let address = self.internal.as_ref();
+        match address.and_then(|address| Some((address, url.strip_prefix(&address.public)?))) {
+            Some((address, path)) => {
+                let request = method(&self.client, format!("{}{path}", address.internal));
+                request.header(HOST, &address.host).header("X-Forwarded-Proto", &address.scheme)
             }
             None => method(&self.client, url.to_owned()),
         }
     }
 }
 
-/// The way on which the API fetches the keys, where that is not the one of browsers: they may be the only ones who can reach
-/// the public address. authentik answers there as it would answer them, when it is told what they call it.
-struct Inside {
-    /// Where browsers find authentik: scheme, host and port.
+/// authentik's internal address, from which the API fetches the keys when only browsers reach the public
+/// address. Requests there carry the public host and scheme, so that authentik answers as for browsers.
+struct InternalAddress {
+    /// Origin for browsers: scheme, host and port.
     public: String,
-    /// Where it is found inside.
+    /// Origin for the API.
     internal: String,
+    /// Public host and port.
     host: String,
+    /// Public scheme.
     scheme: String,
 }
 
-impl Inside {
-    /// Nothing where the keys are at the issuer itself, or not where that issuer would have them.
-    fn to(issuer: &str, jwks_url: &str) -> Option<Self> {
+impl InternalAddress {
+    /// Returns nothing if the keys have the issuer's origin, or another path than the issuer's keys.
+    fn new(issuer: &str, jwks_url: &str) -> Option<Self> {
         let (issuer, jwks) = (Url::parse(issuer).ok()?, Url::parse(jwks_url).ok()?);
         let public = issuer.origin().ascii_serialization();
         let internal = jwks.origin().ascii_serialization();
-        let is_its_own = jwks.path() == format!("{}/jwks/", issuer.path().trim_end_matches('/'));
+        let has_issuers_path = jwks.path() == format!("{}/jwks/", issuer.path().trim_end_matches('/'));
         let (scheme, host) = public.split_once("://")?;
         let (scheme, host) = (scheme.to_owned(), host.to_owned());
-        (is_its_own && public != internal).then_some(Self { public, internal, host, scheme })
+        (has_issuers_path && public != internal).then_some(Self { public, internal, host, scheme })
     }
 }

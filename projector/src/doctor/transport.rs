@@ -1,4 +1,4 @@
-//! How authentik sends webhooks, as an administrator sees it, and one webhook sent through all of it.
+//! Checks how authentik sends webhooks, with an administrator's token, and sends one test webhook.
 
 use anyhow::Context;
 use async_nats::jetstream::consumer::{DeliverPolicy, pull::OrderedConfig};
@@ -8,23 +8,23 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use store::messages;
 
-use super::ask::Authentik;
 use super::finding::Verdict;
-use super::judge::delivery::{Arrival, delivery};
-use super::judge::matchers::matchers;
-use super::judge::token;
-use super::judge::webhook::{self, Mapping, Rule, Transport};
-use super::reader::Reached;
+use super::http::AuthentikApi;
+use super::reader::AuthentikState;
+use super::verdicts::delivery::{Arrival, delivery};
+use super::verdicts::matchers::matchers;
+use super::verdicts::token;
+use super::verdicts::webhook::{self, Mapping, Rule, Transport};
 use super::{Examination, Settings};
 use crate::Config;
 
 const BODY: &str = include_str!("../../../authentik/mappings/body.py");
 const HEADERS: &str = include_str!("../../../authentik/mappings/headers.py");
 
-/// What authentik's test of a transport is recorded as.
+/// The action of the event in authentik's test webhook.
 const TEST_ACTION: &str = "custom_notification_test";
 
-/// What is looked at with an administrator's token, in this order.
+/// The checks that need an administrator's token, in order.
 const CHECKS: [&str; 9] = [
     "transport",
     "transport-url",
@@ -42,146 +42,140 @@ pub(super) async fn examine(
     config: &Config,
     settings: &Settings,
     nats: Option<&Nats>,
-    reached: Reached,
+    authentik: AuthentikState,
 ) {
-    if !reached.authentik {
+    if !authentik.is_reachable {
         examination.skip(&["admin-token"], "authentik does not answer");
         return examination.skip(&CHECKS, "authentik does not answer");
     }
     let Some(admin) = administrator(examination, config, settings).await else {
-        return examination.skip(&CHECKS, "needs the token of an administrator: --admin-token-file");
+        return examination.skip(&CHECKS, "needs an administrator's token: set --admin-token-file");
     };
     let Some((transport, is_sound)) = transport(examination, &admin, settings).await else {
-        return examination.skip(&CHECKS[1..], "there is no transport to look at");
+        return examination.skip(&CHECKS[1..], "there is no transport to check");
     };
     rule(examination, &admin, &transport).await;
-    if is_sound && reached.clocks_agree {
+    if is_sound && authentik.clocks_agree {
         let verdict = test(&admin, &transport, nats).await;
-        examination.note("transport-test", verdict);
+        examination.record("transport-test", verdict);
     } else {
-        examination.skip(&["transport-test"], "mend what was found above first");
+        examination.skip(&["transport-test"], "fix the findings about transport, mappings and clock first");
     }
 }
 
-/// Nothing where there is no token, or authentik does not know it.
+/// authentik's API with the administrator's token; nothing without a token that authentik accepts.
 async fn administrator(
     examination: &mut Examination<'_>,
     config: &Config,
     settings: &Settings,
-) -> Option<Authentik> {
+) -> Option<AuthentikApi> {
     const FIX: &str =
-        "make a token with the intent API for an administrator in authentik, and revoke it afterwards";
-    let made = settings.admin_token().and_then(|token| {
+        "create a token with the intent API for an administrator in authentik, and revoke it afterwards";
+    let api = settings.admin_token().and_then(|token| {
         let Some(token) = token else { return Ok(None) };
         let url = config.authentik_url.as_deref().context("AUTHENTIK_URL is not set")?;
-        Authentik::new(url, &token).map(Some)
+        AuthentikApi::new(url, &token).map(Some)
     });
-    let admin = match made {
+    let admin = match api {
         Ok(Some(admin)) => admin,
         Ok(None) => {
-            examination.skip(&["admin-token"], "none is given: --admin-token-file");
+            examination.skip(&["admin-token"], "not set: --admin-token-file");
             return None;
         }
         Err(error) => {
-            examination.note("admin-token", Verdict::fault(format!("{error:#}"), FIX));
+            examination.record("admin-token", Verdict::fault(format!("{error:#}"), FIX));
             return None;
         }
     };
     let me = admin.get("/core/users/me/").await;
-    examination.note("admin-token", token::administrators("DOCTOR_ADMIN_TOKEN", FIX, &me)).then_some(admin)
+    let verdict = token::accepted_of_administrator("DOCTOR_ADMIN_TOKEN", FIX, &me);
+    examination.record("admin-token", verdict).then_some(admin)
 }
 
-/// The transport, and whether a test through it makes sense.
+/// The transport, and whether it is sound enough for a test webhook.
 async fn transport(
     examination: &mut Examination<'_>,
-    admin: &Authentik,
+    admin: &AuthentikApi,
     settings: &Settings,
 ) -> Option<(Transport, bool)> {
-    let found = match listed(admin, &format!("/events/transports/?name={}", webhook::NAME)).await {
-        Ok(transports) => webhook::transport(transports),
-        Err(verdict) => Err(verdict),
-    };
-    let transport = match found {
+    let transports = list(admin, &format!("/events/transports/?name={}", webhook::NAME)).await;
+    let transport = match transports.and_then(webhook::transport) {
         Ok(transport) => transport,
         Err(verdict) => {
-            examination.note("transport", verdict);
+            examination.record("transport", verdict);
             return None;
         }
     };
-    examination.note("transport", Verdict::well(webhook::NAME));
+    examination.record("transport", Verdict::ok(webhook::NAME));
     let wanted = settings.webhook_url.as_deref().filter(|url| !url.is_empty());
-    let mut is_sound = examination.note("transport-url", webhook::url(&transport, wanted));
-    examination.note("send-once", webhook::send_once(&transport));
-    match listed::<Mapping>(admin, "/propertymappings/notification/?ordering=name").await {
+    let mut is_sound = examination.record("transport-url", webhook::url(&transport, wanted));
+    examination.record("send-once", webhook::send_once(&transport));
+    match list::<Mapping>(admin, "/propertymappings/notification/?ordering=name").await {
         Ok(mappings) => {
             let parts = [
                 ("body-mapping", "body", transport.webhook_mapping_body, BODY),
                 ("headers-mapping", "headers", transport.webhook_mapping_headers, HEADERS),
             ];
             for (check, part, chosen, ours) in parts {
-                is_sound &= examination.note(check, webhook::mapping(part, chosen, &mappings, ours));
+                is_sound &= examination.record(check, webhook::mapping(part, chosen, &mappings, ours));
             }
         }
         Err(verdict) => {
-            examination.note("body-mapping", verdict.clone());
-            examination.note("headers-mapping", verdict);
+            examination.record("body-mapping", verdict.clone());
+            examination.record("headers-mapping", verdict);
         }
     }
     Some((transport, is_sound))
 }
 
-async fn rule(examination: &mut Examination<'_>, admin: &Authentik, transport: &Transport) {
-    let found = match listed(admin, &format!("/events/rules/?name={}", webhook::NAME)).await {
-        Ok(rules) => webhook::rule(rules, transport),
-        Err(verdict) => Err(verdict),
-    };
-    let rule = match found {
+async fn rule(examination: &mut Examination<'_>, admin: &AuthentikApi, transport: &Transport) {
+    let rules = list(admin, &format!("/events/rules/?name={}", webhook::NAME)).await;
+    let rule = match rules.and_then(|rules| webhook::rule(rules, transport)) {
         Ok(rule) => rule,
         Err(verdict) => {
-            examination.note("rule", verdict);
-            return examination.skip(&CHECKS[6..8], "there is no rule that sends by the transport");
+            examination.record("rule", verdict);
+            return examination.skip(&CHECKS[6..8], "there is no rule that uses the transport");
         }
     };
-    examination.note("rule", Verdict::well(webhook::NAME));
+    examination.record("rule", Verdict::ok(webhook::NAME));
     let verdict = group(admin, &rule).await;
-    examination.note("rule-group", verdict);
-    let verdict = bound(admin, &rule).await.unwrap_or_else(|verdict| verdict);
-    examination.note("matchers", verdict);
+    examination.record("rule-group", verdict);
+    let verdict = bound_policies(admin, &rule).await.unwrap_or_else(|verdict| verdict);
+    examination.record("matchers", verdict);
 }
 
-async fn group(admin: &Authentik, rule: &Rule) -> Verdict {
+async fn group(admin: &AuthentikApi, rule: &Rule) -> Verdict {
     let Some(group) = rule.destination_group else { return webhook::rule_group(None) };
     match admin.get(&format!("/core/groups/{group}/?include_users=false")).await {
-        Ok(answer) if answer.body["users"].is_array() => {
-            webhook::rule_group(answer.body["users"].as_array().map(Vec::len))
+        Ok(response) if response.body["users"].is_array() => {
+            webhook::rule_group(response.body["users"].as_array().map(Vec::len))
         }
-        Ok(answer) => Verdict::skipped(format!("the group is answered with status {}", answer.status)),
-        Err(problem) => Verdict::skipped(format!("the group is not answered: {problem}")),
+        Ok(response) => Verdict::skipped(format!("cannot read the rule's group: status {}", response.status)),
+        Err(problem) => Verdict::skipped(format!("cannot read the rule's group: {problem}")),
     }
 }
 
-async fn bound(admin: &Authentik, rule: &Rule) -> Result<Verdict, Verdict> {
-    let bindings = listed(admin, &format!("/policies/bindings/?target={}", rule.pk)).await?;
-    let event_matchers = listed(admin, "/policies/event_matcher/?ordering=name").await?;
-    let expressions = listed(admin, "/policies/expression/?ordering=name").await?;
+async fn bound_policies(admin: &AuthentikApi, rule: &Rule) -> Result<Verdict, Verdict> {
+    let bindings = list(admin, &format!("/policies/bindings/?target={}", rule.pk)).await?;
+    let event_matchers = list(admin, "/policies/event_matcher/?ordering=name").await?;
+    let expressions = list(admin, "/policies/expression/?ordering=name").await?;
     Ok(matchers(&bindings, &event_matchers, &expressions))
 }
 
-/// All objects of a list, or why they cannot be looked at.
-async fn listed<T: DeserializeOwned>(admin: &Authentik, path: &str) -> Result<Vec<T>, Verdict> {
-    let listed = admin.all(path).await;
-    listed
-        .map_err(|problem| Verdict::skipped(format!("the administrator's token is answered with {problem}")))
+/// All objects of a list, or the verdict that skips the check.
+async fn list<T: DeserializeOwned>(admin: &AuthentikApi, path: &str) -> Result<Vec<T>, Verdict> {
+    let objects = admin.list(path).await;
+    objects.map_err(|problem| Verdict::skipped(format!("the administrator's request failed: {problem}")))
 }
 
-/// Has authentik send its test, and looks for it in the inbox.
-async fn test(admin: &Authentik, transport: &Transport, nats: Option<&Nats>) -> Verdict {
+/// Makes authentik send its test webhook, and searches the inbox for it.
+async fn test(admin: &AuthentikApi, transport: &Transport, nats: Option<&Nats>) -> Verdict {
     let before = match nats {
         Some(nats) => last_delivery(nats).await,
         None => None,
     };
-    let test = admin.post_nothing(&format!("/events/transports/{}/test/", transport.pk)).await;
-    // The ingress answers when it is stored, so one look is enough.
+    let test = admin.post_empty(&format!("/events/transports/{}/test/", transport.pk)).await;
+    // The ingress answers after it has stored the webhook, so searching once is enough.
     let arrival = match (nats, before) {
         (Some(nats), Some(before)) => arrival(nats, before).await.unwrap_or(Arrival::Unknown),
         _ => Arrival::Unknown,
@@ -194,7 +188,7 @@ async fn last_delivery(nats: &Nats) -> Option<u64> {
     Some(inbox.cached_info().state.last_sequence)
 }
 
-/// Whether a test came into the inbox after this sequence.
+/// Whether a test webhook is in the inbox after this sequence.
 async fn arrival(nats: &Nats, before: u64) -> anyhow::Result<Arrival> {
     let deliver_policy = DeliverPolicy::ByStartSequence { start_sequence: before + 1 };
     let config = OrderedConfig { deliver_policy, ..OrderedConfig::default() };
@@ -202,8 +196,8 @@ async fn arrival(nats: &Nats, before: u64) -> anyhow::Result<Arrival> {
     while let Some(delivery) = deliveries.try_next().await? {
         let body: Value = serde_json::from_slice(&delivery.message.payload).unwrap_or_default();
         if body["event"]["action"] == TEST_ACTION {
-            return Ok(Arrival::Seen);
+            return Ok(Arrival::Stored);
         }
     }
-    Ok(Arrival::Missed)
+    Ok(Arrival::Missing)
 }

@@ -1,4 +1,4 @@
-//! The log of events: the receipt that stays, and the end of everything before it.
+//! Writes the receipt to the event log and erases the user's events before it.
 
 use anyhow::{Context, bail};
 use domain::event::payload::{ErasedUser, Trigger, UserErased};
@@ -12,27 +12,27 @@ use store::log::{EventLog, StoredMessage};
 use store::messages;
 use store::publish::{PublishError, retry_delay};
 
-use super::inbox::AT_ONCE;
-use super::traces::Traces;
+use super::identifiers::Identifiers;
+use super::inbox::MAX_CONCURRENT;
 
-/// How often a receipt that meets another append is tried.
+/// How many times to try to append a receipt that conflicts with other appends.
 const MAX_TRIES: u32 = 20;
 
-/// The action that made us do it, in the receipt.
+/// The triggering action in the receipt.
 const ACTION: &str = "forget";
 
-/// What is recorded of a user.
+/// What the event log holds about users.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Recorded {
-    pub(super) traces: Traces,
-    /// How many events, less the receipts of erasures.
+    pub(super) identifiers: Identifiers,
+    /// Number of events, without receipts of erasures.
     pub(super) n_events: u64,
 }
 
-/// Reads everything that is recorded of a user up to an event that is there.
-pub(super) async fn recorded(log: &EventLog, pk: UserPk, until: u64) -> anyhow::Result<Recorded> {
+/// Reads everything that is recorded about a user, up to the existing event at sequence `until`.
+pub(super) async fn read_recorded(log: &EventLog, pk: UserPk, until: u64) -> anyhow::Result<Recorded> {
     let mut history = History::new(log, Entity::User(pk), until);
-    let mut recorded = Recorded { traces: Traces::of_key(pk), n_events: 0 };
+    let mut recorded = Recorded { identifiers: Identifiers::of_key(pk), n_events: 0 };
     loop {
         let page = history.page().await?;
         if page.is_empty() {
@@ -41,7 +41,7 @@ pub(super) async fn recorded(log: &EventLog, pk: UserPk, until: u64) -> anyhow::
         for message in &page {
             match decode(message)?.body.after() {
                 StateAfter::User(user) | StateAfter::UserGone(user) => {
-                    recorded.traces.add(user);
+                    recorded.identifiers.add(user);
                     recorded.n_events += 1;
                 }
                 StateAfter::UserErased | StateAfter::Group(_) | StateAfter::GroupGone(_) => {}
@@ -50,20 +50,20 @@ pub(super) async fn recorded(log: &EventLog, pk: UserPk, until: u64) -> anyhow::
     }
 }
 
-/// Without knowing what it says of a user, what else mentions the user cannot be found.
+/// Fails on an unreadable event: its identifiers are needed to find other messages about the user.
 fn decode(message: &StoredMessage) -> anyhow::Result<Event> {
     let decoded = message.decode().with_context(|| {
         format!(
-            "event {} cannot be read, and nobody is erased unread: run the version that wrote it",
+            "event {} is unreadable, so the erasure could miss data: erase with the version that wrote it",
             message.sequence
         )
     });
     Ok(decoded?.event)
 }
 
-/// Records that a user is erased, unless that is the newest that is recorded of them. Returns the receipt's sequence.
+/// Appends the receipt, unless the user's newest event is one. Returns the sequence of the receipt.
 ///
-/// From here on every worker knows the user as gone: nothing more is recorded of one whom authentik does not have.
+/// Afterwards the recorded state is "gone", so no worker records the user unless the user is in authentik.
 pub(super) async fn write_receipt(
     log: &EventLog,
     public_url: &str,
@@ -72,7 +72,8 @@ pub(super) async fn write_receipt(
 ) -> anyhow::Result<u64> {
     let entity = Entity::User(pk);
     for n_tries in 0..MAX_TRIES {
-        let newest = log.newest(entity).await?.context("the newest event of a user went away")?;
+        let newest = log.newest(entity).await?;
+        let newest = newest.with_context(|| format!("the newest event of user {pk} is gone"))?;
         let before = decode(&newest)?;
         if matches!(before.body, EventBody::UserErased(_)) {
             return Ok(newest.sequence);
@@ -80,12 +81,12 @@ pub(super) async fn write_receipt(
         let receipt = receipt(pk, newest.sequence, before.source, public_url, cause);
         match log.append(entity, newest.sequence, &[receipt]).await {
             Ok(stored) => return Ok(stored.sequence),
-            // Whether it is stored or not, and who was faster: the newest event tells.
             Err(error @ PublishError::Refused { .. }) => return Err(error).context("writing the receipt"),
+            // The newest event shows whether this receipt or another event was stored.
             Err(_) => tokio::time::sleep(retry_delay(n_tries)).await,
         }
     }
-    bail!("the receipt of user {pk} met other events again and again: repeat the command")
+    bail!("the receipt of user {pk} conflicted with other events {MAX_TRIES} times: repeat the command")
 }
 
 fn receipt(pk: UserPk, position: u64, source: String, public_url: &str, cause: &DeliveryId) -> Event {
@@ -104,7 +105,8 @@ fn receipt(pk: UserPk, position: u64, source: String, public_url: &str, cause: &
     }
 }
 
-/// Erases the events of a user before the receipt. What came after it belongs to somebody who exists.
+/// Erases the user's events before the receipt; later events belong to an existing user. Returns their
+/// number.
 pub(super) async fn erase(
     nats: &Nats,
     log: &EventLog,
@@ -127,7 +129,7 @@ pub(super) async fn erase(
             .map(|message| message.sequence)
             .collect();
         let erased = stream::iter(events).map(|sequence| messages::erase(nats, name, sequence));
-        let erased: Vec<()> = erased.buffer_unordered(AT_ONCE).try_collect().await?;
+        let erased: Vec<()> = erased.buffer_unordered(MAX_CONCURRENT).try_collect().await?;
         n_erased += erased.len() as u64;
         progress(n_erased);
     }

@@ -1,4 +1,4 @@
-//! What the inbox and the dead letters hold of users.
+//! Erases the messages in the inbox and the dead letters that mention users.
 
 use std::future::ready;
 use std::time::Duration;
@@ -15,22 +15,22 @@ use store::messages::{self, Placed};
 use store::publish::{PublishError, retry_delay};
 use tokio::time::Instant;
 
-use super::traces::Traces;
+use super::identifiers::Identifiers;
 use crate::intake::CONSUMER;
 
-/// How many messages are erased at once.
-pub(super) const AT_ONCE: usize = 16;
+/// Most messages that are erased at the same time.
+pub(super) const MAX_CONCURRENT: usize = 16;
 
-/// How often the inbox is looked at while it is worked off.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often to poll the inbox while waiting for the projectors.
+const POLL: Duration = Duration::from_millis(200);
 
-/// So often nothing may wait until it is believed: a replica can lag behind the inbox.
-const IDLE_LOOKS: u32 = 3;
+/// How many consecutive polls must find the inbox idle: a replica can lag behind the stream.
+const IDLE_POLLS: u32 = 3;
 
-/// How often a replacement that meets another publish is tried.
+/// How many times to try to publish a replacement that conflicts with another publish.
 const MAX_TRIES: u32 = 10;
 
-/// Sequence of the last message that was stored; 0 where there is none.
+/// Sequence of the newest message in the inbox; 0 if the inbox is empty.
 pub(super) async fn head(nats: &Nats) -> anyhow::Result<u64> {
     let inbox =
         nats.jetstream.get_stream(nats.namespace.inbox_stream()).await.context("opening the inbox")?;
@@ -38,70 +38,73 @@ pub(super) async fn head(nats: &Nats) -> anyhow::Result<u64> {
     Ok(if state.messages == 0 { 0 } else { state.last_sequence })
 }
 
-/// Waits until the projectors are done with everything up to `head`: what is erased there could be a hint about
-/// somebody else. Fails where nothing moves for as long as `patience`.
-pub(super) async fn worked_off(
+/// Waits until the projectors have processed everything up to `head`: an erased message could also be a hint
+/// about another user. Fails if the projectors make no progress for `max_idle`.
+pub(super) async fn wait_until_processed(
     nats: &Nats,
     head: u64,
-    patience: Duration,
+    max_idle: Duration,
     mut progress: impl FnMut(u64),
 ) -> anyhow::Result<()> {
-    let mut floor = 0;
+    let mut processed_before = 0;
     let mut n_idle = 0;
-    let mut moved = Instant::now();
+    let mut last_progress = Instant::now();
     loop {
-        let look = look(nats).await?;
-        progress(look.done);
-        n_idle = if look.is_idle { n_idle + 1 } else { 0 };
-        if look.done >= head || n_idle >= IDLE_LOOKS {
+        let InboxProgress { processed, is_idle } = inbox_progress(nats).await?;
+        progress(processed);
+        n_idle = if is_idle { n_idle + 1 } else { 0 };
+        if processed >= head || n_idle >= IDLE_POLLS {
             return Ok(());
         }
-        if look.done > floor {
-            (floor, moved) = (look.done, Instant::now());
+        if processed > processed_before {
+            (processed_before, last_progress) = (processed, Instant::now());
         }
-        if moved.elapsed() >= patience {
+        if last_progress.elapsed() >= max_idle {
             bail!(
-                "the inbox is not being worked off, so nothing but the receipt was written: see `projector status`, \
-                 have a projector run that reaches authentik, and repeat the command"
+                "the projectors make no progress with the inbox; the receipt is written, but nothing is erased yet: \
+                 check `projector status`, run a projector that reaches authentik, and repeat the command"
             );
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(POLL).await;
     }
 }
 
-/// How far the projectors are.
-struct Look {
-    /// Everything up to this sequence is acknowledged.
-    done: u64,
-    /// Nothing waits. A message that went away is never acknowledged.
+struct InboxProgress {
+    /// Sequence up to which every message is acknowledged.
+    processed: u64,
+    /// No message is pending or unacknowledged. A deleted message never raises `processed`.
     is_idle: bool,
 }
 
-async fn look(nats: &Nats) -> anyhow::Result<Look> {
+async fn inbox_progress(nats: &Nats) -> anyhow::Result<InboxProgress> {
     let inbox = nats.jetstream.get_stream_no_info(nats.namespace.inbox_stream()).await?;
     match inbox.consumer_info(CONSUMER).await {
-        Ok(consumer) => Ok(Look {
-            done: consumer.ack_floor.stream_sequence,
+        Ok(consumer) => Ok(InboxProgress {
+            processed: consumer.ack_floor.stream_sequence,
             is_idle: consumer.num_pending == 0 && consumer.num_ack_pending == 0,
         }),
-        // No projector ever took anything.
-        Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => Ok(Look { done: 0, is_idle: false }),
+        // No projector has created the consumer yet.
+        Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => {
+            Ok(InboxProgress { processed: 0, is_idle: false })
+        }
         Err(error) => Err(error).context("reading the inbox's consumer"),
     }
 }
 
-/// What is to be done about a message.
-enum Found {
-    /// It mentions one of them.
+/// Why a message in the inbox needs work.
+enum Match {
+    /// It mentions one of the users.
     Mention,
-    /// It took the place of one that did.
+    /// It is the replacement of a message that did.
     Replacement,
 }
 
-/// Erases what mentions the users up to `head`, and leaves an empty delivery in the place of each. Returns how many.
+/// Replaces all messages up to `head` that mention the users by empty deliveries.
+///
+/// Returns how many messages it erased. `progress` receives the sequence of each message.
 pub(super) async fn erase(
     nats: &Nats,
-    traces: &Traces,
+    identifiers: &Identifiers,
     head: u64,
     mut progress: impl FnMut(u64),
 ) -> anyhow::Result<u64> {
@@ -109,38 +112,39 @@ pub(super) async fn erase(
     let found = all
         .try_take_while(|placed| ready(Ok(placed.sequence <= head)))
         .inspect_ok(|placed| progress(placed.sequence))
-        .try_filter_map(|placed| ready(Ok(found(traces, &placed.message).map(|found| (found, placed)))));
+        .try_filter_map(|placed| ready(Ok(find(identifiers, &placed.message).map(|found| (found, placed)))));
     let erased = found.map_ok(|(found, placed)| async move {
         let subject = placed.message.subject.to_string();
         match found {
-            Found::Mention => erase_one(nats, subject, placed.sequence).await,
-            Found::Replacement => erase_before(nats, &subject, placed.sequence).await,
+            Match::Mention => replace_and_erase(nats, subject, placed.sequence).await,
+            Match::Replacement => erase_replaced(nats, &subject, placed.sequence).await,
         }
     });
-    erased.try_buffer_unordered(AT_ONCE).try_fold(0, |sum, n| ready(Ok(sum + n))).await
+    erased.try_buffer_unordered(MAX_CONCURRENT).try_fold(0, |sum, n| ready(Ok(sum + n))).await
 }
 
-fn found(traces: &Traces, message: &Message) -> Option<Found> {
+fn find(identifiers: &Identifiers, message: &Message) -> Option<Match> {
     if message.payload == ERASED_BODY {
-        return Some(Found::Replacement);
+        return Some(Match::Replacement);
     }
-    mentions(traces, message).then_some(Found::Mention)
+    is_mentioned(identifiers, message).then_some(Match::Mention)
 }
 
-fn mentions(traces: &Traces, message: &Message) -> bool {
+fn is_mentioned(identifiers: &Identifiers, message: &Message) -> bool {
     let headers = message.headers.iter().flat_map(HeaderMap::iter).flat_map(|(name, values)| {
         let name: &str = name.as_ref();
         values.iter().map(move |value| (name, value.as_str()))
     });
-    traces.are_in(headers, &message.payload)
+    identifiers.are_in(headers, &message.payload)
 }
 
-/// The replacement first: without it authentik's event log, or a late webhook, would bring the delivery in again.
-async fn erase_one(nats: &Nats, subject: String, sequence: u64) -> anyhow::Result<u64> {
+/// Publishes the replacement before it erases the message: with a free subject, a sweep of authentik's event
+/// log or a late webhook would store the delivery again.
+async fn replace_and_erase(nats: &Nats, subject: String, sequence: u64) -> anyhow::Result<u64> {
     let mut n_tries = 0;
     loop {
         match store::inbox::replace(nats, subject.clone(), sequence).await {
-            // A conflict: a replacement is there, from a run that was cut off.
+            // A conflict means that an interrupted run already published the replacement.
             Ok(_) | Err(PublishError::Conflict) => break,
             Err(PublishError::InFlight | PublishError::Busy | PublishError::Unacknowledged(_))
                 if n_tries < MAX_TRIES =>
@@ -148,19 +152,19 @@ async fn erase_one(nats: &Nats, subject: String, sequence: u64) -> anyhow::Resul
                 tokio::time::sleep(retry_delay(n_tries)).await;
                 n_tries += 1;
             }
-            Err(error) => return Err(error).context("taking the place of a delivery"),
+            Err(error) => return Err(error).context("replacing a delivery"),
         }
     }
     messages::erase(nats, &nats.namespace.inbox_stream(), sequence).await?;
     Ok(1)
 }
 
-/// Erases what a replacement took the place of, where a run was cut off in between.
-async fn erase_before(nats: &Nats, subject: &str, replacement: u64) -> anyhow::Result<u64> {
+/// Erases the message behind a replacement, if an interrupted run left it there. Returns how many it erased.
+async fn erase_replaced(nats: &Nats, subject: &str, replacement: u64) -> anyhow::Result<u64> {
     let name = nats.namespace.inbox_stream();
     let inbox = nats.jetstream.get_stream_no_info(&name).await.context("opening the inbox")?;
     let first = inbox.get_first_raw_message_by_subject(subject, 1).await;
-    let first = first.context("reading what an empty delivery took the place of")?.sequence;
+    let first = first.context("reading a replaced delivery")?.sequence;
     if first >= replacement {
         return Ok(0);
     }
@@ -168,13 +172,13 @@ async fn erase_before(nats: &Nats, subject: &str, replacement: u64) -> anyhow::R
     Ok(1)
 }
 
-/// Erases the dead letters that mention the users. Returns how many.
-pub(super) async fn erase_dead_letters(nats: &Nats, traces: &Traces) -> anyhow::Result<u64> {
+/// Erases the dead letters that mention the users. Returns how many it erased.
+pub(super) async fn erase_dead_letters(nats: &Nats, identifiers: &Identifiers) -> anyhow::Result<u64> {
     let name = &nats.namespace.dead_letters_stream();
     let all = messages::all(nats, name, OrderedConfig::default()).await?;
     let found = all.try_filter_map(|Placed { sequence, message }| {
-        ready(Ok(mentions(traces, &message).then_some(sequence)))
+        ready(Ok(is_mentioned(identifiers, &message).then_some(sequence)))
     });
     let erased = found.map_ok(|sequence| messages::erase(nats, name, sequence));
-    erased.try_buffer_unordered(AT_ONCE).try_fold(0, |n, ()| ready(Ok(n + 1))).await
+    erased.try_buffer_unordered(MAX_CONCURRENT).try_fold(0, |n, ()| ready(Ok(n + 1))).await
 }

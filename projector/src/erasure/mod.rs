@@ -1,17 +1,17 @@
-//! Erases users for good: what is left is a receipt that somebody was erased, by primary key alone.
+//! Erases users permanently. Only a receipt remains, which names each user by primary key alone.
 //!
-//! Killed at any moment, the same erasure can be begun again: each step finds what the one before it left to do.
+//! An erasure that was killed at any point can be repeated: each step finds the work that is left.
 //!
-//! 1. The receipt, so that nobody records the user any more.
-//! 2. What they are called is read from their events, while those are there.
-//! 3. The inbox and the dead letters, as soon as the hints there are worked off.
-//! 4. Their events. From here on nobody can tell who it was.
-//! 5. New generations of all projections, and the end of the old ones.
+//! 1. Write the receipt. From then on workers treat the user as gone.
+//! 2. Read the user's identifiers from the user's events, while those still exist.
+//! 3. Erase from the inbox and the dead letters, once the hints in the inbox are processed.
+//! 4. Erase the user's events. After this step nothing links the primary key to a person.
+//! 5. Rebuild all projections and delete their old generations.
 
 mod events;
+mod identifiers;
 mod inbox;
-mod traces;
-mod who;
+mod user_selector;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -24,7 +24,7 @@ use runtime::{CancellationToken, clock};
 use serde::Serialize;
 use store::replica::Replica;
 
-pub use who::Named;
+pub use user_selector::UserSelector;
 
 use self::events::Recorded;
 use crate::directory::Directory;
@@ -32,40 +32,40 @@ use crate::projections::{ProjectionName, Projections, Rebuilt};
 use crate::record::guard::Guard;
 use crate::record::members::Members;
 
-/// What an erasure is at.
+/// The current step of an erasure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Waiting until the projectors have worked off the inbox.
+    /// Waiting until the projectors have processed the inbox.
     Waiting,
     /// Erasing from the inbox.
     Inbox,
     /// Erasing events.
     Events,
-    /// Folding a projection anew.
-    Folding(ProjectionName),
+    /// Rebuilding a projection.
+    Rebuilding(ProjectionName),
 }
 
-/// What an erasure did.
+/// The result of an erasure.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Erased {
-    /// Whom it was about.
+    /// The erased users.
     pub users: Vec<ErasedUser>,
-    /// How many deliveries in the inbox mentioned them.
+    /// Number of erased deliveries in the inbox, which mentioned the users.
     pub n_deliveries: u64,
-    /// How many dead letters mentioned them.
+    /// Number of erased dead letters, which mentioned the users.
     pub n_dead_letters: u64,
-    /// What readers use now.
+    /// The rebuilt projections.
     pub projections: Vec<Rebuilt>,
 }
 
-/// One user who was erased.
+/// One erased user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ErasedUser {
     /// The primary key.
     pub pk: UserPk,
     /// Sequence of the receipt.
     pub receipt: u64,
-    /// How many events were erased.
+    /// Number of erased events.
     pub n_events: u64,
 }
 
@@ -73,40 +73,42 @@ pub struct ErasedUser {
 pub struct Eraser {
     projections: Projections,
     public_url: String,
-    patience: Duration,
-    /// The users as they are recorded.
+    max_inbox_idle: Duration,
+    /// The recorded users.
     users: Replica<Users>,
 }
 
 impl Eraser {
-    /// Reads who is recorded. Receipts name `public_url` as the place of their schema; the inbox may stand still for as
-    /// long as `patience` before it is worked off.
+    /// Loads the recorded users.
+    ///
+    /// The schema URLs of receipts start with `public_url`. An erasure gives up when the projectors make no
+    /// progress with the inbox for `max_inbox_idle`.
     pub async fn open(
         projections: Projections,
         public_url: String,
-        patience: Duration,
+        max_inbox_idle: Duration,
     ) -> anyhow::Result<Self> {
         let users = Replica::default();
-        users.catch_up(&projections.nats, &projections.log).await.context("reading who is recorded")?;
-        Ok(Self { projections, public_url, patience, users })
+        users.catch_up(&projections.nats, &projections.log).await.context("loading the recorded users")?;
+        Ok(Self { projections, public_url, max_inbox_idle, users })
     }
 
-    /// The users who are named; an error where it is not certain who that is.
-    pub async fn find(&self, named: &[Named]) -> anyhow::Result<BTreeSet<UserPk>> {
-        who::find(&self.projections.log, &self.users, named).await
+    /// The primary keys of the selected users. Fails if a selector matches no user, or more than one.
+    pub async fn find(&self, selectors: &[UserSelector]) -> anyhow::Result<BTreeSet<UserPk>> {
+        user_selector::find(&self.projections.log, &self.users, selectors).await
     }
 
-    /// Makes sure that authentik, and the same one as before, has none of these users any more.
+    /// Fails if one of the users still exists in authentik, or if authentik is another installation.
     pub async fn check_gone(&self, directory: &impl Directory, pks: &BTreeSet<UserPk>) -> anyhow::Result<()> {
         let Projections { nats, log, .. } = &self.projections;
         let guard = Guard::new(nats.clone(), log.clone(), Members::default(), Health::default());
         for pk in pks {
             let found = directory.user(*pk).await?;
             let recorded = self.recorded(*pk).await?;
-            // Nobody knows who it was of whom no uuid is recorded.
-            let uuids = recorded.traces.uuids();
+            // A user without a recorded uuid cannot be told apart from a later user with the same key.
+            let uuids = recorded.identifiers.uuids();
             let is_same = found.is_some_and(|user| uuids.is_empty() || uuids.contains(&user.uuid));
-            ensure!(!is_same, "user {pk} still exists in authentik: delete them there first");
+            ensure!(!is_same, "user {pk} still exists in authentik: delete the user there first");
             guard.check_installation(directory, *pk).await?;
         }
         Ok(())
@@ -115,10 +117,12 @@ impl Eraser {
     async fn recorded(&self, pk: UserPk) -> anyhow::Result<Recorded> {
         let log = &self.projections.log;
         let newest = log.newest(Entity::User(pk)).await?;
-        events::recorded(log, pk, newest.map_or(0, |newest| newest.sequence)).await
+        events::read_recorded(log, pk, newest.map_or(0, |newest| newest.sequence)).await
     }
 
-    /// Erases the users. A shutdown leaves the rest to the next time.
+    /// Erases the users. After a shutdown, repeat the call to finish the erasure.
+    ///
+    /// `progress` receives the step, how much of it is done, and its size.
     pub async fn erase(
         &self,
         pks: &BTreeSet<UserPk>,
@@ -128,10 +132,10 @@ impl Eraser {
         let erased = shutdown.run_until_cancelled(Box::pin(self.erase_messages(pks, &mut progress))).await;
         let mut erased = erased.context(CANCELLED)??;
         for name in ProjectionName::ALL {
-            let rebuilt =
-                self.projections.rebuild(name, |done, of| progress(Stage::Folding(name), done, of), shutdown);
-            let rebuilt = Box::pin(rebuilt).await?.context(CANCELLED)?;
-            // What they had of the users must not wait for a grace period.
+            let progress = |done, of| progress(Stage::Rebuilding(name), done, of);
+            let rebuilt = Box::pin(self.projections.rebuild(name, progress, shutdown)).await?;
+            let rebuilt = rebuilt.context(CANCELLED)?;
+            // Delete the old generations without a grace period: they hold the users' data.
             self.projections.delete_older(name.as_str(), rebuilt.generation).await?;
             erased.projections.push(rebuilt);
         }
@@ -149,14 +153,14 @@ impl Eraser {
         for pk in pks {
             receipts.insert(*pk, events::write_receipt(log, &self.public_url, &cause, *pk).await?);
         }
-        let Recorded { traces, n_events } = self.recorded_before(&receipts).await?;
+        let Recorded { identifiers, n_events } = self.recorded_before(&receipts).await?;
 
         let head = inbox::head(nats).await?;
-        inbox::worked_off(nats, head, self.patience, |done| progress(Stage::Waiting, done.min(head), head))
-            .await?;
+        let waiting = |done: u64| progress(Stage::Waiting, done.min(head), head);
+        inbox::wait_until_processed(nats, head, self.max_inbox_idle, waiting).await?;
         let n_deliveries =
-            inbox::erase(nats, &traces, head, |done| progress(Stage::Inbox, done, head)).await?;
-        let n_dead_letters = inbox::erase_dead_letters(nats, &traces).await?;
+            inbox::erase(nats, &identifiers, head, |done| progress(Stage::Inbox, done, head)).await?;
+        let n_dead_letters = inbox::erase_dead_letters(nats, &identifiers).await?;
 
         let mut users = vec![];
         let mut n_before = 0;
@@ -169,21 +173,21 @@ impl Eraser {
         Ok(Erased { users, n_deliveries, n_dead_letters, projections: vec![] })
     }
 
-    /// What tells of the users and of nobody else.
+    /// The records of the users before their receipts, without identifiers that other users share.
     async fn recorded_before(&self, receipts: &BTreeMap<UserPk, u64>) -> anyhow::Result<Recorded> {
         let mut all = Recorded::default();
         for (pk, receipt) in receipts {
-            let Recorded { traces, n_events } =
-                events::recorded(&self.projections.log, *pk, *receipt).await?;
-            all.traces.extend(traces);
-            all.n_events += n_events;
+            let recorded = events::read_recorded(&self.projections.log, *pk, *receipt).await?;
+            all.identifiers.extend(recorded.identifiers);
+            all.n_events += recorded.n_events;
         }
         self.users.read(|views| {
             let others = views.iter().filter(|(_, view)| !receipts.contains_key(&view.pk));
-            others.filter_map(|(_, view)| view.user.as_ref()).for_each(|other| all.traces.leave_to(other));
+            let others = others.filter_map(|(_, view)| view.user.as_ref());
+            others.for_each(|user| all.identifiers.remove_shared_with(user));
         });
         Ok(all)
     }
 }
 
-const CANCELLED: &str = "stopped by a signal before the end: repeat the command";
+const CANCELLED: &str = "stopped by a signal before the erasure was complete: repeat the command";

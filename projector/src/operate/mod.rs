@@ -1,4 +1,4 @@
-//! What operators use: the command line, the commands that the API sends, status and metrics.
+//! The interface for operators: command line, server of operator commands from the API, status, metrics.
 
 pub(crate) mod cli;
 pub(crate) mod meter;

@@ -1,27 +1,35 @@
-//! What an operator wants to know at a glance: streams, backlog, projections.
+//! The status of the whole system: streams, backlog of the inbox, projections, dead letters, last sweep.
 
 use anyhow::Context;
+use async_nats::jetstream::consumer;
 use async_nats::jetstream::context::ConsumerInfoErrorKind;
 use domain::status::{InboxStatus, LastSweep, ProjectionStatus, Status, StreamStatus};
+use runtime::nats::Nats;
 use store::views;
 
 use crate::intake;
 use crate::projections::{ProjectionName, Projections};
 use crate::reconcile::LAST_SWEEP_KEY;
 
-/// Asks for everything, from the leaders.
+/// Reads the status from the stream leaders.
 pub async fn status(projections: &Projections) -> anyhow::Result<Status> {
     let namespace = &projections.nats.namespace;
-    let mut streams = vec![];
-    for name in [namespace.inbox_stream(), namespace.events_stream(), namespace.dead_letters_stream()] {
-        streams.push(stream_status(projections, name).await?);
-    }
-    let inbox = inbox_status(projections).await?;
+    let inbox_stream = stream_status(projections, namespace.inbox_stream()).await?;
+    let events_stream = stream_status(projections, namespace.events_stream()).await?;
+    let dead_letters_stream = stream_status(projections, namespace.dead_letters_stream()).await?;
+    let inbox = match inbox_consumer(&projections.nats).await? {
+        Some(consumer) => {
+            let in_hand = u64::try_from(consumer.num_ack_pending).unwrap_or(u64::MAX);
+            InboxStatus { pending: consumer.num_pending, in_hand }
+        }
+        None => InboxStatus { pending: inbox_stream.messages, in_hand: 0 },
+    };
     let mut states = vec![];
     for name in ProjectionName::ALL {
         states.push(projection_status(projections, name).await?);
     }
-    let dead_letters = streams.last().map_or(0, |stream| stream.messages);
+    let dead_letters = dead_letters_stream.messages;
+    let streams = vec![inbox_stream, events_stream, dead_letters_stream];
     let meta = namespace.meta_bucket();
     let last_sweep = views::read::<LastSweep>(&projections.nats, &meta, LAST_SWEEP_KEY).await?;
     let last_sweep = last_sweep.map(|entry| entry.value);
@@ -40,18 +48,12 @@ async fn stream_status(projections: &Projections, name: String) -> anyhow::Resul
     })
 }
 
-async fn inbox_status(projections: &Projections) -> anyhow::Result<InboxStatus> {
-    let name = projections.nats.namespace.inbox_stream();
-    let stream = projections.nats.jetstream.get_stream(&name).await.context("opening the inbox")?;
-    match stream.consumer_info(intake::CONSUMER).await {
-        Ok(consumer) => {
-            let in_hand = u64::try_from(consumer.num_ack_pending).unwrap_or(u64::MAX);
-            Ok(InboxStatus { pending: consumer.num_pending, in_hand })
-        }
-        // No projector ever took anything.
-        Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => {
-            Ok(InboxStatus { pending: stream.cached_info().state.messages, in_hand: 0 })
-        }
+/// The consumer of the inbox; nothing if no projector has created it yet.
+pub(super) async fn inbox_consumer(nats: &Nats) -> anyhow::Result<Option<consumer::Info>> {
+    let inbox = nats.jetstream.get_stream_no_info(nats.namespace.inbox_stream()).await;
+    match inbox.context("opening the inbox")?.consumer_info(intake::CONSUMER).await {
+        Ok(consumer) => Ok(Some(consumer)),
+        Err(error) if error.kind() == ConsumerInfoErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).context("reading the inbox's consumer"),
     }
 }
@@ -67,7 +69,7 @@ async fn projection_status(
         None => None,
     };
     let checkpoint = checkpoint.map_or(0, |checkpoint| checkpoint.value.sequence);
-    // Read last: what is recorded meanwhile must not look like a checkpoint from the future.
+    // Read the head after the checkpoint, so that the checkpoint never exceeds it.
     let lag = projections.log.head().await?.saturating_sub(checkpoint);
     Ok(ProjectionStatus { name: name.to_owned(), generation, checkpoint, lag })
 }

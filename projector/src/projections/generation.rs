@@ -1,4 +1,4 @@
-//! One generation of a projection: folds events in memory, writes views and checkpoint as one commit.
+//! One generation of a projection: folds events in memory and writes views and checkpoint as one commit.
 
 use std::time::Duration;
 
@@ -12,29 +12,29 @@ use store::views;
 
 use super::Projections;
 
-/// Views that one commit takes; the server takes 1000 messages, the checkpoint is one.
-const COMMIT: usize = 900;
+/// Most views in one commit. The server's limit per batch is 1000 messages, and the checkpoint is one.
+const MAX_COMMIT: usize = 900;
 
-/// Views that change before a generation that nobody reads yet is written: a view that changes again and again is written
-/// once, and what a kill loses is read again within seconds.
-const BULK: usize = 50 * COMMIT;
+/// How many changed views a rebuild collects before it commits. A frequently changing view is written once,
+/// and the work that a killed rebuild loses is repeated within seconds.
+const REBUILD_COMMIT: usize = 50 * MAX_COMMIT;
 
-/// After this time without an event, who waits for the newest one asks again which that is.
+/// How long to wait for the next event before asking for the newest sequence again.
 pub(super) const QUIET: Duration = Duration::from_secs(1);
 
-/// A generation that is being folded. Only who holds its lease folds it.
+/// A generation that is being folded, by the holder of its lease only.
 pub(super) struct Generation<P: Projection> {
     projections: Projections,
     bucket: String,
     views: Views<P>,
     /// Sequence of the last commit.
     committed: u64,
-    /// Revision of the checkpoint: what the next commit expects.
+    /// Revision of the checkpoint, which the next commit expects.
     revision: u64,
 }
 
 impl<P: Projection> Generation<P> {
-    /// Loads the generation; makes its bucket where it is missing.
+    /// Loads the generation; creates its bucket if it is missing.
     pub(super) async fn open(projections: &Projections, number: u64) -> anyhow::Result<Self> {
         let Projections { nats, replicas, .. } = projections;
         let bucket = nats.namespace.projection_bucket(P::NAME, number);
@@ -43,7 +43,7 @@ impl<P: Projection> Generation<P> {
         let (sequence, revision) =
             loaded.checkpoint.map_or((0, 0), |entry| (entry.value.sequence, entry.revision));
         let views = Views::loaded(loaded.views, sequence);
-        n_unreadable::<P>(0);
+        count_unreadable::<P>(0);
         Ok(Self { projections: projections.clone(), bucket, views, committed: sequence, revision })
     }
 
@@ -51,17 +51,19 @@ impl<P: Projection> Generation<P> {
         &self.views
     }
 
-    /// Folds for ever; ends with an error alone.
+    /// Folds events as they arrive; returns only on an error.
     pub(super) async fn follow(&mut self) -> anyhow::Result<()> {
         let mut events = self.projections.log.follow(self.views.sequence() + 1);
         loop {
             if let Some(message) = self.next(&mut events).await? {
-                take(&mut self.views, &message);
+                apply(&mut self.views, &message);
             }
         }
     }
 
-    /// Folds until nothing newer is kept, and commits. What is appended meanwhile is in it.
+    /// Folds up to the newest event, including those appended meanwhile, and commits.
+    ///
+    /// `progress` receives the folded sequence and the newest one.
     pub(super) async fn catch_up(&mut self, mut progress: impl FnMut(u64, u64)) -> anyhow::Result<()> {
         let log = self.projections.log.clone();
         let mut events = log.follow(self.views.sequence() + 1);
@@ -72,29 +74,29 @@ impl<P: Projection> Generation<P> {
                 head = log.head().await?;
             }
             let (is_at_head, n_changed) = (self.views.sequence() >= head, self.views.n_changed());
-            if is_at_head || n_changed >= BULK {
+            if is_at_head || n_changed >= REBUILD_COMMIT {
                 self.commit().await?;
             }
             if is_at_head {
-                if n_changed <= COMMIT {
+                if n_changed <= MAX_COMMIT {
                     return Ok(());
                 }
-                // Much may have been appended while much was written.
+                // Many events may have been appended during this long commit.
                 continue;
             }
             match tokio::time::timeout(QUIET, events.next()).await {
-                Ok(message) => take(&mut self.views, &message?),
-                // The event that was the newest one may be erased by now.
+                Ok(message) => apply(&mut self.views, &message?),
+                // The newest event may have been erased meanwhile.
                 Err(_) => head = log.head().await?,
             }
         }
     }
 
-    /// The next event; nothing where none comes for a while.
+    /// The next event, or nothing after [`QUIET`] without one.
     ///
-    /// What is there already is folded together; before waiting for more, it is written.
+    /// Returns events that are already buffered first; commits before it waits for more.
     async fn next(&mut self, events: &mut Follow) -> anyhow::Result<Option<StoredMessage>> {
-        if self.views.n_changed() < COMMIT
+        if self.views.n_changed() < MAX_COMMIT
             && let Some(next) = events.next().now_or_never()
         {
             return next.map(Some);
@@ -105,7 +107,7 @@ impl<P: Projection> Generation<P> {
         tokio::time::timeout(QUIET, events.next()).await.ok().transpose()
     }
 
-    /// Writes what changed together with the checkpoint.
+    /// Writes the changed views together with the checkpoint.
     async fn commit(&mut self) -> anyhow::Result<()> {
         let changed: Vec<String> = self.views.take_changed().into_iter().collect();
         let checkpoint = Checkpoint {
@@ -114,10 +116,10 @@ impl<P: Projection> Generation<P> {
             sequence: self.views.sequence(),
         };
         let nats = &self.projections.nats;
-        // One event can change more views than fit, where a user is in a thousand groups. Views may be ahead of the
-        // checkpoint, so all but the last commit can do without one.
-        let (first, last) = changed.split_at(changed.len().saturating_sub(COMMIT));
-        for keys in first.chunks(COMMIT) {
+        // One event can change more views than one commit holds, for example of a user in a thousand groups.
+        // Views may be ahead of the checkpoint, so only the last commit writes it.
+        let (first, last) = changed.split_at(changed.len().saturating_sub(MAX_COMMIT));
+        for keys in first.chunks(MAX_COMMIT) {
             views::write_views_alone(nats, &self.bucket, &self.entries(keys)).await?;
         }
         let entries = self.entries(last);
@@ -132,23 +134,20 @@ impl<P: Projection> Generation<P> {
     }
 }
 
-/// Folds one message of the log.
-pub(super) fn take<P: Projection>(views: &mut Views<P>, message: &StoredMessage) {
+/// Folds one message of the log. An unreadable message is logged, counted, and skipped.
+pub(super) fn apply<P: Projection>(views: &mut Views<P>, message: &StoredMessage) {
     match message.decode() {
         Ok(event) => views.apply(&event),
-        // A message that is no event of ours concerns no view: it must not stop the others.
+        // An unreadable message must not stop the events after it.
         Err(error) => {
-            tracing::error!(
-                event.sequence = message.sequence,
-                "left out an event that cannot be read: {error}"
-            );
-            n_unreadable::<P>(1);
+            tracing::error!(event.sequence = message.sequence, "skipped an unreadable event: {error}");
+            count_unreadable::<P>(1);
             views.advance(message.sequence);
         }
     }
 }
 
-/// Counts events that are left out. An alert can tell none from nothing once the counter is there.
-fn n_unreadable<P: Projection>(more: u64) {
-    metrics::counter!("projector_unreadable_events_total", "projection" => P::NAME).increment(more);
+/// Counts skipped events. Adding 0 creates the counter, so that alerts can tell "none" from "no data".
+fn count_unreadable<P: Projection>(n_events: u64) {
+    metrics::counter!("projector_unreadable_events_total", "projection" => P::NAME).increment(n_events);
 }

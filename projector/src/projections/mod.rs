@@ -1,4 +1,4 @@
-//! Projections: folded live, rebuilt beside the live ones, and compared with what the events give.
+//! Projections: folds them live, rebuilds them beside the live ones, and verifies them against the events.
 
 mod generation;
 mod rebuild;
@@ -34,10 +34,10 @@ pub enum ProjectionName {
 }
 
 impl ProjectionName {
-    /// All of them.
+    /// All projections.
     pub const ALL: [Self; 3] = [Self::Users, Self::Groups, Self::Activity];
 
-    /// As in the names of buckets.
+    /// The name as it appears in bucket names.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Users => Users::NAME,
@@ -47,22 +47,22 @@ impl ProjectionName {
     }
 }
 
-/// Where projections are folded from, and where they are kept.
+/// The event log that projections are folded from, and the connection to their buckets.
 #[derive(Clone, Debug)]
 pub struct Projections {
     /// The connection.
     pub nats: Nats,
     /// The events.
     pub log: EventLog,
-    /// Replicas of the buckets that are made.
+    /// Replicas of each bucket that is created.
     pub replicas: u8,
 }
 
 impl Projections {
-    /// Folds all events into a new generation, and points readers to it. Nothing where the shutdown comes first;
-    /// then readers and buckets are as they were.
+    /// Folds all events into a new generation and switches readers to it. Fails while another rebuild runs.
     ///
-    /// `progress` is told the sequence that is folded and the newest one. Refused while another rebuild runs.
+    /// Returns nothing if `shutdown` comes first; readers and buckets then stay unchanged. `progress`
+    /// receives the folded sequence and the newest one.
     pub async fn rebuild(
         &self,
         name: ProjectionName,
@@ -75,7 +75,7 @@ impl Projections {
         }
     }
 
-    /// [`Self::rebuild`] by who claimed it.
+    /// [`Self::rebuild`] under a lease from [`Self::claim_rebuild`].
     pub(crate) async fn rebuild_claimed(
         &self,
         name: ProjectionName,
@@ -92,7 +92,7 @@ impl Projections {
         }
     }
 
-    /// Folds all events in memory, and compares with what readers are served.
+    /// Folds all events in memory and compares the result with the generation that readers use.
     pub async fn verify(
         &self,
         name: ProjectionName,
@@ -110,7 +110,7 @@ impl Projections {
         views::read(&self.nats, &self.nats.namespace.meta_bucket(), &pointer_key(name)).await
     }
 
-    /// Up to where a generation is folded; nothing where its bucket was never written.
+    /// The checkpoint of a generation, or nothing if its bucket was never written.
     pub(crate) async fn checkpoint(
         &self,
         name: &str,
@@ -120,25 +120,25 @@ impl Projections {
         views::read(&self.nats, &bucket, CHECKPOINT_KEY).await
     }
 
-    /// Deletes the generations before the one that readers use.
+    /// Deletes all generations before `number`, which must be the one that readers use.
     pub(crate) async fn delete_older(&self, name: &str, number: u64) -> anyhow::Result<()> {
         let pointer = self.pointer(name).await?;
         let is_pointed_to = pointer.is_some_and(|pointer| pointer.value.generation == number);
-        anyhow::ensure!(is_pointed_to, "readers of {name} use another generation than {number}");
+        anyhow::ensure!(is_pointed_to, "readers of {name} do not use generation {number}");
         for older in generations::list(&self.nats, name).await?.into_iter().filter(|older| *older < number) {
-            tracing::info!("deleting generation {older} of {name}, which was replaced");
+            tracing::info!("deleting the replaced generation {older} of {name}");
             generations::delete(&self.nats, name, older).await?;
         }
         Ok(())
     }
 
-    /// Points readers to a generation where the pointer still has that revision.
-    async fn point_to<P: Projection>(&self, generation: u64, revision: u64) -> anyhow::Result<()> {
+    /// Switches readers to a generation, provided that the pointer still has that revision.
+    async fn switch_readers<P: Projection>(&self, generation: u64, revision: u64) -> anyhow::Result<()> {
         let pointer = Pointer { generation, version: P::VERSION };
         let meta = self.nats.namespace.meta_bucket();
         let written = views::write(&self.nats, &meta, &pointer_key(P::NAME), &pointer, revision).await;
-        written.with_context(|| format!("pointing readers of {} to generation {generation}", P::NAME))?;
-        tracing::info!("readers of {} follow generation {generation}", P::NAME);
+        written.with_context(|| format!("switching readers of {} to generation {generation}", P::NAME))?;
+        tracing::info!("switched readers of {} to generation {generation}", P::NAME);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Compares what readers are served with what the events give.
+//! Verifies the views that readers use against a fold of the events.
 
 use std::collections::BTreeMap;
 
@@ -9,56 +9,56 @@ use serde::Serialize;
 use store::views::{self, Contents};
 
 use super::Projections;
-use super::generation::{QUIET, take};
+use super::generation::{QUIET, apply};
 use crate::fingerprint::{self, Fingerprint};
 
-/// How often a bucket that was written while it was read is read again.
+/// How many times to read a bucket that changes during each read before giving up.
 const MAX_READS: u32 = 30;
 
-/// How many keys that differ are named.
-const MAX_NAMED: usize = 10;
+/// Most differing keys in a result.
+const MAX_REPORTED: usize = 10;
 
-/// How a key differs.
+/// How a stored view differs from the fold of the events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Difference {
-    /// The events give a view that readers are not served.
+    /// The bucket lacks a view that the events result in.
     Missing,
-    /// Readers are served a view that the events do not give.
+    /// The bucket has a view that no event resulted in.
     Unexpected,
-    /// Another view.
+    /// The bucket has a view with other contents.
     Other,
 }
 
-/// What a comparison found.
+/// The result of a verification.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Verified {
     /// Name of the projection.
     pub projection: &'static str,
     /// The generation that readers use.
     pub generation: u64,
-    /// Sequence of the last event in it.
+    /// Sequence of the last event in that generation.
     pub sequence: u64,
-    /// How many views readers are served.
+    /// Number of views in the bucket.
     pub n_views: usize,
-    /// Fingerprint of what readers are served.
+    /// Fingerprint of the bucket.
     pub served: String,
-    /// Fingerprint of what the events give.
+    /// Fingerprint of the fold of the events.
     pub expected: String,
-    /// How many keys differ.
+    /// Number of differing keys.
     pub n_differences: usize,
-    /// The first of them.
+    /// The first 10 differing keys.
     pub differences: BTreeMap<String, Difference>,
 }
 
 impl Verified {
-    /// Whether readers are served what the events give, byte for byte.
+    /// Whether the bucket equals the fold of the events, byte for byte.
     pub fn holds(&self) -> bool {
         self.n_differences == 0
     }
 }
 
-/// A bucket that was not written while it was read.
+/// The contents of a bucket that did not change while it was read.
 struct Served {
     generation: u64,
     checkpoint: Checkpoint,
@@ -72,36 +72,39 @@ impl Projections {
     ) -> anyhow::Result<Verified> {
         let mut expected = Views::<P>::default();
         for _ in 0..MAX_READS {
-            let (generation, checkpoint) = self.served_now::<P>().await?;
+            let (generation, checkpoint) = self.current_generation::<P>().await?;
             let bucket = self.nats.namespace.projection_bucket(P::NAME, generation);
             if checkpoint.sequence < expected.sequence() {
                 expected = Views::default();
             }
-            // The long part comes first, so that the bucket has little time to move.
+            // The fold takes longest: doing it first leaves the bucket little time to change.
             self.fold_up_to(&mut expected, checkpoint.sequence, &mut progress).await?;
             let Contents { values, .. } = views::load_bytes(&self.nats, &bucket).await?;
-            if self.served_now::<P>().await? == (generation, checkpoint.clone()) {
+            if self.current_generation::<P>().await? == (generation, checkpoint.clone()) {
                 return compare(&Served { generation, checkpoint, values }, &expected);
             }
         }
-        bail!("{} was written each time it was read: try again when less is recorded", P::NAME)
+        bail!("{} changed during each of {MAX_READS} reads: retry when fewer events are recorded", P::NAME)
     }
 
-    async fn served_now<P: Projection>(&self) -> anyhow::Result<(u64, Checkpoint)> {
+    /// The generation that readers use, with its checkpoint.
+    async fn current_generation<P: Projection>(&self) -> anyhow::Result<(u64, Checkpoint)> {
         let pointer = self.pointer(P::NAME).await?;
-        let pointer = pointer.with_context(|| format!("{} was never folded: start a projector", P::NAME))?;
+        let pointer = pointer.with_context(|| format!("{} has no generation: start a projector", P::NAME))?;
         let generation = pointer.value.generation;
         let checkpoint = self.checkpoint(P::NAME, generation).await?;
-        let checkpoint = checkpoint.with_context(|| format!("generation {generation} was never written"))?;
+        let checkpoint = checkpoint.with_context(|| {
+            format!("generation {generation} of {} has no checkpoint yet: retry later", P::NAME)
+        })?;
         ensure!(
-            self.can_go_on::<P>(&checkpoint.value),
-            "generation {generation} is of another version or of another stream: rebuild {}",
+            self.can_resume::<P>(&checkpoint.value),
+            "generation {generation} of {0} has another version or comes from another stream: rebuild {0}",
             P::NAME
         );
         Ok((generation, checkpoint.value))
     }
 
-    /// Folds the events that are kept up to a sequence, which can itself be erased.
+    /// Folds the events up to and including a sequence, whose event may have been erased.
     async fn fold_up_to<P: Projection>(
         &self,
         views: &mut Views<P>,
@@ -117,7 +120,7 @@ impl Projections {
                     if message.sequence > sequence {
                         break;
                     }
-                    take(views, &message);
+                    apply(views, &message);
                     progress(views.sequence(), sequence);
                 }
                 Err(_) => head = self.log.head().await?,
@@ -152,6 +155,6 @@ fn compare<P: Projection>(served: &Served, expected: &Views<P>) -> anyhow::Resul
         served: fingerprint.finish(),
         expected: fingerprint::of_views(expected)?,
         n_differences: differing.len(),
-        differences: differing.into_iter().take(MAX_NAMED).collect(),
+        differences: differing.into_iter().take(MAX_REPORTED).collect(),
     })
 }

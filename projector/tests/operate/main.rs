@@ -1,9 +1,13 @@
-//! What an operator does: rebuild, verify, forget, dead letters, status; as library and as commands.
+//! The interface for operators: rebuild, verify, forget, dead letters and status, and the operator commands.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-mod commands;
+#[path = "../support/binary.rs"]
+mod binary;
+mod cli;
 mod dead_letters;
 mod forget;
+mod operator_commands;
 mod rebuild;
-mod served;
+#[path = "../support/service.rs"]
+mod service;
 mod support;

@@ -1,4 +1,4 @@
-//! A new generation beside the live one.
+//! Rebuilds beside the live generation.
 
 use std::collections::BTreeSet;
 use std::sync::mpsc;
@@ -17,11 +17,11 @@ use super::support::World;
 const USERS: ProjectionName = ProjectionName::Users;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rebuild_is_what_live_folding_made_and_takes_its_place() {
+async fn a_rebuild_equals_the_live_generation_and_replaces_it() {
     let world = World::new().await;
-    let projector = world.projector(0).await;
+    let projector = world.start_projector(0).await;
     world.register(1..=50).await;
-    let live = world.served(1).await;
+    let live = world.wait_until_served(1).await;
     let shutdown = CancellationToken::new();
     for name in ProjectionName::ALL {
         let rebuilt = world.projections.rebuild(name, |_, _| {}, &shutdown).await.unwrap().unwrap();
@@ -31,9 +31,9 @@ async fn a_rebuild_is_what_live_folding_made_and_takes_its_place() {
         }
         assert_eq!(world.generation(name.as_str()).await, Some(2));
     }
-    // The projector that runs follows: what is recorded later is in the new generation, and the old one goes.
+    // The running projector folds later events into the new generation and deletes the old one.
     world.register(51..=60).await;
-    assert_ne!(world.served(2).await, live);
+    assert_ne!(world.wait_until_served(2).await, live);
     for name in ProjectionName::ALL {
         eventually("the old generation is deleted", || async {
             let left = generations::list(&world.nats, name.as_str()).await.unwrap();
@@ -45,7 +45,7 @@ async fn a_rebuild_is_what_live_folding_made_and_takes_its_place() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_recorded_during_a_rebuild_is_in_it() {
+async fn a_rebuild_includes_events_that_are_recorded_meanwhile() {
     let world = World::new().await;
     world.register(1..=20).await;
     let handle = tokio::runtime::Handle::current();
@@ -58,16 +58,16 @@ async fn what_is_recorded_during_a_rebuild_is_in_it() {
     let rebuilt = world.projections.rebuild(USERS, record_once, &CancellationToken::new()).await;
     let rebuilt = rebuilt.unwrap().unwrap();
     assert_eq!((rebuilt.generation, rebuilt.sequence, rebuilt.n_views), (1, 30, 30));
-    assert_eq!(world.served(1).await, rebuilt.fingerprint);
+    assert_eq!(world.wait_until_served(1).await, rebuilt.fingerprint);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_erased_newest_event_holds_nobody_up() {
+async fn a_rebuild_ends_although_the_newest_event_is_erased() {
     let world = World::new().await;
     world.register(1..=3).await;
     let events = world.nats.jetstream.get_stream(world.nats.namespace.events_stream()).await.unwrap();
     let handle = tokio::runtime::Handle::current();
-    // One is gone before, the next one while the rebuild waits for it.
+    // The newest event is erased before the rebuild, the next one while the rebuild waits for it.
     events.delete_message(3).await.unwrap();
     let mut is_first = true;
     let erase_once = |_, _| {
@@ -77,39 +77,39 @@ async fn an_erased_newest_event_holds_nobody_up() {
     };
     let rebuilt = world.projections.rebuild(USERS, erase_once, &CancellationToken::new()).await;
     assert_eq!(rebuilt.unwrap().unwrap().sequence, 1);
-    world.served(1).await;
+    world.wait_until_served(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_cancelled_rebuild_leaves_everything_as_it_was() {
+async fn a_cancelled_rebuild_changes_nothing() {
     let world = World::new().await;
     world.register(1..=20).await;
     let go_on = CancellationToken::new();
     world.projections.rebuild(USERS, |_, _| {}, &go_on).await.unwrap();
-    let before = world.served(1).await;
+    let before = world.wait_until_served(1).await;
     let shutdown = CancellationToken::new();
     let cancelled = world.projections.rebuild(USERS, |_, _| shutdown.cancel(), &shutdown).await;
     assert_eq!(cancelled.unwrap(), None);
-    assert_eq!(world.served(1).await, before);
+    assert_eq!(world.wait_until_served(1).await, before);
     assert_eq!(generations::list(&world.nats, "users").await.unwrap(), BTreeSet::from([1]));
-    // The lease was given back: nothing is waited for.
+    // The lease was given back, so the next rebuild starts immediately.
     let again = world.projections.rebuild(USERS, |_, _| {}, &go_on).await.unwrap().unwrap();
     assert_eq!((again.generation, again.fingerprint), (2, before));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_rebuild_leaves_the_pointer_and_the_next_one_begins_anew() {
+async fn a_killed_rebuild_leaves_the_pointer_and_the_next_one_starts_from_the_beginning() {
     let world = World::new().await;
     world.register(1..=20).await;
     let go_on = CancellationToken::new();
     world.projections.rebuild(USERS, |_, _| {}, &go_on).await.unwrap();
-    let before = world.served(1).await;
+    let before = world.wait_until_served(1).await;
     let (began, begins) = mpsc::channel();
     let (killed, is_killed) = mpsc::channel::<()>();
     let projections = world.projections.clone();
     let doomed = tokio::spawn(async move {
         let wait = move |_, _| {
-            // Both ends are gone after the first time.
+            // Both other ends are dropped after the first call.
             let _ = began.send(());
             let _ = block_in_place(|| is_killed.recv());
         };
@@ -119,19 +119,19 @@ async fn a_killed_rebuild_leaves_the_pointer_and_the_next_one_begins_anew() {
     doomed.abort();
     drop(killed);
     assert!(doomed.await.unwrap_err().is_cancelled());
-    assert_eq!(world.served(1).await, before);
+    assert_eq!(world.wait_until_served(1).await, before);
     let left = generations::list(&world.nats, "users").await.unwrap();
-    assert_eq!(left, BTreeSet::from([1, 2]), "half of generation 2 was left behind");
-    // What was left behind must not be in what is built next.
+    assert_eq!(left, BTreeSet::from([1, 2]), "the unfinished generation 2 still exists");
+    // The next rebuild must not keep views of the unfinished generation.
     let bucket = world.nats.namespace.projection_bucket("users", 2);
     views::write(&world.nats, &bucket, "999", &json!({"not": "a view"}), 0).await.unwrap();
     let again = world.projections.rebuild(USERS, |_, _| {}, &go_on).await.unwrap().unwrap();
     assert_eq!((again.generation, again.fingerprint.clone()), (2, before));
-    assert_eq!(world.served(2).await, again.fingerprint);
+    assert_eq!(world.wait_until_served(2).await, again.fingerprint);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_rebuilds_at_once_refuse_each_other() {
+async fn a_rebuild_is_refused_while_another_one_holds_the_lease() {
     let world = World::new().await;
     world.register(1..=5).await;
     let nats = world.nats.clone();
@@ -146,26 +146,26 @@ async fn two_rebuilds_at_once_refuse_each_other() {
         }
     });
     let meta = world.nats.namespace.meta_bucket();
-    eventually("the other one holds the lease", || async {
+    eventually("the other rebuild holds the lease", || async {
         views::read::<serde_json::Value>(&world.nats, &meta, "lease.rebuild.users").await.unwrap()
     })
     .await;
-    let (status, printed, said) = world.command(&["rebuild", "users"]).await;
-    assert_eq!((status, printed.as_str()), (1, ""));
-    assert!(said.contains("users is being rebuilt already, by process 7 on other"), "{said}");
+    let (status, stdout, stderr) = world.run(&["rebuild", "users"]).await;
+    assert_eq!((status, stdout.as_str()), (1, ""));
+    assert!(stderr.contains("users is already being rebuilt by process 7 on other"), "{stderr}");
     assert_eq!(generations::list(&world.nats, "users").await.unwrap(), BTreeSet::new());
-    // Another projection is no concern of theirs.
-    assert_eq!(world.json(&["rebuild", "groups"]).await["generation"], 1);
+    // The lease does not affect other projections.
+    assert_eq!(world.run_json(&["rebuild", "groups"]).await["generation"], 1);
     other.abort();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signal_in_the_middle_of_a_rebuild_leaves_readers_alone() {
+async fn a_signal_during_a_rebuild_does_not_affect_readers() {
     let world = World::new().await;
     world.register(1..=5000).await;
-    let before = world.json(&["rebuild", "users"]).await["fingerprint"].clone();
+    let before = world.run_json(&["rebuild", "users"]).await["fingerprint"].clone();
     for (signal, left) in [("-TERM", BTreeSet::from([1])), ("-KILL", BTreeSet::from([1, 2]))] {
-        let rebuild = world.start_command(&["rebuild", "users"]);
+        let rebuild = world.start_binary(&["rebuild", "users"]);
         eventually("the new generation is begun", || async {
             let begun = generations::list(&world.nats, "users").await.unwrap();
             begun.contains(&2).then_some(())
@@ -178,16 +178,16 @@ async fn a_signal_in_the_middle_of_a_rebuild_leaves_readers_alone() {
         assert_eq!(world.generation("users").await, Some(1));
         assert_eq!(generations::list(&world.nats, "users").await.unwrap(), left);
     }
-    let again = world.json(&["rebuild", "users"]).await;
+    let again = world.run_json(&["rebuild", "users"]).await;
     assert_eq!((&again["generation"], &again["fingerprint"]), (&json!(2), &before));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signal_ends_a_rebuild_in_time_while_nats_hangs() {
+async fn a_signal_ends_a_rebuild_within_the_deadline_while_nats_hangs() {
     let world = World::new().await;
     world.register(1..=5000).await;
-    let before = world.json(&["rebuild", "users"]).await["fingerprint"].clone();
-    let rebuild = world.start_command(&["rebuild", "users"]);
+    let before = world.run_json(&["rebuild", "users"]).await["fingerprint"].clone();
+    let rebuild = world.start_binary(&["rebuild", "users"]);
     eventually("the new generation is begun", || async {
         let begun = generations::list(&world.nats, "users").await.unwrap();
         begun.contains(&2).then_some(())
@@ -203,6 +203,6 @@ async fn a_signal_ends_a_rebuild_in_time_while_nats_hangs() {
     world.server.resume().await;
     eventually("NATS answers", || async { generations::list(&world.nats, "users").await.ok() }).await;
     assert_eq!(world.generation("users").await, Some(1));
-    let again = world.json(&["rebuild", "users"]).await;
+    let again = world.run_json(&["rebuild", "users"]).await;
     assert_eq!((&again["generation"], &again["fingerprint"]), (&json!(2), &before));
 }

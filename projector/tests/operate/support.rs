@@ -1,13 +1,9 @@
-//! A projector on a server of its own, with an authentik that knows every user.
+//! A nats-server, projectors on it, and an authentik in which every user exists.
 
-use std::process::Stdio;
-
-use clap::Parser;
 use domain::key::Entity;
 use futures_util::{StreamExt, stream};
 use poem::endpoint::make_sync;
 use poem::{IntoResponse, Response};
-use projector::Config;
 use projector::projections::{ProjectionName, Projections};
 use runtime::CancellationToken;
 use runtime::nats::Nats;
@@ -16,25 +12,15 @@ use store::log::EventLog;
 use store::views::{self, Pointer, pointer_key};
 use testkit::events::registered;
 use testkit::{NatsServer, eventually, recordings};
-use tokio::process::{Child, Command};
+use tokio::process::Child;
+
+use super::binary;
+use super::service::Service;
 
 pub struct World {
     pub server: NatsServer,
     pub nats: Nats,
     pub projections: Projections,
-}
-
-/// A projector that runs in this process.
-pub struct Running {
-    shutdown: CancellationToken,
-    running: tokio::task::JoinHandle<anyhow::Result<()>>,
-}
-
-impl Running {
-    pub async fn stop(self) {
-        self.shutdown.cancel();
-        self.running.await.unwrap().unwrap();
-    }
 }
 
 impl World {
@@ -46,9 +32,8 @@ impl World {
         Self { server, nats, projections }
     }
 
-    /// Starts a projector that deletes replaced generations after so many seconds.
-    pub async fn projector(&self, grace: u32) -> Running {
-        let shutdown = CancellationToken::new();
+    /// Starts a projector in this process, with a grace period for replaced generations, in seconds.
+    pub async fn start_projector(&self, grace: u32) -> Service {
         let rest = runtime::http::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", rest.address());
         let app = make_sync(|request| {
@@ -59,21 +44,12 @@ impl World {
             let body = if key == "users" || key == "groups" { page } else { user };
             Response::builder().content_type("application/json").body(body.to_string()).into_response()
         });
-        tokio::spawn(rest.serve(app, shutdown.clone()));
-        let flags = [
-            "projector".to_owned(),
-            format!("--nats-url={}", self.server.url()),
-            "--projector-listen=127.0.0.1:0".to_owned(),
-            format!("--authentik-url={url}"),
-            "--authentik-token=token".to_owned(),
-            format!("--rebuild-grace={grace}"),
-            "--sweep-interval=0".to_owned(),
-        ];
-        let running = tokio::spawn(projector::run(Config::parse_from(flags), shutdown.clone()));
-        Running { shutdown, running }
+        tokio::spawn(rest.serve(app, CancellationToken::new()));
+        let flags = [&format!("--rebuild-grace={grace}"), "--sweep-interval=0"];
+        Service::start(&self.server.url(), &url, 0, &flags)
     }
 
-    /// Records that these users were registered.
+    /// Appends an event `user-registered` for each of these users.
     pub async fn register(&self, pks: impl IntoIterator<Item = i64>) {
         let appended = stream::iter(pks).map(|pk| async move {
             self.projections.log.append(Entity::User(pk), 0, &[registered(pk, 0)]).await.unwrap();
@@ -81,16 +57,18 @@ impl World {
         appended.buffer_unordered(64).collect::<()>().await;
     }
 
+    /// The generation of the projection that readers use.
     pub async fn generation(&self, name: &str) -> Option<u64> {
         let meta = self.nats.namespace.meta_bucket();
         let pointer = views::read::<Pointer>(&self.nats, &meta, &pointer_key(name)).await.unwrap();
         pointer.map(|pointer| pointer.value.generation)
     }
 
-    /// Waits until readers of the users are served everything that is recorded; fails where it is not the same.
-    pub async fn served(&self, generation: u64) -> String {
+    /// Waits until readers of `users` use this generation with all recorded events in it, and fails if it
+    /// differs from the events. Returns its fingerprint.
+    pub async fn wait_until_served(&self, generation: u64) -> String {
         let head = self.projections.log.head().await.unwrap();
-        let verified = eventually("readers are served what is recorded", || async {
+        let verified = eventually("readers use a generation with all recorded events", || async {
             let verified = self.projections.verify(ProjectionName::Users, |_, _| {}).await.ok()?;
             (verified.generation == generation && verified.sequence >= head).then_some(verified)
         })
@@ -100,34 +78,19 @@ impl World {
         verified.served
     }
 
-    /// Runs the real binary. Returns its exit status, what it printed, and what it said.
-    pub async fn command(&self, arguments: &[&str]) -> (i32, String, String) {
-        let output = self.start_command(arguments).wait_with_output().await.unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+    pub fn start_binary(&self, arguments: &[&str]) -> Child {
+        binary::start(&self.server, &[], arguments)
     }
 
-    /// Starts the real binary.
-    pub fn start_command(&self, arguments: &[&str]) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_projector"))
-            .env_clear()
-            // No `.env` of a developer must reach a test.
-            .current_dir(self.server.store_dir())
-            .env("NATS_URL", self.server.url())
-            .env("RUST_LOG", "warn")
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap()
+    /// Runs the binary. Returns its exit status, standard output and standard error.
+    pub async fn run(&self, arguments: &[&str]) -> (i32, String, String) {
+        binary::output(self.start_binary(arguments)).await
     }
 
-    /// Runs the real binary, which must succeed and print JSON.
-    pub async fn json(&self, arguments: &[&str]) -> Value {
-        let (status, printed, said) = self.command(&[arguments, &["--json"]].concat()).await;
-        assert_eq!((status, said.as_str()), (0, ""), "{arguments:?}");
-        serde_json::from_str(&printed).unwrap()
+    /// Runs the binary with `--json`, which must succeed. Returns the JSON that it prints.
+    pub async fn run_json(&self, arguments: &[&str]) -> Value {
+        let (status, stdout, stderr) = self.run(&[arguments, &["--json"]].concat()).await;
+        assert_eq!((status, stderr.as_str()), (0, ""), "{arguments:?}");
+        serde_json::from_str(&stdout).unwrap()
     }
 }

@@ -80,7 +80,7 @@ async fn a_dry_run_shows_what_a_catch_up_records_and_writes_nothing() {
     }
     assert_eq!(json!(n_recorded), dry_run["n_events"]);
     let (status, printed, _) = world.command(&["catch-up", "--dry-run"]).await;
-    assert!(status == 0 && printed.contains("0 events would be recorded; nothing was"), "{printed}");
+    assert!(status == 0 && printed.contains("0 events would be recorded; nothing was recorded"), "{printed}");
 }
 
 /// A proxy that serves outdated pages of users, from before the renaming of grace, and passes on everything else.
@@ -153,7 +153,7 @@ async fn events_older_than_the_inbox_are_left_out_because_they_would_be_recorded
     let config = StreamConfig { max_age: Duration::from_hours(1), ..inbox.cached_info().config.clone() };
     world.nats.jetstream.update_stream(config).await.unwrap();
     let (status, printed, said) = world.command(&[&["catch-up"][..], &dry_run].concat()).await;
-    assert!(status == 0 && printed.contains("\n0 events of authentik's log"), "{printed}");
+    assert!(status == 0 && printed.contains("\n0 events of authentik's event log"), "{printed}");
     assert!(said.contains("are left out"), "{said}");
 }
 
@@ -194,7 +194,7 @@ async fn a_second_catch_up_is_refused_while_one_runs() {
     .await;
     let (status, printed, said) = world.command(&["catch-up", "--allow-deletions", "5"]).await;
     assert_eq!((status, printed.as_str()), (1, ""));
-    assert!(said.contains("another catch-up runs, by process 7 on other"), "{said}");
+    assert!(said.contains("another catch-up is run by process 7 on other"), "{said}");
     assert!(world.recorded().await.is_empty());
     assert!(views::read::<Value>(&world.nats, &meta, "brake").await.unwrap().is_none());
     // A dry run writes nothing, so it needs no lease.

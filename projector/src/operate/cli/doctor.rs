@@ -5,11 +5,10 @@ use clap::Args;
 use runtime::CancellationToken;
 
 use super::Format;
-use super::output::Output;
 use crate::Config;
-use crate::doctor::{self, Checked, Report, Settings, State};
+use crate::doctor::{self, CheckResult, Report, Settings, State};
 
-/// What to look at, and how to tell it.
+/// The arguments of the subcommand.
 #[derive(Clone, Debug, Args)]
 pub struct Doctor {
     #[command(flatten)]
@@ -18,43 +17,43 @@ pub struct Doctor {
     format: Format,
 }
 
-/// Fails where anything is found.
+/// Prints each check as soon as it is made. Fails if there are findings.
 pub(super) async fn doctor(
     config: &Config,
     request: Doctor,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let output = Output { json: request.format.json };
+    let Doctor { settings, format } = request;
     let mut printed = Ok(());
-    let mut tell = |checked: &Checked| {
-        if !request.format.json && printed.is_ok() {
-            printed = output.print(checked, text);
+    let mut on_check = |result: &CheckResult| {
+        if !format.json && printed.is_ok() {
+            printed = format.print(result, text);
         }
     };
-    let examined = Box::pin(doctor::examine(config, &request.settings, &mut tell));
+    let examined = Box::pin(doctor::examine(config, &settings, &mut on_check));
     let report = shutdown.run_until_cancelled(examined).await.context("stopped by a signal")?;
     printed?;
-    if request.format.json {
-        output.print(&report, |_| String::new())?;
+    if format.json {
+        format.print(&report, |_| String::new())?;
     }
     let Report { findings, checks } = report;
-    let n_skipped = checks.iter().filter(|checked| checked.state == State::Skipped).count();
-    tracing::info!("made {} checks; {n_skipped} could not be made", checks.len() - n_skipped);
-    ensure!(findings.is_empty(), "not all is well: what was found says how to mend it");
+    let n_skipped = checks.iter().filter(|result| result.state == State::Skipped).count();
+    tracing::info!("made {} checks and skipped {n_skipped}", checks.len() - n_skipped);
+    ensure!(findings.is_empty(), "the installation has problems: each finding says how to fix it");
     Ok(())
 }
 
-/// A line for each thing that is to be said, and under it what to do.
-fn text(checked: &Checked) -> String {
-    let state = match checked.state {
+/// One line for the result of the check, or two for each finding: the problem and its fix.
+fn text(result: &CheckResult) -> String {
+    let state = match result.state {
         State::Ok => "ok",
         State::Warning => "warning",
         State::Fault => "fault",
         State::Skipped => "skipped",
     };
-    let line = |said: &str| format!("{state:8} {:16} {said}", checked.check);
-    let said = checked.said.iter().map(|said| line(said));
-    let findings = checked
+    let line = |text: &str| format!("{state:8} {:16} {text}", result.check);
+    let said = result.said.iter().map(|said| line(said));
+    let findings = result
         .findings
         .iter()
         .map(|finding| format!("{}\n{:25} fix: {}", line(&finding.what), "", finding.fix));

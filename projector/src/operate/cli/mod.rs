@@ -1,4 +1,4 @@
-//! The command line: the service, and what an operator does beside it.
+//! The command line: runs the service, or a subcommand of an operator.
 
 mod catch_up;
 mod doctor;
@@ -8,121 +8,106 @@ mod output;
 mod progress;
 mod text;
 
-use std::time::Duration;
-
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser};
 use domain::key::DeliveryId;
 use runtime::CancellationToken;
 
 use crate::Config;
-use crate::erasure::Named;
 use crate::projections::ProjectionName;
 
-pub(crate) use execute::connect;
-
-/// The projector with its commands.
+/// The projector with its subcommands.
 #[derive(Clone, Debug, Parser)]
 #[command(
     name = "projector",
     version,
-    about = "Records what happens in authentik as events, and folds projections from them",
+    about = "Records changes in authentik as events and folds projections from them",
     long_about = None
 )]
 pub struct Cli {
     #[command(flatten)]
     pub config: Config,
     #[command(subcommand)]
-    pub command: Option<Command>,
+    pub subcommand: Option<Subcommand>,
 }
 
-/// What to do. Options of the projector come before it.
-#[derive(Clone, Debug, Subcommand)]
-pub enum Command {
-    /// Record events and fold projections until a signal comes. This is the default.
+/// The subcommands. Options of the projector come before the subcommand.
+#[derive(Clone, Debug, clap::Subcommand)]
+pub enum Subcommand {
+    /// Record events and fold projections until a signal stops it. This is the default.
     Run,
-    /// Fold all events into a new generation of a projection, beside the live one, and switch readers to it.
+    /// Rebuild a projection: fold all events into a new generation and switch readers to it.
     ///
-    /// Events that are recorded meanwhile are in it. Ctrl-C leaves everything as it was. Projectors and APIs that
-    /// run follow the switch; the old generation is deleted after `REBUILD_GRACE`.
+    /// The new generation includes events that are recorded meanwhile. Ctrl-C leaves everything unchanged.
+    /// Running projectors and APIs follow the switch; the old generation is deleted after `REBUILD_GRACE`.
     Rebuild {
-        /// Which projection.
+        /// The projection to rebuild.
         projection: ProjectionName,
         #[command(flatten)]
         format: Format,
     },
-    /// Fold all events in memory, and compare with what readers are served; fails where they differ.
-    Verify {
-        /// Which projection.
-        projection: ProjectionName,
-        #[command(flatten)]
-        format: Format,
-    },
-    /// Erase users for good, with everything that mentions them; a receipt with the primary key alone stays.
+    /// Verify a projection: fold all events in memory and compare the result with the stored views.
     ///
-    /// Refused while a user exists in authentik. Can be repeated where it was cut off. It does not reach authentik
-    /// itself, backups, logs of others, and whoever read the events.
-    Forget {
-        /// Primary key, uuid, or username as recorded.
-        #[arg(required = true, value_name = "USER")]
-        users: Vec<Named>,
-        /// Do not ask authentik. Who exists there is registered anew, with what is true from then on.
-        #[arg(long)]
-        force: bool,
-        /// How many seconds the inbox may stand still before projectors have worked it off.
-        #[arg(long, default_value = "60", value_parser = crate::config::seconds)]
-        wait: Duration,
+    /// Fails if they differ.
+    Verify {
+        /// The projection to verify.
+        projection: ProjectionName,
         #[command(flatten)]
         format: Format,
     },
-    /// Deliveries that no retry could mend.
+    /// Erase users and every message that mentions them; only a receipt with the primary key remains.
+    ///
+    /// Fails if a user still exists in authentik. Repeat it after an interruption. It does not erase from
+    /// authentik, from backups, from logs of other systems, or from consumers that have read the events.
+    Forget(forget::Forget),
+    /// List, show, replay, or drop dead letters: deliveries that no retry can process.
     DeadLetters {
         #[command(subcommand)]
         action: DeadLetters,
     },
-    /// Compare all of authentik with what is recorded, now, and record what differs.
+    /// Compare all of authentik with the recorded state now, and record the differences.
     ///
-    /// Whether projectors run does not matter: what a projector records meanwhile is recorded once. They work off what is
-    /// put into the inbox. Ctrl-C leaves what was recorded by then. Needs `AUTHENTIK_URL` and `AUTHENTIK_TOKEN`.
+    /// It can run beside projectors, which process the deliveries that it adds to the inbox; every change is
+    /// recorded once. Ctrl-C keeps what is already recorded. Needs `AUTHENTIK_URL` and `AUTHENTIK_TOKEN`.
     CatchUp(catch_up::CatchUp),
-    /// Look at the whole installation, and name what is wrong with it and how to mend it.
+    /// Check the whole installation; each finding says what is wrong and how to fix it.
     ///
-    /// Fails where anything is found. A check that cannot be made says why, and the next one is made. Changes nothing;
-    /// with an administrator's token it has authentik send one test webhook.
+    /// Fails if there are findings. A check that cannot be made is skipped with its reason. The doctor
+    /// changes nothing; with an administrator's token it makes authentik send one test webhook.
     Doctor(doctor::Doctor),
-    /// Streams, backlog of the inbox, projections and their lag, number of dead letters.
+    /// Show streams, backlog of the inbox, projections with their lag, and the number of dead letters.
     Status {
         #[command(flatten)]
         format: Format,
     },
 }
 
-/// What to do with dead letters.
-#[derive(Clone, Debug, Subcommand)]
+/// The actions on dead letters.
+#[derive(Clone, Debug, clap::Subcommand)]
 pub enum DeadLetters {
-    /// All of them: id, reason, attempts, first and last failure.
+    /// List all dead letters: id, reason, attempts, first and last failure.
     List {
         #[command(flatten)]
         format: Format,
     },
-    /// One with headers and content, which can be personal data.
+    /// Show one dead letter with headers and payload, which can be personal data.
     Show {
         /// Delivery id of the dead letter.
         id: DeliveryId,
         #[command(flatten)]
         format: Format,
     },
-    /// Put into the inbox again, as `<id>.replay-<n>`, and remove from the dead letters.
+    /// Add a dead letter to the inbox again, as `<id>.replay-<n>`, and remove it from the dead letters.
     Replay {
         /// Delivery id of the dead letter.
         #[arg(required_unless_present = "all", conflicts_with = "all")]
         id: Option<DeliveryId>,
-        /// All that are there now.
+        /// Replay all dead letters that exist now.
         #[arg(long)]
         all: bool,
         #[command(flatten)]
         format: Format,
     },
-    /// Delete for good.
+    /// Delete a dead letter permanently.
     Drop {
         /// Delivery id of the dead letter.
         id: DeliveryId,
@@ -131,7 +116,7 @@ pub enum DeadLetters {
     },
 }
 
-/// How the result is printed.
+/// The output format.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct Format {
     /// Print the result as JSON.
@@ -139,11 +124,11 @@ pub struct Format {
     pub json: bool,
 }
 
-/// Does what the command line asks for.
+/// Runs the service, or executes the subcommand.
 pub async fn cli(cli: Cli, shutdown: CancellationToken) -> anyhow::Result<()> {
-    let command = match cli.command {
-        None | Some(Command::Run) => return crate::run(cli.config, shutdown).await,
-        Some(command) => command,
+    let subcommand = match cli.subcommand {
+        None | Some(Subcommand::Run) => return crate::run(cli.config, shutdown).await,
+        Some(subcommand) => subcommand,
     };
-    Box::pin(execute::execute(&cli.config, command, &shutdown)).await
+    Box::pin(execute::execute(&cli.config, subcommand, &shutdown)).await
 }

@@ -1,4 +1,4 @@
-//! What a command prints: its result to standard output, and nothing else there.
+//! Prints the result of a subcommand to standard output. Everything else goes to standard error.
 
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
@@ -6,32 +6,29 @@ use std::io::{self, Write as _};
 use anyhow::Context;
 use serde::Serialize;
 
-/// Prints lines of text, or JSON.
-pub(super) struct Output {
-    pub(super) json: bool,
-}
+use super::Format;
 
-impl Output {
-    /// Prints `value` as JSON, or what `text` makes of it.
+impl Format {
+    /// Prints `value` as JSON, or as the text that `text` returns.
     pub(super) fn print<T: Serialize>(
-        &self,
+        self,
         value: &T,
         text: impl FnOnce(&T) -> String,
     ) -> anyhow::Result<()> {
         let printed = if self.json {
-            serde_json::to_string_pretty(value).context("the result is no JSON")?
+            serde_json::to_string_pretty(value).context("cannot encode the result as JSON")?
         } else {
             text(value)
         };
         match writeln!(io::stdout().lock(), "{}", printed.trim_end()) {
-            // Whoever reads has seen enough, as `head` does.
+            // The reader stopped reading, as `head` does.
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             written => written.context("writing the result"),
         }
     }
 }
 
-/// Columns as wide as their widest cell.
+/// Formats a table whose columns are as wide as their widest cell.
 pub(super) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = headings.iter().map(|heading| heading.len()).collect();
     for row in rows {
@@ -58,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_table_is_as_wide_as_its_widest_cells() {
+    fn a_column_is_as_wide_as_its_widest_cell() {
         let rows = [vec!["a".to_owned(), "1".to_owned()], vec!["longer".to_owned(), "2".to_owned()]];
         assert_eq!(table(&["ID", "N"], &rows), "ID      N\na       1\nlonger  2\n");
     }

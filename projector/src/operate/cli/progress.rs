@@ -1,40 +1,40 @@
-//! How far a command is, on standard error: a bar on a terminal, now and then a line elsewhere.
+//! Shows the progress of a subcommand on standard error: a bar on a terminal, otherwise some lines.
 
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-/// Characters of a bar.
+/// Width of a bar, in characters.
 const WIDTH: u64 = 30;
 
-/// How often a bar is drawn.
+/// How often to draw a bar.
 const REDRAW: Duration = Duration::from_millis(100);
 
-/// How often a line is written where nothing can be redrawn.
+/// How often to write a line when standard error is no terminal.
 const LINE: Duration = Duration::from_secs(5);
 
-/// Draws nothing in the first moment: what is done by then needs no bar.
-pub(super) struct Progress {
+/// The progress of one task. Draws nothing in the first interval, so that a short task shows no bar.
+pub(super) struct ProgressBar {
     what: String,
     is_terminal: bool,
-    /// Last time; at first the beginning.
+    /// When it was last drawn; initially the time of the first call.
     drawn: Option<Instant>,
     has_bar: bool,
 }
 
-impl Progress {
+impl ProgressBar {
     pub(super) fn new(what: String) -> Self {
         Self { what, is_terminal: io::stderr().is_terminal(), drawn: None, has_bar: false }
     }
 
-    /// To be called as often as one likes.
-    pub(super) fn at(&mut self, done: u64, of: u64) {
+    /// Updates the progress. Frequent calls are cheap.
+    pub(super) fn set(&mut self, done: u64, of: u64) {
         let pause = if self.is_terminal { REDRAW } else { LINE };
         if self.drawn.get_or_insert_with(Instant::now).elapsed() < pause {
             return;
         }
         self.drawn = Some(Instant::now());
         let mut stderr = io::stderr().lock();
-        // Progress that nobody can see is no reason to stop.
+        // A failed write must not stop the task.
         let _ = if self.is_terminal {
             self.has_bar = true;
             write!(stderr, "\r{} [{}] {done} of {of}\x1b[K", self.what, bar(done, of))
@@ -45,12 +45,28 @@ impl Progress {
     }
 }
 
-/// What is written next begins on a line of its own.
-impl Drop for Progress {
+/// Clears the bar, so that the next output starts on an empty line.
+impl Drop for ProgressBar {
     fn drop(&mut self) {
         if self.has_bar {
             let _ = write!(io::stderr().lock(), "\r\x1b[K");
         }
+    }
+}
+
+/// The progress of a task with several stages: a new bar for each.
+pub(super) struct StagedProgress<S>(Option<(S, ProgressBar)>);
+
+impl<S: Copy + PartialEq> StagedProgress<S> {
+    pub(super) fn new() -> Self {
+        Self(None)
+    }
+
+    pub(super) fn set(&mut self, stage: S, name: impl Fn(S) -> String, done: u64, of: u64) {
+        // Clears the bar of the previous stage before the next one is drawn.
+        self.0.take_if(|(shown, _)| *shown != stage);
+        let (_, bar) = self.0.get_or_insert_with(|| (stage, ProgressBar::new(name(stage))));
+        bar.set(done, of);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Results as people read them.
+//! Formats results as text.
 
 use domain::command::{DeadLetter, Replayed};
 use domain::status::Status;
@@ -9,7 +9,7 @@ use crate::dead_letters::FullDeadLetter;
 use crate::erasure::{Erased, Stage};
 use crate::projections::{Difference, Rebuilt, Verified};
 
-/// Longest reason in a list; `show` has all of it.
+/// Longest reason in a list, in characters; `show` prints the whole reason.
 const MAX_REASON: usize = 60;
 
 pub(super) fn rebuilt(rebuilt: &Rebuilt) -> String {
@@ -28,7 +28,7 @@ pub(super) fn stage(stage: Stage) -> String {
         Stage::Waiting => "waiting for the inbox".to_owned(),
         Stage::Inbox => "erasing from the inbox".to_owned(),
         Stage::Events => "erasing events".to_owned(),
-        Stage::Folding(name) => format!("folding {}", name.as_str()),
+        Stage::Rebuilding(name) => format!("folding {}", name.as_str()),
     }
 }
 
@@ -37,7 +37,8 @@ pub(super) fn erased(erased: &Erased) -> String {
         format!("erased user {}: {} events; the receipt is event {}", user.pk, user.n_events, user.receipt)
     });
     let mut lines: Vec<_> = users.collect();
-    lines.push(format!("{} deliveries and {} dead letters", erased.n_deliveries, erased.n_dead_letters));
+    let Erased { n_deliveries, n_dead_letters, .. } = erased;
+    lines.push(format!("erased {n_deliveries} deliveries and {n_dead_letters} dead letters"));
     lines.extend(erased.projections.iter().map(rebuilt));
     lines.join("\n")
 }
@@ -50,15 +51,15 @@ pub(super) fn verified(verified: &Verified) -> String {
         format!("expected  {expected}"),
     ];
     if verified.holds() {
-        lines.push("they are the same".to_owned());
+        lines.push("the views equal their events".to_owned());
     } else {
-        lines.push(format!("{} keys differ, the first of them:", verified.n_differences));
+        lines.push(format!("{} keys differ; the first are:", verified.n_differences));
     }
     lines.extend(verified.differences.iter().map(|(key, difference)| {
         let how = match difference {
             Difference::Missing => "is missing",
-            Difference::Unexpected => "is there, but no event made it",
-            Difference::Other => "is another view",
+            Difference::Unexpected => "exists, but no event resulted in it",
+            Difference::Other => "has other contents",
         };
         format!("  {key} {how}")
     }));
@@ -127,7 +128,7 @@ pub(super) fn status(status: &Status) -> String {
         .collect();
     let last_sweep = time(status.last_sweep.map(|sweep| sweep.completed));
     format!(
-        "{}\ninbox: {} pending, {} in hand\n\n{}\ndead letters: {}\nlast sweep: {last_sweep}",
+        "{}\ninbox: {} pending, {} in progress\n\n{}\ndead letters: {}\nlast sweep: {last_sweep}",
         table(&["STREAM", "MESSAGES", "BYTES", "SEQUENCES"], &streams),
         status.inbox.pending,
         status.inbox.in_hand,

@@ -1,4 +1,4 @@
-//! An operation from its begin to its end, as it is kept for whoever looks at it.
+//! Keeps the record of an operation, from its start to its end, for operators to follow.
 
 use std::fmt::Display;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,12 +14,12 @@ use store::operations::{self, BEAT, Record};
 use store::publish::retry_delay;
 use tokio::time::MissedTickBehavior;
 
-use super::answer::unavailable;
+use super::handlers::unavailable;
 
-/// How often it is tried to keep how an operation ended: for more than half a minute.
+/// How many times to try to write the end of an operation; the delays add up to over half a minute.
 const MAX_TRIES: u32 = 20;
 
-/// How far some work is; told by the work, and read beside it.
+/// The progress of an operation, set by its work and read by its heartbeat.
 #[derive(Default)]
 pub(super) struct Progress {
     done: AtomicU64,
@@ -27,17 +27,17 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    pub(super) fn at(&self, done: u64, of: u64) {
+    pub(super) fn set(&self, done: u64, of: u64) {
         self.done.store(done, Ordering::Relaxed);
         self.of.store(of, Ordering::Relaxed);
     }
 
-    fn tell(&self, record: &mut Record) {
+    fn copy_to(&self, record: &mut Record) {
         record.at(self.done.load(Ordering::Relaxed), self.of.load(Ordering::Relaxed));
     }
 }
 
-/// Keeps an operation before anything is done: what an operator had done is never without a trace.
+/// Writes the record of an operation before its work starts, so that every operation leaves a record.
 pub(super) async fn begin(
     nats: &Nats,
     kind: OperationKind,
@@ -45,13 +45,13 @@ pub(super) async fn begin(
     asked_by: Option<UserPk>,
 ) -> Result<Record, Failure> {
     let operation = Operation::begun(clock::new_id(), kind, subject, asked_by, clock::now());
-    tracing::info!(operation.id = %operation.id, user.id = asked_by, "an operator asked for {kind:?}");
+    tracing::info!(operation.id = %operation.id, user.id = asked_by, "an operator started {kind:?}");
     let begun = Record::begin(nats, operation).await;
-    begun.map_err(|error| unavailable(&anyhow::Error::new(error).context("keeping the operation")))
+    begun.map_err(|error| unavailable(&anyhow::Error::new(error).context("writing the operation's record")))
 }
 
-/// Does the work, and keeps how far it is meanwhile.
-pub(super) async fn follow<T>(record: &mut Record, progress: &Progress, work: impl Future<Output = T>) -> T {
+/// Runs the work of an operation, and writes its progress to the record with every heartbeat.
+pub(super) async fn run<T>(record: &mut Record, progress: &Progress, work: impl Future<Output = T>) -> T {
     let ended = CancellationToken::new();
     let work = async {
         let result = work.await;
@@ -61,42 +61,41 @@ pub(super) async fn follow<T>(record: &mut Record, progress: &Progress, work: im
     let beats = async {
         let mut beats = tokio::time::interval(BEAT);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first one comes at once.
+        // The first tick completes immediately.
         beats.tick().await;
         while ended.run_until_cancelled(beats.tick()).await.is_some() {
-            progress.tell(record);
+            progress.copy_to(record);
             if let Err(error) = record.note().await {
-                tracing::debug!("cannot keep how far an operation is: {error}");
+                tracing::debug!("cannot write the progress of an operation: {error}");
             }
         }
     };
     let (result, ()) = futures_util::join!(work, beats);
-    progress.tell(record);
+    progress.copy_to(record);
     result
 }
 
-/// Keeps how it ended, and makes room for later ones.
+/// Writes the result of an operation to its record, and prunes old operations.
 pub(super) async fn end<T: Serialize, E: Display>(mut record: Record, nats: &Nats, result: &Result<T, E>) {
     let id = record.operation().id;
     let result = match result {
-        // What cannot be shown was done all the same.
+        // The operation succeeded even if its result cannot be serialized.
         Ok(result) => Ok(serde_json::to_value(result).unwrap_or(Value::Null)),
         Err(error) => Err(format!("{error:#}")),
     };
     match &result {
-        Ok(_) => tracing::info!(operation.id = %id, "an operation is done"),
-        Err(error) => tracing::warn!(operation.id = %id, "an operation failed: {error}"),
+        Ok(_) => tracing::info!(operation.id = %id, "operation {id} is done"),
+        Err(error) => tracing::warn!(operation.id = %id, "operation {id} failed: {error}"),
     }
     let ended = clock::now();
     for n_tries in 0..MAX_TRIES {
         match record.end(result.clone(), ended).await {
             Ok(()) => break,
-            Err(error) => tracing::warn!(operation.id = %id, "cannot keep how an operation ended: {error}"),
+            Err(error) => tracing::warn!(operation.id = %id, "cannot write an operation's end: {error}"),
         }
         tokio::time::sleep(retry_delay(n_tries)).await;
     }
-    // The next one will do it.
     if let Err(error) = operations::prune(nats).await {
-        tracing::debug!("cannot delete old operations now: {error:#}");
+        tracing::debug!("cannot prune old operations, the next operation will: {error:#}");
     }
 }

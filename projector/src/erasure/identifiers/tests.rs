@@ -16,19 +16,19 @@ fn grace() -> User {
     }
 }
 
-fn traces() -> Traces {
-    let mut traces = Traces::of_key(8);
-    traces.add(&grace());
-    traces
+fn identifiers() -> Identifiers {
+    let mut identifiers = Identifiers::of_key(8);
+    identifiers.add(&grace());
+    identifiers
 }
 
 fn are_in(body: &Value) -> bool {
-    // As authentik writes it: nothing but ASCII.
+    // authentik writes ASCII and escapes everything else.
     let ascii: String = body.to_string().chars().map(escaped).collect();
-    traces().are_in([], ascii.as_bytes())
+    identifiers().are_in([], ascii.as_bytes())
 }
 
-/// All of them are in the first plane.
+/// The tests use characters of the Basic Multilingual Plane only, so one escape each is enough.
 fn escaped(c: char) -> String {
     if c.is_ascii() { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) }
 }
@@ -38,7 +38,7 @@ fn recorded(name: &str) -> Vec<u8> {
 }
 
 #[test]
-fn recorded_webhooks_about_by_and_on_behalf_of_a_user_mention_them() {
+fn recorded_webhooks_about_by_or_on_behalf_of_a_user_mention_the_user() {
     for (name, pk) in [
         ("login", 8),
         ("login_failed_known_user", 8),
@@ -49,10 +49,10 @@ fn recorded_webhooks_about_by_and_on_behalf_of_a_user_mention_them() {
         ("user_deactivated", 66),
         ("user_group_set_m2m", 66),
         ("user_deleted", 66),
-        // authentik's own body says it in prose.
+        // The default body of authentik mentions the user in prose.
         ("no_mapping_default_body", 8),
     ] {
-        assert!(Traces::of_key(pk).are_in([], &recorded(name)), "{name}");
+        assert!(Identifiers::of_key(pk).are_in([], &recorded(name)), "{name}");
     }
     for name in [
         "user_created",
@@ -61,7 +61,7 @@ fn recorded_webhooks_about_by_and_on_behalf_of_a_user_mention_them() {
         "group_created",
         "user_created_enrollment",
     ] {
-        assert!(!traces().are_in([], &recorded(name)), "{name}");
+        assert!(!identifiers().are_in([], &recorded(name)), "{name}");
     }
 }
 
@@ -73,8 +73,8 @@ fn every_recorded_webhook_of_an_actor_mentions_the_actor() {
         let Some(body) = recording["body"].as_str() else { continue };
         let json: Value = serde_json::from_str(body).unwrap();
         if let Some(pk) = json["event"]["actor"]["pk"].as_i64() {
-            assert!(Traces::of_key(pk).are_in([], body.as_bytes()), "{name}");
-            assert!(!Traces::of_key(4711).are_in([], body.as_bytes()), "{name}");
+            assert!(Identifiers::of_key(pk).are_in([], body.as_bytes()), "{name}");
+            assert!(!Identifiers::of_key(4711).are_in([], body.as_bytes()), "{name}");
             n_actors += 1;
         }
     }
@@ -82,7 +82,7 @@ fn every_recorded_webhook_of_an_actor_mentions_the_actor() {
 }
 
 #[test]
-fn the_key_of_somebody_else_or_of_something_else_is_no_mention() {
+fn the_key_of_another_user_or_of_another_object_is_no_mention() {
     for body in [
         json!({"event": {"actor": {"pk": 3, "username": "akadmin"}}}),
         json!({"event": {"model": {"app": "x", "model_name": "application", "pk": 8}}}),
@@ -95,7 +95,7 @@ fn the_key_of_somebody_else_or_of_something_else_is_no_mention() {
 }
 
 #[test]
-fn hints_of_our_own_and_the_samples_body_mention_whom_they_are_about_and_who_asked() {
+fn hints_and_the_bodies_of_the_sample_mention_their_subject_and_the_requesting_user() {
     for body in [
         json!({"schema": "hint.v1", "user": 8}),
         json!({"schema": "hint.v1", "user": 9, "asked_by": 8}),
@@ -112,7 +112,7 @@ fn hints_of_our_own_and_the_samples_body_mention_whom_they_are_about_and_who_ask
 }
 
 #[test]
-fn what_a_user_is_called_is_found_wherever_it_stands_and_however_it_is_written() {
+fn a_users_texts_are_found_in_any_place_and_any_spelling() {
     for text in [
         "grace",
         "GRACE",
@@ -130,75 +130,75 @@ fn what_a_user_is_called_is_found_wherever_it_stands_and_however_it_is_written()
     }
     assert!(are_in(&json!({"grace@lab.invalid": true})));
     assert!(are_in(&json!({"uid": grace().uid})));
-    assert!(!are_in(&json!({"grace": true})), "a name of ours can be a word, too");
+    assert!(!are_in(&json!({"grace": true})), "the name of a JSON member can be an ordinary word");
 }
 
 #[test]
-fn a_part_of_another_name_and_a_word_in_a_text_are_no_mention() {
+fn a_part_of_another_name_or_a_plain_word_inside_a_text_is_no_mention() {
     for text in ["gracement", "disgrace@lab.invalid", "the grace period", "N-23010", "", "graceful 8"] {
         assert!(!are_in(&json!({"context": {"text": text}})), "{text}");
     }
 }
 
 #[test]
-fn a_user_who_is_called_like_a_word_of_ours_is_not_meant_by_it() {
-    let mut traces = Traces::of_key(77);
+fn a_username_that_equals_a_fixed_word_is_not_mentioned_by_it() {
+    let mut identifiers = Identifiers::of_key(77);
     for username in ["notice", "user", "POST", "login", "authentik_core"] {
-        traces.add(&User { username: username.into(), ..User::partial(77, String::new()) });
+        identifiers.add(&User { username: username.into(), ..User::partial(77, String::new()) });
     }
     for name in ["user_created", "login", "group_created"] {
         let body = String::from_utf8(recorded(name)).unwrap();
-        assert!(!traces.are_in([], body.as_bytes()), "{name}");
+        assert!(!identifiers.are_in([], body.as_bytes()), "{name}");
     }
-    assert!(traces.are_in([], br#"{"event": {"actor": {"pk": null, "username": "POST"}}}"#));
+    assert!(identifiers.are_in([], br#"{"event": {"actor": {"pk": null, "username": "POST"}}}"#));
 }
 
 #[test]
-fn what_is_no_json_and_headers_are_searched_as_text() {
-    assert!(traces().are_in([], b"<html>Dear Grace, your"));
-    assert!(traces().are_in([], b"{\"username\": \"grace"));
-    assert!(!traces().are_in([], b"<html>gracement"));
+fn headers_and_bodies_that_are_not_json_are_searched_as_text() {
+    assert!(identifiers().are_in([], b"<html>Dear Grace, your"));
+    assert!(identifiers().are_in([], b"{\"username\": \"grace"));
+    assert!(!identifiers().are_in([], b"<html>gracement"));
     let reason = ("Dead-Letter-Reason", "invalid type: string \"grace\", expected i64");
-    assert!(traces().are_in([("Content-Type", "text/html"), reason], b"{}"));
-    let mut traces = Traces::of_key(8);
-    traces.add(&User { username: "webhook".into(), ..User::partial(8, "application/json".into()) });
-    assert!(!traces.are_in([("Content-Type", "application/json"), ("Channel", "webhook")], b"{}"));
+    assert!(identifiers().are_in([("Content-Type", "text/html"), reason], b"{}"));
+    let mut identifiers = Identifiers::of_key(8);
+    identifiers.add(&User { username: "webhook".into(), ..User::partial(8, "application/json".into()) });
+    assert!(!identifiers.are_in([("Content-Type", "application/json"), ("Channel", "webhook")], b"{}"));
 }
 
 #[test]
-fn a_number_or_a_short_word_of_an_attribute_is_not_sought_in_the_middle_of_texts() {
-    let mut traces = Traces::of_key(77);
+fn a_number_or_short_word_of_an_attribute_is_not_searched_inside_texts() {
+    let mut identifiers = Identifiers::of_key(77);
     let attributes = [("floor", "2"), ("locale", "en-US"), ("since", "2026"), ("client", "2.34.2")];
     let attributes = attributes.map(|(name, value)| (name.to_owned(), json!(value)));
-    traces.add(&User { attributes: attributes.into(), ..User::partial(77, String::new()) });
+    identifiers.add(&User { attributes: attributes.into(), ..User::partial(77, String::new()) });
     for name in recordings::names("webhooks") {
         let recording = recordings::json(&format!("webhooks/{name}.json"));
         let Some(body) = recording["body"].as_str() else { continue };
-        assert!(!traces.are_in([("webhook-timestamp", "1795337575")], body.as_bytes()), "{name}");
+        assert!(!identifiers.are_in([("webhook-timestamp", "1795337575")], body.as_bytes()), "{name}");
     }
 }
 
 #[test]
-fn what_somebody_else_is_called_too_tells_of_nobody() {
-    let mut traces = traces();
+fn a_text_shared_with_another_user_identifies_neither() {
+    let mut identifiers = identifiers();
     let other = User {
         username: "Grace".into(),
         email: "other@lab.invalid".into(),
         group_names: BTreeMap::from([(Uuid::from_u128(1), "n-2301".into())]),
         ..User::partial(9, "Grace Höpper".into())
     };
-    traces.leave_to(&other);
+    identifiers.remove_shared_with(&other);
     for (text, is_mention) in
         [("grace", false), ("Grace Höpper", false), ("N-2301", false), ("grace@lab.invalid", true)]
     {
-        assert_eq!(traces.are_in([], json!([text]).to_string().as_bytes()), is_mention, "{text}");
+        assert_eq!(identifiers.are_in([], json!([text]).to_string().as_bytes()), is_mention, "{text}");
     }
-    assert!(traces.are_in([], &recorded("login")), "the key is theirs alone");
+    assert!(identifiers.are_in([], &recorded("login")), "the primary key is not shared");
 }
 
 #[test]
-fn somebody_of_whom_only_a_name_is_known_leaves_no_empty_text() {
-    let mut traces = Traces::of_key(8);
-    traces.add(&User::partial(8, String::new()));
-    assert_eq!(traces, Traces::of_key(8));
+fn empty_fields_of_a_partially_recorded_user_add_no_text() {
+    let mut identifiers = Identifiers::of_key(8);
+    identifiers.add(&User::partial(8, String::new()));
+    assert_eq!(identifiers, Identifiers::of_key(8));
 }

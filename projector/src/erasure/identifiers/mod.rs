@@ -1,4 +1,4 @@
-//! Whether a message mentions a user: by key, or by what the user is called.
+//! Decides whether a message mentions a user: by primary key, uuid, name, address or attribute.
 
 use std::collections::BTreeSet;
 
@@ -7,39 +7,39 @@ use domain::snapshot::User;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-/// Keys of JSON whose values are words of authentik's and ours: a user who is called `notice` is not meant by them.
+/// JSON members whose values are fixed words: `"severity": "notice"` does not mention a user called `notice`.
 const VOCABULARY: [&str; 6] = ["schema", "severity", "action", "app", "model_name", "method"];
 
-/// Headers whose values are words of ours or of the server's.
+/// Headers that this system sets; their values are fixed words.
 const OWN_HEADERS: [&str; 2] = ["content-type", "channel"];
 
-/// Attributes that are shorter tell of nobody: `de`, `yes`, `42`.
+/// Shortest attribute value that identifies a user, in characters. Shorter ones do not: `de`, `yes`, `42`.
 const MIN_ATTRIBUTE: usize = 4;
 
-/// What is shorter can stand in the middle of another text by chance.
+/// Shortest text that is searched for inside another text, in characters. A shorter one can occur by chance.
 const MIN_DISTINCTIVE: usize = 6;
 
-/// Where a body has a user without saying so.
-const USER_PLACES: [&str; 4] = ["actor", "on_behalf_of", "authenticated_as", "user"];
+/// JSON members whose value is a user object.
+const USER_MEMBERS: [&str; 4] = ["actor", "on_behalf_of", "authenticated_as", "user"];
 
-/// Where a body has the key of a user, and nothing else.
-const KEY_PLACES: [&str; 2] = ["user", "asked_by"];
+/// JSON members whose value is the primary key of a user.
+const KEY_MEMBERS: [&str; 2] = ["user", "asked_by"];
 
-/// What tells of some users.
+/// Everything that identifies some users.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Traces {
+pub(super) struct Identifiers {
     pks: BTreeSet<UserPk>,
     uuids: BTreeSet<Uuid>,
-    /// What they are called, in lower case.
+    /// Names, addresses, uuids and attribute values, in lower case.
     texts: BTreeSet<String>,
 }
 
-impl Traces {
+impl Identifiers {
     pub(super) fn of_key(pk: UserPk) -> Self {
         Self { pks: BTreeSet::from([pk]), ..Self::default() }
     }
 
-    /// Takes in what one event records of them.
+    /// Adds the uuid and all texts of one recorded state of a user.
     pub(super) fn add(&mut self, user: &User) {
         if !user.uuid.is_nil() {
             self.uuids.insert(user.uuid);
@@ -53,15 +53,15 @@ impl Traces {
         self.texts.extend(other.texts);
     }
 
-    /// What somebody else is called as well tells of nobody: their messages would be taken for these users'.
-    pub(super) fn leave_to(&mut self, other: &User) {
+    /// Removes the texts that another user shares: they would also match that user's messages.
+    pub(super) fn remove_shared_with(&mut self, other: &User) {
         let groups = other.group_names.values().map(|name| name.to_lowercase());
         for text in texts_of(other).into_iter().chain(groups) {
             self.texts.remove(&text);
         }
     }
 
-    /// Every uuid that was recorded.
+    /// All recorded uuids of the users.
     pub(super) fn uuids(&self) -> &BTreeSet<Uuid> {
         &self.uuids
     }
@@ -95,8 +95,8 @@ impl Traces {
     }
 
     fn are_in_member(&self, name: &str, value: &Value) -> bool {
-        let is_key = || KEY_PLACES.contains(&name) && self.has_key(value);
-        let is_user = || USER_PLACES.contains(&name) && self.has_key(&value["pk"]);
+        let is_key = || KEY_MEMBERS.contains(&name) && self.has_key(value);
+        let is_user = || USER_MEMBERS.contains(&name) && self.has_key(&value["pk"]);
         let is_word = VOCABULARY.contains(&name) && value.is_string();
         is_key()
             || is_user()
@@ -104,7 +104,7 @@ impl Traces {
             || (!is_word && self.are_in_json(value))
     }
 
-    /// Whether an object is one of the users, or the original sample's body about one.
+    /// Whether a JSON object is one of the users, or a webhook body of the original sample about one.
     fn names_key(&self, members: &Map<String, Value>) -> bool {
         let is_about_user = members.contains_key("username")
             || members.contains_key("event_type")
@@ -112,20 +112,20 @@ impl Traces {
         is_about_user && members.get("pk").is_some_and(|pk| self.has_key(pk))
     }
 
-    /// A body that nobody could read may have the key as text.
+    /// Whether a value is the primary key of one of the users, as a number or as text.
     fn has_key(&self, value: &Value) -> bool {
         let pk = value.as_i64().or_else(|| value.as_str()?.parse().ok());
         pk.is_some_and(|pk| self.pks.contains(&pk))
     }
 
-    /// A string of JSON, which is a value of its own more often than not: a plain word in the middle of one can be
-    /// anybody's.
+    /// Whether a JSON string mentions one of the users. A plain word counts only if it is the whole string:
+    /// inside a longer string it may refer to anyone.
     fn are_in_text(&self, text: &str) -> bool {
         let text = text.to_lowercase();
         self.texts.contains(&text) || self.are_inside(&text)
     }
 
-    /// Whether a text in lower case has one in its middle.
+    /// Whether a lower-case text contains a distinctive text, a quoted word, or an API path of a user.
     fn are_inside(&self, text: &str) -> bool {
         let is_inside = |wanted: &String| {
             if is_distinctive(wanted) { contains_whole(text, wanted) } else { contains_quoted(text, wanted) }
@@ -133,13 +133,13 @@ impl Traces {
         self.texts.iter().any(is_inside) || self.is_in_path(text)
     }
 
-    /// What is no JSON can have it anywhere.
+    /// Whether a body that is not JSON mentions one of the users, anywhere.
     fn are_in_prose(&self, prose: &str) -> bool {
         let prose = prose.to_lowercase();
         self.texts.iter().any(|wanted| contains_whole(&prose, wanted)) || self.is_in_path(&prose)
     }
 
-    /// Whether it has the path of one of the users in authentik's API.
+    /// Whether a text contains the path of one of the users in authentik's API.
     fn is_in_path(&self, text: &str) -> bool {
         text.split("/core/users/").skip(1).any(|rest| {
             let key = rest.split(|c: char| !c.is_ascii_digit()).next();
@@ -148,7 +148,7 @@ impl Traces {
     }
 }
 
-/// Everything that names a user, in lower case.
+/// Every text that identifies a user, in lower case.
 fn texts_of(user: &User) -> Vec<String> {
     let mut texts = vec![];
     user.attributes.values().for_each(|value| strings_in(value, &mut texts));
@@ -170,7 +170,7 @@ fn strings_in(value: &Value, texts: &mut Vec<String>) {
     }
 }
 
-/// Whether it is more than a word or a number: nobody else is meant where it stands in the middle of a text.
+/// Whether a text cannot occur elsewhere by chance: it is long, and no plain word or number.
 fn is_distinctive(text: &str) -> bool {
     let is_letter = |c: char| c.is_alphabetic();
     text.chars().count() >= MIN_DISTINCTIVE && text.contains(is_letter) && !text.chars().all(is_letter)
@@ -181,13 +181,13 @@ fn contains_whole(text: &str, wanted: &str) -> bool {
     occurrences(text, wanted).any(|(before, after)| !continues(before) && !continues(after))
 }
 
-/// As in what authentik makes of a context: `{'username': 'mary'}`.
+/// Finds quoted words, as in a context that authentik wrote as Python text: `{'username': 'mary'}`.
 fn contains_quoted(text: &str, wanted: &str) -> bool {
     let is_quote = |c: Option<char>| matches!(c, Some('\'' | '"'));
     occurrences(text, wanted).any(|(before, after)| is_quote(before) && is_quote(after))
 }
 
-/// What stands before and after each place where the text has it.
+/// The characters before and after each occurrence of `wanted`.
 fn occurrences<'a>(
     text: &'a str,
     wanted: &'a str,

@@ -1,4 +1,4 @@
-//! Who is meant, by what is recorded.
+//! Finds the users that an operator selects, by their recorded state.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
@@ -15,21 +15,21 @@ use store::log::{EventLog, ReadFrom};
 use store::replica::Replica;
 use uuid::Uuid;
 
-/// How many receipts are read at once.
+/// Receipts per page.
 const PAGE: usize = 256;
 
-/// How an operator names a user.
+/// Selects one user.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Named {
+pub enum UserSelector {
     /// By authentik's primary key.
     Key(UserPk),
     /// By uuid, with or without dashes.
     Uuid(Uuid),
-    /// By username, as it is recorded.
+    /// By recorded username.
     Username(String),
 }
 
-impl FromStr for Named {
+impl FromStr for UserSelector {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
@@ -39,7 +39,7 @@ impl FromStr for Named {
     }
 }
 
-impl fmt::Display for Named {
+impl fmt::Display for UserSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Key(pk) => write!(f, "the primary key {pk}"),
@@ -49,8 +49,8 @@ impl fmt::Display for Named {
     }
 }
 
-impl Named {
-    fn is(&self, user: &User) -> bool {
+impl UserSelector {
+    fn matches(&self, user: &User) -> bool {
         match self {
             Self::Key(pk) => user.pk == *pk,
             Self::Uuid(uuid) => !uuid.is_nil() && user.uuid == *uuid,
@@ -59,52 +59,52 @@ impl Named {
     }
 }
 
-/// Finds each of those who are named; fails where it is not certain who is meant.
+/// Finds the selected users. Fails if a selector matches no user, or more than one.
 pub(super) async fn find(
     log: &EventLog,
     users: &Replica<Users>,
-    named: &[Named],
+    selectors: &[UserSelector],
 ) -> anyhow::Result<BTreeSet<UserPk>> {
     let mut found = BTreeSet::new();
-    for name in named {
-        if let Named::Key(pk) = name {
+    for selector in selectors {
+        if let UserSelector::Key(pk) = selector {
             let newest = log.newest(Entity::User(*pk)).await?;
             newest.with_context(|| {
-                format!("nothing is recorded of user {pk}: check the primary key, and NATS_NAMESPACE")
+                format!("nothing is recorded about user {pk}: check the primary key and NATS_NAMESPACE")
             })?;
             found.insert(*pk);
             continue;
         }
         let mut candidates: BTreeSet<UserPk> = users.read(|views| {
             let users = views.iter().filter_map(|(_, view)| view.user.as_ref());
-            users.filter(|user| name.is(user)).map(|user| user.pk).collect()
+            users.filter(|user| selector.matches(user)).map(|user| user.pk).collect()
         });
-        candidates.extend(half_erased(log, name).await?);
-        found.insert(the_only(name, &candidates)?);
+        candidates.extend(partly_erased(log, selector).await?);
+        found.insert(exactly_one(selector, &candidates)?);
     }
     Ok(found)
 }
 
-fn the_only(name: &Named, candidates: &BTreeSet<UserPk>) -> anyhow::Result<UserPk> {
+fn exactly_one(selector: &UserSelector, candidates: &BTreeSet<UserPk>) -> anyhow::Result<UserPk> {
     let mut all = candidates.iter();
     match (all.next(), all.next()) {
         (Some(pk), None) => Ok(*pk),
         (None, _) => bail!(
-            "nobody is recorded under {name}: give the primary key that the user has in authentik; it also repeats \
-             a `forget` that was cut off"
+            "no user is recorded with {selector}: give the primary key that the user has in authentik; it also \
+             repeats an interrupted `forget`"
         ),
         (Some(_), Some(_)) => {
             let keys: Vec<_> = candidates.iter().map(ToString::to_string).collect();
             bail!(
-                "users {} are all recorded under {name}: give the primary key of the one who is meant",
+                "users {} are all recorded with {selector}: give the primary key of the user to erase",
                 keys.join(", ")
             )
         }
     }
 }
 
-/// Users of that name whose erasure was cut off: views have them no longer, but some of their events are left.
-async fn half_erased(log: &EventLog, name: &Named) -> anyhow::Result<BTreeSet<UserPk>> {
+/// Matching users whose erasure was interrupted: they are in no view, but some of their events remain.
+async fn partly_erased(log: &EventLog, selector: &UserSelector) -> anyhow::Result<BTreeSet<UserPk>> {
     let receipts = log.namespace().events_filter(None, Some(EventType::UserErased));
     let mut found = BTreeSet::new();
     let mut next = 1;
@@ -114,7 +114,7 @@ async fn half_erased(log: &EventLog, name: &Named) -> anyhow::Result<BTreeSet<Us
         next = last.sequence + 1;
         for receipt in page.iter().filter_map(|message| message.decode().ok()) {
             if let Entity::User(pk) = receipt.event.subject
-                && was_recorded_as(log, pk, receipt.sequence, name).await?
+                && matched(log, pk, receipt.sequence, selector).await?
             {
                 found.insert(pk);
             }
@@ -122,21 +122,22 @@ async fn half_erased(log: &EventLog, name: &Named) -> anyhow::Result<BTreeSet<Us
     }
 }
 
-async fn was_recorded_as(log: &EventLog, pk: UserPk, until: u64, name: &Named) -> anyhow::Result<bool> {
+/// Whether the user matched the selector in an event up to the sequence `until`.
+async fn matched(log: &EventLog, pk: UserPk, until: u64, selector: &UserSelector) -> anyhow::Result<bool> {
     let mut history = History::new(log, Entity::User(pk), until);
     loop {
         let page = history.page().await?;
         if page.is_empty() {
             return Ok(false);
         }
-        let is_named =
+        let is_match =
             page.iter().filter_map(|message| message.decode().ok()).any(|recorded| {
                 match recorded.event.body.after() {
-                    StateAfter::User(user) | StateAfter::UserGone(user) => name.is(user),
+                    StateAfter::User(user) | StateAfter::UserGone(user) => selector.matches(user),
                     StateAfter::UserErased | StateAfter::Group(_) | StateAfter::GroupGone(_) => false,
                 }
             });
-        if is_named {
+        if is_match {
             return Ok(true);
         }
     }
@@ -147,24 +148,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_a_key_and_a_uuid_is_one_with_or_without_dashes() {
+    fn a_number_is_a_key_and_a_uuid_may_omit_its_dashes() {
         let uuid = Uuid::from_u128(7);
-        for (text, named) in [
-            ("42".to_owned(), Named::Key(42)),
-            (uuid.to_string(), Named::Uuid(uuid)),
-            (uuid.simple().to_string(), Named::Uuid(uuid)),
-            ("mary".to_owned(), Named::Username("mary".to_owned())),
+        for (text, selector) in [
+            ("42".to_owned(), UserSelector::Key(42)),
+            (uuid.to_string(), UserSelector::Uuid(uuid)),
+            (uuid.simple().to_string(), UserSelector::Uuid(uuid)),
+            ("mary".to_owned(), UserSelector::Username("mary".to_owned())),
         ] {
-            assert_eq!(text.parse(), Ok(named), "{text}");
+            assert_eq!(text.parse(), Ok(selector), "{text}");
         }
     }
 
     #[test]
-    fn somebody_of_whom_hardly_anything_is_known_has_no_name() {
+    fn an_empty_username_and_the_nil_uuid_match_no_partially_recorded_user() {
         let partial = User::partial(7, "Mary".into());
         for text in ["", "00000000-0000-0000-0000-000000000000"] {
-            let Ok(named) = text.parse::<Named>();
-            assert!(!named.is(&partial), "{text}");
+            let Ok(selector) = text.parse::<UserSelector>();
+            assert!(!selector.matches(&partial), "{text}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What takes long: begun here, then done in the background.
+//! Long operator commands: the handler starts an operation, which continues in the background.
 
 use anyhow::Context;
 use domain::command::{Failure, FailureKind, Rebuild, ReplayDeadLetters, Request};
@@ -6,7 +6,7 @@ use domain::operation::{Operation, OperationKind};
 use serde_json::json;
 use store::operations::Record;
 
-use super::answer::unavailable;
+use super::handlers::unavailable;
 use super::operation::{self, Progress};
 use super::{CommandServer, shutting_down};
 use crate::dead_letters;
@@ -19,7 +19,7 @@ impl CommandServer {
         let name = ProjectionName::ALL.into_iter().find(|name| name.as_str() == projection);
         let name = name.ok_or_else(|| {
             let names = ProjectionName::ALL.map(ProjectionName::as_str).join(", ");
-            Failure::new(FailureKind::NotFound, format!("there is no such projection: expected {names}"))
+            Failure::new(FailureKind::NotFound, format!("unknown projection: expected one of {names}"))
         })?;
         let claimed = self.projections.claim_rebuild(name, &self.shutdown).await;
         let lease = match claimed.map_err(|error| unavailable(&error))? {
@@ -31,8 +31,8 @@ impl CommandServer {
         match operation::begin(nats, OperationKind::Rebuild, Some(projection), asked_by).await {
             Ok(record) => {
                 let operation = record.operation().clone();
-                let commands = self.clone();
-                self.tracker.spawn(Box::pin(commands.rebuild_claimed(name, lease, record)));
+                let server = self.clone();
+                self.tasks.spawn(Box::pin(server.rebuild_claimed(name, lease, record)));
                 Ok(operation)
             }
             Err(failure) => {
@@ -44,12 +44,12 @@ impl CommandServer {
 
     async fn rebuild_claimed(self, name: ProjectionName, lease: Held, mut record: Record) {
         let progress = Progress::default();
-        let tell = |done, of| progress.at(done, of);
-        let rebuilt = Box::pin(self.projections.rebuild_claimed(name, lease, tell, &self.shutdown));
-        let rebuilt = operation::follow(&mut record, &progress, rebuilt).await.and_then(|rebuilt| {
+        let rebuilt =
+            self.projections.rebuild_claimed(name, lease, |done, of| progress.set(done, of), &self.shutdown);
+        let rebuilt = operation::run(&mut record, &progress, Box::pin(rebuilt)).await.and_then(|rebuilt| {
             rebuilt.context(
-                "the projector was shut down before the rebuild was done, and readers use what they used \
-                 before: ask for it once more",
+                "the projector was shut down during the rebuild, and readers still use the old generation: start \
+                 the rebuild again",
             )
         });
         operation::end(record, &self.projections.nats, &rebuilt).await;
@@ -59,15 +59,15 @@ impl CommandServer {
         let (nats, asked_by) = (&self.projections.nats, request.asked_by);
         let mut record = operation::begin(nats, OperationKind::ReplayDeadLetters, None, asked_by).await?;
         let operation = record.operation().clone();
-        let commands = self.clone();
-        self.tracker.spawn(async move {
-            let (nats, progress) = (&commands.projections.nats, Progress::default());
-            let tell = |done, of| progress.at(done, of);
-            let replayed = Box::pin(dead_letters::replay_all(nats, asked_by, tell, &commands.shutdown));
-            let replayed = operation::follow(&mut record, &progress, replayed).await;
+        let server = self.clone();
+        self.tasks.spawn(async move {
+            let (nats, progress) = (&server.projections.nats, Progress::default());
+            let set = |done, of| progress.set(done, of);
+            let replayed = Box::pin(dead_letters::replay_all(nats, asked_by, set, &server.shutdown));
+            let replayed = operation::run(&mut record, &progress, replayed).await;
             let replayed = replayed.map_err(anyhow::Error::from).and_then(|replayed| {
                 let n_replayed = replayed.context(
-                    "the projector was shut down before all were replayed: ask for the rest once more",
+                    "the projector was shut down before all dead letters were replayed: replay all again",
                 )?;
                 Ok(json!({"replayed": n_replayed}))
             });

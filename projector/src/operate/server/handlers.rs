@@ -1,4 +1,4 @@
-//! From a request to its answer.
+//! Decodes each operator command, handles it, and encodes its answer.
 
 use domain::command::{
     Command, DeadLetter, DeadLetterContent, DeadLetterPage, DropDeadLetter, Failure, FailureKind, GetStatus,
@@ -7,38 +7,38 @@ use domain::command::{
 use domain::operation::OperationKind;
 use domain::status::Status;
 
-use super::{CommandServer, operation, wire};
+use super::{CommandServer, encode, operation};
 use crate::dead_letters::{self, DeadLetterError};
 use crate::operate::status;
 
 impl CommandServer {
-    /// What is sent back, whatever came.
+    /// Returns the encoded answer to a command. An unknown command or invalid payload is an error answer.
     pub(super) async fn answer(&self, name: &str, payload: &[u8]) -> Vec<u8> {
         match name {
-            GetStatus::NAME => self.carry_out(payload, Self::status).await,
-            ListDeadLetters::NAME => self.carry_out(payload, Self::list).await,
-            ShowDeadLetter::NAME => self.carry_out(payload, Self::show).await,
-            ReplayDeadLetter::NAME => self.carry_out(payload, Self::replay).await,
-            ReplayDeadLetters::NAME => self.carry_out(payload, Self::replay_all).await,
-            DropDeadLetter::NAME => self.carry_out(payload, Self::drop).await,
-            Rebuild::NAME => self.carry_out(payload, Self::rebuild).await,
-            _ => wire::<()>(Err(Failure::new(
+            GetStatus::NAME => self.handle(payload, Self::status).await,
+            ListDeadLetters::NAME => self.handle(payload, Self::list).await,
+            ShowDeadLetter::NAME => self.handle(payload, Self::show).await,
+            ReplayDeadLetter::NAME => self.handle(payload, Self::replay).await,
+            ReplayDeadLetters::NAME => self.handle(payload, Self::replay_all).await,
+            DropDeadLetter::NAME => self.handle(payload, Self::drop).await,
+            Rebuild::NAME => self.handle(payload, Self::rebuild).await,
+            _ => encode::<()>(Err(Failure::new(
                 FailureKind::BadRequest,
-                "this projector knows no such command: is it older than who asks?",
+                "this projector does not know the command: update the projector to the version of the API",
             ))),
         }
     }
 
-    async fn carry_out<C: Command>(
+    async fn handle<C: Command>(
         &self,
         payload: &[u8],
-        execute: impl AsyncFnOnce(&Self, Request<C>) -> Result<C::Answer, Failure>,
+        handler: impl AsyncFnOnce(&Self, Request<C>) -> Result<C::Answer, Failure>,
     ) -> Vec<u8> {
         let request = serde_json::from_slice::<Request<C>>(payload);
-        wire(match request {
-            Ok(request) => execute(self, request).await,
+        encode(match request {
+            Ok(request) => handler(self, request).await,
             Err(error) => {
-                let detail = format!("the request for {} is not understood: {error}", C::NAME);
+                let detail = format!("the request for {} is invalid: {error}", C::NAME);
                 Err(Failure::new(FailureKind::BadRequest, detail))
             }
         })
@@ -60,7 +60,7 @@ impl CommandServer {
     async fn replay(&self, request: Request<ReplayDeadLetter>) -> Result<Replayed, Failure> {
         let Request { asked_by, command: ReplayDeadLetter { id } } = request;
         let nats = &self.projections.nats;
-        // What is not there is no operation.
+        // An unknown id must not leave an operation.
         dead_letters::show(nats, &id).await?;
         let kind = OperationKind::ReplayDeadLetters;
         let record = operation::begin(nats, kind, Some(id.to_string()), asked_by).await?;
@@ -81,10 +81,10 @@ impl CommandServer {
     }
 }
 
-/// NATS is away, or something in it is not as it should be.
+/// Logs a failure of NATS and turns it into an answer.
 pub(super) fn unavailable(error: &anyhow::Error) -> Failure {
-    tracing::warn!("a command was not carried out: {error:#}");
-    Failure::new(FailureKind::Unavailable, format!("not carried out, try again: {error:#}"))
+    tracing::warn!("an operator command failed: {error:#}");
+    Failure::new(FailureKind::Unavailable, format!("the command failed, retry it: {error:#}"))
 }
 
 impl From<DeadLetterError> for Failure {
@@ -93,7 +93,7 @@ impl From<DeadLetterError> for Failure {
             DeadLetterError::Unknown(id) => {
                 Self::new(FailureKind::NotFound, format!("no dead letter has the id {id}"))
             }
-            DeadLetterError::Away(error) => unavailable(&error),
+            DeadLetterError::Unavailable(error) => unavailable(&error),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! From what was observed to what is wrong. Asks nobody.
+//! Pure functions that turn observations into verdicts.
 
 pub(super) mod clock;
 pub(super) mod delivery;

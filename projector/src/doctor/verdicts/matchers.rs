@@ -1,4 +1,4 @@
-//! Which of authentik's events the rule sends.
+//! Which of authentik's events the notification rule sends.
 
 use serde::Deserialize;
 use uuid::Uuid;
@@ -8,7 +8,7 @@ use super::super::finding::Verdict;
 const USER: &str = "authentik_core.user";
 const GROUP: &str = "authentik_core.group";
 
-/// Actions with the model that they are about, where there is one: what `domain::hint` makes something of.
+/// The events that `domain::hint` turns into hints: action, and model if there is one.
 const NEEDED: [(&str, Option<&str>); 16] = [
     ("model_created", Some(USER)),
     ("model_updated", Some(USER)),
@@ -28,7 +28,7 @@ const NEEDED: [(&str, Option<&str>); 16] = [
     ("impersonation_ended", None),
 ];
 
-/// `/policies/bindings/`.
+/// An object of `/policies/bindings/`.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Binding {
     policy: Option<Uuid>,
@@ -36,7 +36,7 @@ pub(crate) struct Binding {
     negate: bool,
 }
 
-/// `/policies/event_matcher/`. Null matches everything; an empty text matches nothing.
+/// An object of `/policies/event_matcher/`. A null criterion matches everything, an empty text nothing.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Matcher {
     pk: Uuid,
@@ -46,7 +46,7 @@ pub(crate) struct Matcher {
     model: Option<String>,
 }
 
-/// `/policies/expression/`.
+/// An object of `/policies/expression/`.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Expression {
     pk: Uuid,
@@ -54,7 +54,7 @@ pub(crate) struct Expression {
 }
 
 impl Matcher {
-    /// All criteria that are set must hold; those of app and address would let some events of the kind pass alone.
+    /// Whether all events with this action and model pass. Criteria for app or client address exclude some.
     fn passes(&self, action: &str, model: Option<&str>) -> bool {
         self.client_ip.is_none()
             && self.app.is_none()
@@ -64,13 +64,13 @@ impl Matcher {
 }
 
 impl Expression {
-    /// A guess: an expression that lists actions names them. Python cannot be understood from outside.
+    /// Whether the Python expression contains the action as a string: then it probably passes the action.
     fn names(&self, action: &str) -> bool {
         ['"', '\''].into_iter().any(|quote| self.expression.contains(&format!("{quote}{action}{quote}")))
     }
 }
 
-/// Whether every event that something is made of is sent: any policy that is bound and switched on lets it pass.
+/// Whether the rule sends all needed events. An event is sent if any bound and enabled policy passes it.
 pub(crate) fn matchers(bindings: &[Binding], matchers: &[Matcher], expressions: &[Expression]) -> Verdict {
     let in_force = bindings.iter().filter(|binding| binding.enabled && !binding.negate);
     let bound: Vec<Uuid> = in_force.filter_map(|binding| binding.policy).collect();
@@ -86,12 +86,12 @@ pub(crate) fn matchers(bindings: &[Binding], matchers: &[Matcher], expressions: 
         })
         .collect();
     if unsent.is_empty() {
-        return Verdict::well(format!("{} kinds of events are sent", NEEDED.len()));
+        return Verdict::ok(format!("all {} needed kinds of events are sent", NEEDED.len()));
     }
     Verdict::fault(
         format!("the rule sends no {}", unsent.join(", no ")),
-        "bind an event matcher for each to the rule authentik-events and enable it, or apply the blueprint \
-         authentik-events.yaml again",
+        "bind an event matcher for each of them to the rule authentik-events and enable the binding, or apply the \
+         blueprint authentik-events.yaml again",
     )
 }
 
@@ -109,24 +109,17 @@ mod tests {
         let mut bound = json!({"policy": PK, "enabled": true, "negate": false});
         bound.as_object_mut().unwrap().extend(binding.as_object().unwrap().clone());
         let matcher: Matcher = serde_json::from_value(full).unwrap();
-        let verdict = matchers(&[serde_json::from_value(bound).unwrap()], &[matcher], &[]);
-        let unsent: Vec<String> = match verdict {
-            Verdict::Wrong(problems) => problems[0]
-                .what
-                .trim_start_matches("the rule sends ")
-                .split(", ")
-                .map(str::to_owned)
-                .collect(),
-            Verdict::Well(_) | Verdict::Skipped(_) => vec![],
-        };
+        let problems = matchers(&[serde_json::from_value(bound).unwrap()], &[matcher], &[]).problems();
+        let what = problems.first().map(|problem| problem.what.trim_start_matches("the rule sends "));
+        let unsent: Vec<_> = what.into_iter().flat_map(|what| what.split(", ")).collect();
         assert_eq!(unsent.len(), expected.first().map_or(0, |n| n.parse().unwrap()), "{unsent:?}");
         for part in expected.iter().skip(1) {
-            assert!(unsent.iter().any(|one| one == &format!("no {part}")), "{unsent:?}");
+            assert!(unsent.iter().any(|one| *one == format!("no {part}")), "{unsent:?}");
         }
     }
 
     #[test]
-    fn something_is_made_of_every_action_that_is_asked_for() {
+    fn every_needed_action_becomes_a_hint() {
         use domain::event::Channel;
         use domain::hint::{Reading, read};
         for (action, model) in NEEDED {
@@ -143,12 +136,12 @@ mod tests {
     }
 
     #[test]
-    fn what_matches_everything_sends_everything() {
+    fn a_matcher_without_criteria_sends_every_event() {
         check(&json!({}), &json!({}), &[]);
     }
 
     #[test]
-    fn a_criterion_leaves_out_what_does_not_meet_it() {
+    fn a_criterion_excludes_other_events() {
         check(&json!({"model": GROUP}), &json!({}), &["13", "login", "model_updated of authentik_core.user"]);
         check(&json!({"action": "login"}), &json!({}), &["15", "logout"]);
         check(&json!({"action": ""}), &json!({}), &["16"]);
@@ -156,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_binding_that_is_off_or_negated_sends_nothing() {
+    fn a_disabled_or_negated_binding_sends_nothing() {
         for binding in [json!({"enabled": false}), json!({"negate": true}), json!({"policy": null})] {
             check(&json!({}), &binding, &["16"]);
         }
@@ -168,7 +161,7 @@ mod tests {
         let expression = json!({"pk": PK, "expression": "return event.action in (\"login\", 'logout')"});
         let (bindings, expressions) =
             ([serde_json::from_value(binding).unwrap()], [serde_json::from_value(expression).unwrap()]);
-        let Verdict::Wrong(problems) = matchers(&bindings, &[], &expressions) else { panic!("well") };
+        let problems = matchers(&bindings, &[], &expressions).problems();
         assert!(
             !problems[0].what.contains("no login,") && !problems[0].what.contains("logout"),
             "{problems:?}"
