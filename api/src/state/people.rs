@@ -1,4 +1,4 @@
-//! Who a token's owner is, and what they may: found in memory, by what was recorded so far.
+//! Identifies the owner of a token, and derives their rights from the recorded users.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{PoisonError, RwLock};
@@ -11,31 +11,63 @@ use store::replica::Replica;
 use tokio::sync::watch;
 use uuid::Uuid;
 
+use crate::feed::Filter;
 use crate::token::Claims;
 
-/// What the owner of a token may.
+/// The rights of a token's owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rights {
-    /// The owner, where they are recorded already.
-    pub own: Option<Own>,
-    /// Whether they may read everything.
+    /// The owner's own user, if it is recorded.
+    pub own: Option<OwnUser>,
+    /// Whether the owner may read everything.
     pub is_admin: bool,
 }
 
-/// A user as the owner of a token.
+/// The recorded user of a token's owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Own {
-    /// Their primary key.
+pub struct OwnUser {
+    /// Primary key.
     pub pk: UserPk,
-    /// Where their own history begins: the sequence of their last registration.
-    pub since: u64,
+    /// Sequence of the last registration. The owner may not read older events: they can be about a former user.
+    pub registered_sequence: u64,
 }
 
-/// The owner of the token may nothing any more, for this reason.
+/// The events that a caller may read of a requested filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowedEvents {
+    /// The requested filter, narrowed to the caller's rights.
+    pub filter: Filter,
+    /// Only events after this sequence may be read.
+    pub after: u64,
+}
+
+/// The caller may not read the requested events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("only admins may read about other users")]
+pub struct Forbidden;
+
+impl Rights {
+    /// Narrows a filter to what the caller may read. Returns nothing while the caller is not recorded.
+    pub fn narrow(&self, filter: Filter) -> Result<Option<AllowedEvents>, Forbidden> {
+        if self.is_admin {
+            return Ok(Some(AllowedEvents { filter, after: 0 }));
+        }
+        let entity = self.own.map(|own| Entity::User(own.pk));
+        if filter.entity.is_some() && filter.entity != entity {
+            return Err(Forbidden);
+        }
+        Ok(self.own.map(|own| AllowedEvents {
+            filter: Filter { entity, ..filter },
+            after: own.registered_sequence.saturating_sub(1),
+        }))
+    }
+}
+
+/// The token's owner has lost all access, for this reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Revoked(pub &'static str);
 
-/// Finds users by the ids that tokens carry, and remembers who lost an admin group.
+/// Finds users by the ids in tokens, and remembers who left an admin group.
 pub struct People {
     index: RwLock<Index>,
     admin_groups: Vec<String>,
@@ -47,50 +79,50 @@ struct Index {
     by_uuid: HashMap<Uuid, UserPk>,
     by_uid: HashMap<String, UserPk>,
     pks: BTreeSet<UserPk>,
-    /// When a user was last recorded to have left an admin group, in seconds by the stream's clock.
-    left: HashMap<(UserPk, String), i64>,
-    /// Who left an admin group earlier is not remembered.
-    remembers_from: i64,
-    /// When a user was last erased of whom nothing is known but that.
-    erased: Option<i64>,
+    /// When a user was last recorded to leave an admin group, in seconds by the stream's clock.
+    departures: HashMap<(UserPk, String), i64>,
+    /// Earlier departures are unknown. In seconds by the stream's clock.
+    departures_known_since: i64,
+    /// When a user whose ids are unknown was last erased, in seconds by the stream's clock.
+    last_unknown_erasure: Option<i64>,
 }
 
 impl People {
-    /// Knows nobody yet. Members of the given groups are admins.
+    /// Starts without users. Members of the given groups are admins.
     pub fn new(admin_groups: Vec<String>) -> Self {
         Self { index: RwLock::default(), admin_groups, changes: watch::Sender::new(0) }
     }
 
-    /// Wakes up when what somebody may can have changed.
+    /// A receiver that changes when anybody's rights may have changed.
     pub fn subscribe(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
 
-    /// Makes all who wait look again.
-    pub fn changed(&self) {
+    /// Wakes all subscribers, so that they check rights again.
+    pub fn notify_changed(&self) {
         self.changes.send_modify(|n| *n += 1);
     }
 
-    /// Up to `limit` primary keys after the given one, in their order.
+    /// Up to `limit` primary keys above the given one, in ascending order.
     pub fn pks_after(&self, pk: Option<UserPk>, limit: usize) -> Vec<UserPk> {
         let from = pk.map_or(UserPk::MIN, |pk| pk.saturating_add(1));
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
         index.pks.range(from..).take(limit).copied().collect()
     }
 
-    /// From when on departures from admin groups are all noted, in seconds.
-    pub fn remember_from(&self, seconds: i64) {
-        self.index.write().unwrap_or_else(PoisonError::into_inner).remembers_from = seconds;
+    /// Sets since when all departures from admin groups are known, in seconds by the stream's clock.
+    pub fn set_departures_known_since(&self, seconds: i64) {
+        self.index.write().unwrap_or_else(PoisonError::into_inner).departures_known_since = seconds;
     }
 
-    /// Takes in that somebody was erased, in seconds by the stream's clock, before their ids could be heard of.
-    pub fn note_unnamed_erasure(&self, seconds: i64) {
+    /// Records the erasure of a user whose ids are unknown, in seconds by the stream's clock.
+    pub fn record_unknown_erasure(&self, seconds: i64) {
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        index.erased = index.erased.max(Some(seconds));
+        index.last_unknown_erasure = index.last_unknown_erasure.max(Some(seconds));
     }
 
-    /// Begins again with the users of a copy that was loaded.
-    pub fn rebuild(&self, users: &Replica<Users>) {
+    /// Rebuilds the index from a loaded replica.
+    pub fn reindex(&self, users: &Replica<Users>) {
         let mut fresh = Index::default();
         users.read(|views| {
             for (_, view) in views.iter() {
@@ -99,25 +131,25 @@ impl People {
             }
         });
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        // An erased user has no uuid in the view, and must still be found to be gone.
+        // The view of an erased user has no ids. Keep the known ones, so that the user's token is refused.
         for (uuid, pk) in &index.by_uuid {
             fresh.by_uuid.entry(*uuid).or_insert(*pk);
         }
         for (uid, pk) in &index.by_uid {
             fresh.by_uid.entry(uid.clone()).or_insert(*pk);
         }
-        fresh.left = std::mem::take(&mut index.left);
-        fresh.remembers_from = index.remembers_from;
-        fresh.erased = index.erased;
+        fresh.departures = std::mem::take(&mut index.departures);
+        fresh.departures_known_since = index.departures_known_since;
+        fresh.last_unknown_erasure = index.last_unknown_erasure;
         *index = fresh;
         drop(index);
-        self.changed();
+        self.notify_changed();
     }
 
-    /// Takes in an event. `name_of` gives the name of a group where the event does not.
-    pub fn note(&self, event: &Recorded, name_of: impl Fn(GroupId) -> Option<String>) {
+    /// Applies an event. `name_of` returns the name of a group if the event does not contain it.
+    pub fn apply(&self, event: &Recorded, name_of: impl Fn(GroupId) -> Option<String>) {
         let Entity::User(pk) = event.event.subject else { return };
-        self.note_departure(pk, event, name_of);
+        self.record_departure(pk, event, name_of);
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         index.pks.insert(pk);
         match event.event.body.after() {
@@ -127,33 +159,38 @@ impl People {
         }
     }
 
-    /// Takes in that a user left a group, if it is an admin group.
-    pub fn note_departure(&self, pk: UserPk, event: &Recorded, name_of: impl Fn(GroupId) -> Option<String>) {
+    /// Records that a user left an admin group. Ignores other events.
+    pub fn record_departure(
+        &self,
+        pk: UserPk,
+        event: &Recorded,
+        name_of: impl Fn(GroupId) -> Option<String>,
+    ) {
         let EventBody::UserLeftGroup(data) = &event.event.body else { return };
         let given = Some(data.group.name.clone()).filter(|name| !name.is_empty());
         let name = given.or_else(|| name_of(data.group.uuid)).filter(|name| self.admin_groups.contains(name));
         if let Some(name) = name {
             let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-            let left = index.left.entry((pk, name)).or_default();
-            *left = (*left).max(event.stored.unix_seconds());
+            let departure = index.departures.entry((pk, name)).or_default();
+            *departure = (*departure).max(event.stored.unix_seconds());
             drop(index);
-            self.changed();
+            self.notify_changed();
         }
     }
 
-    /// What the owner of the token may now.
+    /// The current rights of the token's owner.
     pub fn rights(&self, users: &Replica<Users>, claims: &Claims) -> Result<Rights, Revoked> {
-        let (pk, erased) = {
+        let (pk, last_unknown_erasure) = {
             let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
             let pk = match claims.uuid() {
                 Some(uuid) => index.by_uuid.get(&uuid).copied(),
                 None => index.by_uid.get(&claims.sub).copied(),
             };
-            (pk, index.erased)
+            (pk, index.last_unknown_erasure)
         };
         let Some(pk) = pk else {
-            // They may be who was erased. Somebody new gets in with their next token.
-            if erased.is_some_and(|erased| claims.iat <= erased) {
+            // The owner may be the erased user. A new user gets in with a token from after the erasure.
+            if last_unknown_erasure.is_some_and(|erased| claims.iat <= erased) {
                 return Err(Revoked("the user is deleted"));
             }
             return Ok(Rights { own: None, is_admin: self.is_admin(claims, None) });
@@ -170,16 +207,16 @@ impl People {
             UserStatus::Inactive => return Err(Revoked("the user is deactivated")),
             UserStatus::Deleted | UserStatus::Erased => return Err(Revoked("the user is deleted")),
         }
-        // After a restore of authentik the key can be somebody else's: the one who had it is gone.
+        // A restore of authentik can give the primary key to another user. Then the token's owner is gone.
         let is_same = |user: &User| claims.uuid().map_or(user.uid == claims.sub, |uuid| user.uuid == uuid);
         if !view.user.as_ref().is_some_and(is_same) {
             return Err(Revoked("the user is deleted"));
         }
-        let own = Some(Own { pk: view.pk, since: view.registered_sequence });
+        let own = Some(OwnUser { pk: view.pk, registered_sequence: view.registered_sequence });
         Ok(Rights { own, is_admin: self.is_admin(claims, Some(view)) })
     }
 
-    /// The token says who is an admin; what was recorded since can only take it away.
+    /// The token's groups grant admin rights. Recorded events can only revoke them.
     fn is_admin(&self, claims: &Claims, view: Option<&UserView>) -> bool {
         let recorded = view.and_then(|view| view.user.as_ref());
         let index = self.index.read().unwrap_or_else(PoisonError::into_inner);
@@ -187,16 +224,16 @@ impl People {
             let is_member = recorded.is_some_and(|user| {
                 user.groups.iter().any(|group| user.group_names.get(group) == Some(name))
             });
-            let left = view.and_then(|view| index.left.get(&(view.pk, name.clone())));
-            // Within the same second the departure counts: which came first cannot be known.
-            let has_left = left.is_some_and(|left| *left >= claims.iat);
-            is_member || (!has_left && claims.iat >= index.remembers_from)
+            let left_at = view.and_then(|view| index.departures.get(&(view.pk, name.clone())));
+            // Both times are whole seconds. If they are equal, assume that the departure came after the token.
+            let has_left = left_at.is_some_and(|left_at| *left_at >= claims.iat);
+            is_member || (!has_left && claims.iat >= index.departures_known_since)
         })
     }
 }
 
 impl Index {
-    /// A user who is there wins over one who is gone and had the same id.
+    /// Adds a user's ids. A present user takes over an id from a former user.
     fn add(&mut self, pk: UserPk, user: &User, is_present: bool) {
         if !user.uuid.is_nil() {
             let known = self.by_uuid.entry(user.uuid).or_insert(pk);
