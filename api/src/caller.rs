@@ -48,7 +48,9 @@ impl Caller {
             live.ok_or_else(|| Refusal::unavailable("the projections are being loaded; retry later"))?;
         // A stale state could miss a revocation.
         if live.is_stale() {
-            return Err(Refusal::unavailable("the event log cannot be read, so the state is stale; retry later"));
+            return Err(Refusal::unavailable(
+                "the event log cannot be read, so the state is stale; retry later",
+            ));
         }
         let rights = live.rights(&claims)?;
         Ok(Self { live: Arc::clone(live), claims, rights })

@@ -171,7 +171,8 @@ impl Subscription {
         }
         // A new admin gets no admin rights on this stream, because it already skipped events.
         let rights = Rights { is_admin: self.was_admin, ..rights };
-        let allowed = rights.narrow(self.requested.clone()).map_err(|_| "the user may not read these events")?;
+        let allowed =
+            rights.narrow(self.requested.clone()).map_err(|_| "the user may not read these events")?;
         if let Some(allowed) = &allowed {
             self.reader.cursor = self.reader.cursor.max(allowed.after);
         }

@@ -4,8 +4,6 @@ mod declared;
 mod json;
 mod refusal;
 
-pub use declared::{
-    ADMIN, BAD_REQUEST, CALLER, CONFLICT, FORBIDDEN, GONE, NOT_FOUND, RouteResult, TOO_MANY,
-};
+pub use declared::{ADMIN, BAD_REQUEST, CALLER, CONFLICT, FORBIDDEN, GONE, NOT_FOUND, RouteResult, TOO_MANY};
 pub use json::{Json, PROBLEM, response};
 pub use refusal::{Answer, Refusal, bad_parameter};

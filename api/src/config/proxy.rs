@@ -69,7 +69,9 @@ impl ProxyConfig {
 fn long_secret(text: &str) -> Result<Secret, &'static str> {
     let secret: Secret = text.parse()?;
     let is_long = secret.expose().len() >= MIN_SECRET_BYTES;
-    is_long.then_some(secret).ok_or("expected the client secret of the proxy provider, at least 32 bytes long")
+    is_long
+        .then_some(secret)
+        .ok_or("expected the client secret of the proxy provider, at least 32 bytes long")
 }
 
 #[cfg(test)]

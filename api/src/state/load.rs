@@ -82,7 +82,10 @@ async fn load_replica<P: Projection>(nats: &Nats, bounds: Bounds) -> anyhow::Res
     if sequence <= bounds.last {
         return Ok(replica);
     }
-    tracing::warn!("projection {} belongs to another stream of events; folding it from the first event", P::NAME);
+    tracing::warn!(
+        "projection {} belongs to another stream of events; folding it from the first event",
+        P::NAME
+    );
     Ok(Replica::default())
 }
 

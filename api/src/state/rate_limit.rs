@@ -28,7 +28,8 @@ impl Default for RateLimiter {
 impl RateLimiter {
     /// Counts a change by the caller. An error is the time after which the caller may change something again.
     pub fn check(&mut self, caller: &str, now: Instant) -> Result<(), Duration> {
-        let until_full = self.full_at.get(caller).map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
+        let until_full =
+            self.full_at.get(caller).map_or(Duration::ZERO, |at| at.saturating_duration_since(now));
         let until_full = until_full + REFILL;
         if let Some(wait) = until_full.checked_sub(REFILL * BURST).filter(|wait| !wait.is_zero()) {
             return Err(wait);
@@ -93,7 +94,8 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_the_most_active_callers_are_remembered() {
-        let (mut limiter, begin) = (RateLimiter { max_callers: 100, ..RateLimiter::default() }, Instant::now());
+        let (mut limiter, begin) =
+            (RateLimiter { max_callers: 100, ..RateLimiter::default() }, Instant::now());
         assert_eq!(changes(&mut limiter, "busy", begin), BURST);
         for n in 0..1_000 {
             limiter.check(&n.to_string(), begin).unwrap();

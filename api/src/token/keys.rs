@@ -52,7 +52,11 @@ impl KeySource for HttpKeys {
             let mut jwks = vec![];
             while let Some(chunk) = answer.chunk().await.with_context(|| format!("reading {}", self.url))? {
                 jwks.extend_from_slice(&chunk);
-                anyhow::ensure!(jwks.len() <= MAX_JWKS_BYTES, "the answer of {} is larger than {MAX_JWKS_BYTES} bytes", self.url);
+                anyhow::ensure!(
+                    jwks.len() <= MAX_JWKS_BYTES,
+                    "the answer of {} is larger than {MAX_JWKS_BYTES} bytes",
+                    self.url
+                );
             }
             Ok(jwks)
         })

@@ -163,7 +163,8 @@ async fn an_unsigned_token_and_a_token_signed_with_the_public_key_are_refused() 
     let public = EncodingKey::from_secret(jwks(&[&verifier.key]).as_bytes());
     let header = Header { kid: Some("first".into()), ..Header::new(Algorithm::HS256) };
     let token = encode(&header, &valid_claims(), &public).unwrap();
-    let not_set = "X-authentik-jwt and HS256 tokens come from proxy providers, and API_PROXY_SECRET is not set";
+    let not_set =
+        "X-authentik-jwt and HS256 tokens come from proxy providers, and API_PROXY_SECRET is not set";
     check_refused(verifier.verify(&token).await, not_set);
 }
 

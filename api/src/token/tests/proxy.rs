@@ -89,11 +89,18 @@ async fn a_valid_bearer_token_takes_precedence_over_the_proxy_header_from_any_ad
 #[tokio::test]
 async fn a_proxy_token_with_wrong_claims_or_another_secret_is_refused() {
     let verifier = verifier();
-    check_refused(verifier.passed_on(&signed(|c| c["iss"] = json!(ISSUER))).await, "issued by another issuer");
-    check_refused(verifier.passed_on(&signed(|c| c["aud"] = json!(CLIENT_ID))).await, "issued for another audience");
+    check_refused(
+        verifier.passed_on(&signed(|c| c["iss"] = json!(ISSUER))).await,
+        "issued by another issuer",
+    );
+    check_refused(
+        verifier.passed_on(&signed(|c| c["aud"] = json!(CLIENT_ID))).await,
+        "issued for another audience",
+    );
     let other_client = signed(|c| c["azp"] = json!(CLIENT_ID));
     check_refused(verifier.passed_on(&other_client).await, "not an access token of this client");
-    let other_secret = sign_with_secret(&valid_proxy_claims(), b"a client secret of some other provider in authentik");
+    let other_secret =
+        sign_with_secret(&valid_proxy_claims(), b"a client secret of some other provider in authentik");
     check_refused(verifier.passed_on(&other_secret).await, "the signature is wrong");
     for claim in ["iss", "aud", "exp", "sub"] {
         let without = signed(|claims| drop(claims.as_object_mut().unwrap().remove(claim)));
@@ -135,7 +142,10 @@ async fn each_key_verifies_only_its_own_kind_of_signature() {
         assert!(matches!(verifier.passed_on(&forged).await, Err(TokenError::Invalid(_))));
     }
     // A JWKS key cannot sign proxy tokens, and the proxy secret cannot sign the client's tokens.
-    check_refused(verifier.passed_on(&verifier.key.sign(&valid_proxy_claims())).await, "issued by another issuer");
+    check_refused(
+        verifier.passed_on(&verifier.key.sign(&valid_proxy_claims())).await,
+        "issued by another issuer",
+    );
     let client = sign_with_secret(&valid_claims(), PROXY_SECRET.as_bytes());
     assert!(matches!(verifier.passed_on(&client).await, Err(TokenError::Invalid(_))));
     let secret = EncodingKey::from_secret(PROXY_SECRET.as_bytes());
@@ -149,7 +159,8 @@ async fn each_key_verifies_only_its_own_kind_of_signature() {
 async fn malformed_proxy_tokens_and_unsigned_proxy_headers_are_refused() {
     let verifier = verifier();
     let critical = Header { crit: Some(vec!["b64".into()]), ..Header::new(Algorithm::HS256) };
-    let token = encode(&critical, &valid_proxy_claims(), &EncodingKey::from_secret(PROXY_SECRET.as_bytes())).unwrap();
+    let token =
+        encode(&critical, &valid_proxy_claims(), &EncodingKey::from_secret(PROXY_SECRET.as_bytes())).unwrap();
     check_refused(verifier.passed_on(&token).await, "has critical headers");
     check_refused(verifier.passed_on(&"x".repeat(16 * 1024 + 1)).await, "larger than 16 KiB");
     check_refused(verifier.passed_on("x").await, "not a token");

@@ -1,4 +1,4 @@
-//! Keys of a pretended identity provider, and tokens signed with them.
+//! Keys of a fake identity provider, and tokens signed with them.
 
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
@@ -13,8 +13,8 @@ pub const CLIENT_ID: &str = "authentik-events";
 /// Client id of a proxy provider.
 pub const PROXY_CLIENT_ID: &str = "proxied";
 
-/// Its client secret.
-pub const PROXY_SECRET: &str = "a client secret of a proxy provider that nobody else knows";
+/// Client secret of the proxy provider.
+pub const PROXY_SECRET: &str = "a client secret of a proxy provider for tests";
 
 /// An RSA key pair with a name.
 pub struct SigningKey {
@@ -33,7 +33,7 @@ impl SigningKey {
         Self { kid: kid.to_owned(), key: EncodingKey::from_rsa_pem(pem.as_bytes()).expect("a key in PEM") }
     }
 
-    /// As the identity provider publishes it.
+    /// The public key, as the identity provider publishes it.
     pub fn jwk(&self) -> Value {
         let mut jwk = Jwk::from_encoding_key(&self.key, Algorithm::RS256).expect("a public key");
         jwk.common.key_id = Some(self.kid.clone());
@@ -51,7 +51,7 @@ pub fn jwks(keys: &[&SigningKey]) -> String {
     json!({"keys": keys.iter().map(|key| key.jwk()).collect::<Vec<_>>()}).to_string()
 }
 
-/// The claims of an access token as authentik makes them, good for ten minutes from `now`.
+/// The claims of an access token of authentik, valid for ten minutes from `now`.
 pub fn claims(issuer: &str, sub: &str, now: i64, groups: &[&str]) -> Value {
     json!({
         "iss": issuer, "sub": sub, "aud": CLIENT_ID, "azp": CLIENT_ID, "iat": now, "exp": now + 600,
@@ -59,14 +59,14 @@ pub fn claims(issuer: &str, sub: &str, now: i64, groups: &[&str]) -> Value {
     })
 }
 
-/// The claims of a token that an outpost passes on, of a user with this hashed id.
+/// The claims of a token that an outpost passes on for the user with this hashed id.
 pub fn proxy_claims(issuer: &str, uid: &str, now: i64, groups: &[&str]) -> Value {
     let mut claims = claims(issuer, uid, now, groups);
     (claims["aud"], claims["azp"]) = (json!(PROXY_CLIENT_ID), json!(PROXY_CLIENT_ID));
     claims
 }
 
-/// A token as a proxy provider signs it: without a name of the key.
+/// A token as a proxy provider signs it: with HS256 and without a `kid`.
 pub fn sign_with_secret(claims: &Value, secret: &[u8]) -> String {
     encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(secret))
         .expect("signing a token")

@@ -1,4 +1,4 @@
-//! Keys of other kinds than RSA, and an RSA key in the forms that everybody can read.
+//! Keys of other types than RSA, and the public forms of an RSA key.
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
@@ -28,27 +28,27 @@ impl OtherKey {
     }
 
     pub fn ed25519(kid: &'static str) -> Self {
-        // The second version of PKCS #8, which holds the public key too, is not what jsonwebtoken expects.
+        // Version 1 of PKCS #8: jsonwebtoken does not read version 2, which contains the public key.
         let pkcs8 = Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8v1());
         let key = EncodingKey::from_ed_der(pkcs8.expect("generating a key").as_ref());
         Self { kid, algorithm: Algorithm::EdDSA, key }
     }
 
-    /// Another key of the same kind and name.
-    pub fn anew(&self) -> Self {
+    /// A new key of the same type and name.
+    pub fn regenerate(&self) -> Self {
         match self.algorithm {
             Algorithm::ES256 => Self::p_256(self.kid),
             Algorithm::EdDSA => Self::ed25519(self.kid),
-            other => panic!("no keys are made for {other:?}"),
+            other => panic!("cannot generate a key for {other:?}"),
         }
     }
 
-    /// The same key by another name.
-    pub fn named(self, kid: &'static str) -> Self {
+    /// The same key with another name.
+    pub fn renamed(self, kid: &'static str) -> Self {
         Self { kid, ..self }
     }
 
-    /// As the identity provider publishes it.
+    /// The public key, as the identity provider publishes it.
     pub fn jwk(&self) -> Value {
         let mut jwk = Jwk::from_encoding_key(&self.key, self.algorithm).expect("a public key");
         jwk.common.key_id = Some(self.kid.to_owned());
@@ -61,7 +61,7 @@ impl OtherKey {
     }
 }
 
-/// What somebody may take for the key's secret: its JWKS, its modulus, and its public half in DER and in PEM.
+/// Forms of a public key that an attacker could use as an HMAC secret: JWKS, modulus, DER and PEM.
 pub fn public_forms(key: &SigningKey) -> [Vec<u8>; 4] {
     let jwk = key.jwk();
     let number =
