@@ -31,7 +31,7 @@ struct Row {
 }
 
 fn rows() -> Vec<Row> {
-    let table = README.split("## Who may what").nth(1).unwrap().split("\n## ").next().unwrap();
+    let table = README.split("## Rights").nth(1).unwrap().split("\n## ").next().unwrap();
     let rows = table.lines().filter(|line| line.starts_with("| `"));
     let rows = rows.map(|row| {
         let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();

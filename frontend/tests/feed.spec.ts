@@ -64,7 +64,7 @@ test("a list of another log begins anew, and says so", async ({ page, installati
   });
   await page.reload();
   await expect(
-    page.getByText("The list begins anew: the cursor is of another stream of events."),
+    page.getByText("The list begins anew: the cursor belongs to another stream of events."),
   ).toBeVisible();
   await expect(registration(page, "Still Here")).toBeVisible();
 });
