@@ -10,9 +10,8 @@ use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions};
 use runtime::clock;
 
 use crate::answer::{Answer, Refusal};
-use crate::feed::Filter;
 use crate::state::live::LiveState;
-use crate::state::people::{AllowedEvents, Forbidden, OwnUser, Rights};
+use crate::state::people::{Forbidden, Rights};
 use crate::token::{Claims, Tokens};
 
 /// Name of the security scheme in the OpenAPI document.
@@ -20,7 +19,6 @@ const SCHEME: &str = "access_token";
 
 /// What the server provides to every request.
 pub struct RequestContext {
-    /// Verifies tokens.
     pub tokens: Tokens,
     /// The state; unset until it is loaded.
     pub live: OnceLock<Arc<LiveState>>,
@@ -29,18 +27,16 @@ pub struct RequestContext {
 /// The owner of an accepted token, and their rights.
 #[derive(Clone)]
 pub struct Caller {
-    /// The state.
     pub live: Arc<LiveState>,
-    /// The token's claims.
     pub claims: Arc<Claims>,
-    /// The owner's rights.
     pub rights: Rights,
 }
 
 impl Caller {
     async fn authenticate(request: &Request) -> Answer<Self> {
-        let context: &Arc<RequestContext> =
-            request.data().ok_or_else(|| Refusal::unavailable("the service is not set up"))?;
+        let context: &Arc<RequestContext> = request
+            .data()
+            .ok_or_else(|| Refusal::unavailable("the server has no request context; this is a bug"))?;
         let peer = request.remote_addr().as_socket_addr().map(SocketAddr::ip);
         let claims = context.tokens.verify(request.headers(), peer, clock::now().unix_seconds()).await?;
         let live = context.live.get();
@@ -56,11 +52,6 @@ impl Caller {
         Ok(Self { live: Arc::clone(live), claims, rights })
     }
 
-    /// The caller's own user, if it is recorded.
-    pub fn own(&self) -> Option<OwnUser> {
-        self.rights.own
-    }
-
     /// Refuses callers who are not admins.
     pub fn require_admin(&self) -> Answer<()> {
         let is_admin = self.rights.is_admin;
@@ -69,7 +60,7 @@ impl Caller {
 
     /// Refuses callers who may not read about this user.
     pub fn require_own_or_admin(&self, pk: UserPk) -> Result<(), Forbidden> {
-        let is_allowed = self.rights.is_admin || self.own().is_some_and(|own| own.pk == pk);
+        let is_allowed = self.rights.is_admin || self.rights.own.is_some_and(|own| own.pk == pk);
         if is_allowed { Ok(()) } else { Err(Forbidden) }
     }
 
@@ -78,14 +69,9 @@ impl Caller {
         self.live.check_rate_limit(&self.claims.sub).map_err(Refusal::too_many)
     }
 
-    /// The caller's primary key, which hints and commands record; nothing if the caller is not recorded.
+    /// The caller's primary key, which hints and commands record; `None` if the caller is not recorded.
     pub fn pk(&self) -> Option<UserPk> {
-        self.own().map(|own| own.pk)
-    }
-
-    /// Narrows a filter to what the caller may read; see [`Rights::narrow`].
-    pub fn narrow(&self, filter: Filter) -> Result<Option<AllowedEvents>, Forbidden> {
-        self.rights.narrow(filter)
+        self.rights.own.map(|own| own.pk)
     }
 }
 

@@ -31,7 +31,7 @@ pub async fn execute<C: Command>(
     request(nats, asked_by, command, COMMAND_TIMEOUT).await
 }
 
-/// The status of the system as one projector reports it. Nothing if none answers.
+/// The status of the system as one projector reports it. `None` if none answers.
 pub async fn status(nats: &Nats) -> Option<Status> {
     request(nats, None, GetStatus {}, STATUS_TIMEOUT).await.ok()
 }

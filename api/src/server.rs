@@ -48,11 +48,7 @@ impl Api {
         let context = Arc::new(RequestContext { tokens: tokens(&config)?, live: OnceLock::new() });
         let mut tasks = JoinSet::new();
         tasks.spawn(bound.serve(web::app(&config, &context, &health), shutdown.clone()));
-        let keys = Arc::clone(context.tokens.keys()).keep_fresh(shutdown.clone());
-        tasks.spawn(async move {
-            keys.await;
-            Ok(())
-        });
+        tasks.spawn(Arc::clone(context.tokens.keys()).keep_fresh(shutdown.clone()));
         let started = Box::pin(start(&config, &context, &health, &mut tasks, &shutdown));
         let started = shutdown.run_until_cancelled(started).await;
         program::all_started(started, tasks, &shutdown).await
@@ -76,7 +72,7 @@ async fn start(
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     let nats = Nats::connect(&config.nats, "api", health).await?;
-    let live = load::load(&config.admin_groups(), &nats, health, shutdown).await?;
+    let live = load::load(config, &nats, health, shutdown).await?;
     let limit = config.stale_limit;
     let log = tail::open(&live, limit);
     tasks.spawn(tail::watch_staleness(Arc::clone(&live), log.up_to_date(), limit, shutdown.clone()));

@@ -33,7 +33,7 @@ pub struct Subscription {
     claims: Arc<Claims>,
     was_admin: bool,
     requested: Filter,
-    /// The requested filter, narrowed to the client's rights; nothing while the client is not recorded.
+    /// The requested filter, narrowed to the client's rights; `None` while the client is not recorded.
     allowed: Option<Filter>,
     reader: Reader,
     head: watch::Receiver<u64>,

@@ -11,21 +11,13 @@ use super::refusal::Refusal;
 /// The result of a route: `T`, or one of the refusals in the bit set.
 pub type RouteResult<T, const REFUSALS: u16> = Result<T, DeclaredRefusal<REFUSALS>>;
 
-/// 400.
 pub const BAD_REQUEST: u16 = 1;
-/// 401.
 pub const UNAUTHORIZED: u16 = 1 << 1;
-/// 403.
 pub const FORBIDDEN: u16 = 1 << 2;
-/// 404.
 pub const NOT_FOUND: u16 = 1 << 3;
-/// 409.
 pub const CONFLICT: u16 = 1 << 4;
-/// 410.
 pub const GONE: u16 = 1 << 5;
-/// 429.
 pub const TOO_MANY: u16 = 1 << 6;
-/// 503.
 pub const UNAVAILABLE: u16 = 1 << 7;
 
 /// Refusals of every route that requires an access token.
@@ -61,7 +53,7 @@ const DESCRIPTIONS: [Description; 8] = [
     (UNAUTHORIZED, 401, "The access token is missing or not accepted.", CHALLENGE),
     (FORBIDDEN, 403, "The caller lacks the right to do this.", CHALLENGE),
     (NOT_FOUND, 404, "The requested object does not exist.", None),
-    (CONFLICT, 409, "Another operation that is running prevents this one.", None),
+    (CONFLICT, 409, "A running operation prevents this one.", None),
     (GONE, 410, "The cursor belongs to another stream, is beyond the last event, or has expired.", None),
     (TOO_MANY, 429, "The caller made too many changes in a short time.", RETRY_AFTER),
     (UNAVAILABLE, 503, "A dependency is unavailable, or the state is stale; see the detail.", RETRY_AFTER),

@@ -5,9 +5,9 @@ use std::time::Duration;
 use domain::command::{Failure, FailureKind};
 use poem::http::{StatusCode, header};
 use runtime::problem::Problem;
+use store::publish::PublishError;
 
 use crate::state::cursor::CursorError;
-use crate::state::hints::HintNotStored;
 use crate::state::people::{Forbidden, Revoked};
 use crate::token::TokenError;
 
@@ -49,7 +49,7 @@ impl From<Forbidden> for Refusal {
 impl From<CursorError> for Refusal {
     fn from(error: CursorError) -> Self {
         match error {
-            CursorError::OtherStream | CursorError::BeyondEnd | CursorError::Expired => {
+            CursorError::Gone(_) => {
                 let detail = format!("{error}: read the state again, and continue from its as_of");
                 Self(Problem::new(StatusCode::GONE, "Cursor gone", detail))
             }
@@ -58,11 +58,10 @@ impl From<CursorError> for Refusal {
     }
 }
 
-impl From<HintNotStored> for Refusal {
-    fn from(error: HintNotStored) -> Self {
-        let HintNotStored(cause) = &error;
-        tracing::warn!("cannot store a hint: {cause}");
-        Self::unavailable(format!("{error}; retry later"))
+impl From<PublishError> for Refusal {
+    fn from(error: PublishError) -> Self {
+        tracing::warn!("cannot store a hint: {error}");
+        Self::unavailable("the request cannot be stored; retry later")
     }
 }
 

@@ -16,10 +16,8 @@ pub use proxy::ProxyConfig;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "api", version)]
 pub struct Config {
-    /// Connection to NATS.
     #[command(flatten)]
     pub nats: NatsConfig,
-    /// Logging.
     #[command(flatten)]
     pub telemetry: TelemetryConfig,
     /// Address to listen on: `host:port`, or only a port for all interfaces.
@@ -28,8 +26,7 @@ pub struct Config {
     /// The `iss` claim of accepted tokens, exactly as authentik writes it, including the trailing slash.
     #[arg(long = "authentik-issuer", env = "AUTHENTIK_ISSUER", value_parser = http_url)]
     pub issuer: String,
-    /// URL of authentik's JWKS (the keys that verify tokens), as reachable from this process. Defaults to the issuer's
-    /// `jwks/`.
+    /// URL of authentik's JWKS, as reachable from this process. Defaults to the issuer's `jwks/`.
     #[arg(long = "authentik-jwks-url", env = "AUTHENTIK_JWKS_URL", value_parser = http_url)]
     pub jwks_url: Option<String>,
     /// The `aud` and `azp` claims of accepted tokens: the client id of the front end.
@@ -55,7 +52,6 @@ pub struct Config {
     /// URL where people without an account can enroll; the front end links to it.
     #[arg(long = "api-enrollment-url", env = "API_ENROLLMENT_URL", value_parser = http_url)]
     pub enrollment_url: Option<String>,
-    /// Callers who are signed in by a reverse proxy.
     #[command(flatten)]
     pub proxy: ProxyConfig,
 }

@@ -12,8 +12,7 @@ const MIN_SECRET_BYTES: usize = 32;
 /// A proxy provider in authentik whose tokens are passed on by reverse proxies.
 #[derive(Clone, Debug, Args)]
 pub struct ProxyConfig {
-    /// Client secret of the proxy provider, which verifies its tokens. Enables callers who are signed in by a reverse
-    /// proxy; requires the other three settings.
+    /// Client secret of the proxy provider, which verifies its tokens. Requires the other three settings.
     #[arg(
         long = "api-proxy-secret",
         env = "API_PROXY_SECRET",
@@ -41,8 +40,7 @@ pub struct ProxyConfig {
         requires_all = ["proxy_secret", "proxy_issuer", "trusted_proxies"]
     )]
     pub proxy_audience: Option<String>,
-    /// Addresses and networks of the reverse proxies, as seen from this process, separated by commas. The proxy
-    /// provider's tokens are refused from any other address.
+    /// Addresses and networks of the only reverse proxies whose tokens are accepted, separated by commas.
     #[arg(
         long = "api-trusted-proxies",
         env = "API_TRUSTED_PROXIES",

@@ -9,18 +9,17 @@ use store::log::StoredMessage;
 /// One event, encoded once for all readers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Its sequence.
     pub sequence: u64,
     /// The user or group that the event is about.
     pub entity: Entity,
-    /// Its type. Nothing for a type that only a newer version of this software knows.
+    /// Its type; `None` if only a newer version of this software knows it.
     pub event_type: Option<EventType>,
     bytes: Bytes,
     line_start: usize,
 }
 
 impl Frame {
-    /// Encodes a stored event without changing its JSON. Returns nothing for a message that is not an event.
+    /// Encodes a stored event without changing its JSON. Returns `None` for a message that is not an event.
     ///
     /// Checks only the subject and that the payload is one line of JSON, so events of unknown types are sent too.
     pub fn of(message: &StoredMessage, namespace: &Namespace, epoch: &str) -> Option<Self> {

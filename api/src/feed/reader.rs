@@ -30,7 +30,7 @@ impl Reader {
                 self.cursor = batch.cursor;
                 Ok(batch.frames)
             }
-            Err(TooOld { ring_start }) => self.read_stream(log, filter, limits, ring_start).await,
+            Err(TooOld(ring_start)) => self.read_stream(log, filter, limits, ring_start).await,
         }
     }
 

@@ -52,12 +52,9 @@ pub struct Batch {
     pub cursor: u64,
 }
 
-/// The next event of the reader may be older than the ring.
+/// The next event of the reader may be older than the ring, which starts at this sequence.
 #[derive(Debug, PartialEq, Eq)]
-pub struct TooOld {
-    /// Sequence at which the ring starts.
-    pub ring_start: u64,
-}
+pub struct TooOld(pub u64);
 
 impl Feed {
     /// An empty ring whose first message will have at least the sequence `start`.
@@ -70,7 +67,7 @@ impl Feed {
         Self { ring: RwLock::new(ring), head: watch::Sender::new(start.saturating_sub(1)) }
     }
 
-    /// Adds the message at `sequence` and wakes the readers. `frame` is nothing if the message is not an event.
+    /// Adds the message at `sequence` and wakes the readers. `frame` is `None` if the message is not an event.
     pub fn push(&self, sequence: u64, frame: Option<Frame>) {
         if let Some(frame) = frame {
             self.ring.write().unwrap_or_else(PoisonError::into_inner).push(frame);
@@ -101,7 +98,7 @@ impl Feed {
         let head = self.head();
         let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
         if cursor + 1 < ring.start {
-            return Err(TooOld { ring_start: ring.start });
+            return Err(TooOld(ring.start));
         }
         Ok(ring.read(cursor, head, filter, limits))
     }
@@ -205,7 +202,7 @@ mod tests {
     fn a_reader_behind_the_ring_gets_the_start_of_the_ring() {
         let feed = Feed::bounded(1, 2, MAX_BYTES);
         (1..=5).for_each(|sequence| push(&feed, sequence, 1));
-        assert_eq!(feed.read(2, &Filter::default(), WIDE), Err(TooOld { ring_start: 4 }));
+        assert_eq!(feed.read(2, &Filter::default(), WIDE), Err(TooOld(4)));
         assert_eq!(sequences(&feed.read(3, &Filter::default(), WIDE).unwrap()), [4, 5]);
         assert!(feed.covers(3) && !feed.covers(2) && !feed.covers(6));
     }
@@ -239,6 +236,6 @@ mod tests {
         let one = frame(1, "user.1.user-updated", "{}").unwrap().bytes().len();
         let feed = Feed::bounded(1, 100, 2 * one);
         (1..=5).for_each(|sequence| push(&feed, sequence, 1));
-        assert_eq!(feed.read(0, &Filter::default(), WIDE), Err(TooOld { ring_start: 4 }));
+        assert_eq!(feed.read(0, &Filter::default(), WIDE), Err(TooOld(4)));
     }
 }

@@ -37,7 +37,6 @@ struct Day {
     activity: ActivityView,
 }
 
-/// The routes of this group.
 #[derive(Clone)]
 pub struct Routes;
 

@@ -35,7 +35,6 @@ pub enum DeadLetterDropped {
     Dropped,
 }
 
-/// The routes of this group.
 #[derive(Clone)]
 pub struct Routes;
 

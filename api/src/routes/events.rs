@@ -33,7 +33,6 @@ pub struct EventPage {
     as_of: String,
 }
 
-/// The routes of this group.
 #[derive(Clone)]
 pub struct Routes;
 
@@ -68,7 +67,7 @@ pub async fn page(
     let n_frames = parameters::limit(limit)?;
     let live = &caller.live;
     let start = parameters::start_position(after, StartPosition::Earliest)?;
-    let allowed = caller.narrow(filter)?;
+    let allowed = caller.rights.narrow(filter)?;
     let mut cursor = live.resolve(start).await?;
     let head = live.head();
     let mut events = vec![];

@@ -24,7 +24,6 @@ pub struct GroupList {
     as_of: String,
 }
 
-/// The routes of this group.
 #[derive(Clone)]
 pub struct Routes;
 
@@ -71,8 +70,7 @@ fn list(caller: &Caller, search: Option<&str>, limit: usize, cursor: Option<Grou
         let by_name = |search| view.group.as_ref().is_some_and(|group| contains(&group.name, search));
         !view.deleted && cursor.is_none_or(|cursor| view.uuid > cursor) && search.is_none_or(by_name)
     };
-    // The keys are uuids in canonical form, whose text order is the order of the uuids. One item more than `limit` shows
-    // whether there is another page.
+    // The views are ordered by uuid. One item more than `limit` shows whether there is another page.
     let mut found: Vec<GroupView> = groups.read(|views| {
         let matching = views.iter().map(|(_, view)| view).filter(|view| matches(view));
         matching.take(limit + 1).cloned().collect()

@@ -71,7 +71,6 @@ pub enum ResyncAnswer {
     ),
 }
 
-/// The routes of this group.
 #[derive(Clone)]
 pub struct Routes;
 
@@ -82,7 +81,7 @@ impl Routes {
     /// A caller who is not recorded yet, for example right after enrolling, is read from authentik.
     #[oai(path = "/me", method = "get", tag = "Tag::Me")]
     async fn me(&self, caller: Caller) -> RouteResult<MeAnswer, { CALLER | NOT_FOUND }> {
-        let own = match caller.own() {
+        let own = match caller.rights.own {
             Some(own) => Some(own),
             None => wait_until_recorded(&caller).await?,
         };
@@ -103,7 +102,7 @@ impl Routes {
         &self,
         caller: Caller,
     ) -> RouteResult<ResyncAnswer, { CALLER | NOT_FOUND | TOO_MANY }> {
-        let hint = match caller.own() {
+        let hint = match caller.rights.own {
             Some(own) => OwnHint::about_user(own.pk, "resync", Some(own.pk)),
             None => hint_about_unrecorded(&caller, "resync")?,
         };

@@ -39,7 +39,6 @@ impl From<Operation> for OperationStarted {
     }
 }
 
-/// The routes of this group.
 #[derive(Clone)]
 pub struct Routes;
 

@@ -10,7 +10,6 @@ use crate::answer::{ADMIN, CONFLICT, NOT_FOUND, RouteResult, TOO_MANY};
 use crate::caller::Caller;
 use crate::projectors::execute;
 
-/// The routes of this group.
 #[derive(Clone)]
 pub struct Routes;
 

@@ -13,7 +13,6 @@ use crate::answer::{Json, NOT_FOUND, Refusal, RouteResult};
 #[derive(Serialize, JsonSchema)]
 pub struct JsonSchemaDocument(#[schemars(with = "serde_json::Value")] Schema);
 
-/// The routes of this group.
 #[derive(Clone)]
 pub struct Routes;
 

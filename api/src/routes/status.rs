@@ -64,7 +64,6 @@ struct Progress {
     lag: Option<u64>,
 }
 
-/// The routes of this group.
 #[derive(Clone)]
 pub struct Routes;
 
@@ -76,13 +75,10 @@ impl Routes {
         caller.require_admin()?;
         let live = &caller.live;
         let nats = live.nats();
-        let namespace = &nats.namespace;
-        let (events_name, inbox_name) = (namespace.events_stream(), namespace.inbox_stream());
-        let dead_letters_name = namespace.dead_letters_stream();
         let (events, inbox, dead_letters, reported, projectors) = futures_util::join!(
-            stream_status(nats, &events_name),
-            stream_status(nats, &inbox_name),
-            stream_status(nats, &dead_letters_name),
+            stream_status(nats, nats.namespace.events_stream()),
+            stream_status(nats, nats.namespace.inbox_stream()),
+            stream_status(nats, nats.namespace.dead_letters_stream()),
             projectors::status(nats),
             projectors::health(nats),
         );
@@ -108,8 +104,8 @@ impl Routes {
     }
 }
 
-/// Returns nothing on an error, so that the rest of the status is still answered.
-async fn stream_status(nats: &Nats, name: &str) -> Option<StreamStatus> {
+/// Returns `None` on an error, so that the rest of the status is still answered.
+async fn stream_status(nats: &Nats, name: String) -> Option<StreamStatus> {
     let stream = nats.jetstream.get_stream(name).await.ok()?;
     let state = &stream.cached_info().state;
     Some(StreamStatus {

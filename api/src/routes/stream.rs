@@ -48,7 +48,6 @@ impl ApiResponse for EventStream {
     fn register(_: &mut Registry) {}
 }
 
-/// The routes of this group.
 #[derive(Clone)]
 pub struct Routes;
 
@@ -79,7 +78,7 @@ impl Routes {
             }
             None => parameters::start_position(after.0.as_deref(), StartPosition::Now)?,
         };
-        caller.narrow(filter.clone())?;
+        caller.rights.narrow(filter.clone())?;
         let cursor = caller.live.resolve(start).await?;
         Ok(EventStream(Subscription::new(caller, filter, cursor)))
     }

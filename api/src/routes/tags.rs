@@ -2,7 +2,6 @@
 
 use poem_openapi::Tags;
 
-/// Groups of routes in the documentation.
 #[derive(Tags)]
 pub enum Tag {
     /// The caller.

@@ -34,7 +34,6 @@ pub struct UserList {
     as_of: String,
 }
 
-/// The routes of this group.
 #[derive(Clone)]
 pub struct Routes;
 
@@ -162,8 +161,7 @@ impl UserFilter {
     }
 }
 
-/// Searches all users after the cursor in chunks, so that a search through a million users delays neither new events nor
-/// other requests.
+/// Searches the users after the cursor in chunks, so that a long search does not delay events and other requests.
 async fn list(caller: &Caller, filter: &UserFilter, limit: usize, cursor: Option<UserPk>) -> UserList {
     let users = caller.live.replica::<Users>();
     // Taken before reading, so that concurrent changes come after it.

@@ -20,18 +20,12 @@ impl fmt::Display for Cursor {
     }
 }
 
-/// Why no event log can be read from a cursor.
+/// Why a client cannot read from a cursor.
 #[derive(Debug, thiserror::Error)]
 pub enum CursorError {
-    /// The stream was replaced since the client got the cursor.
-    #[error("the cursor belongs to another stream of events")]
-    OtherStream,
-    /// The stream has lost events, for example by a restore of an older backup.
-    #[error("the cursor is beyond the last event")]
-    BeyondEnd,
-    /// The next event of the client is lost.
-    #[error("events after the cursor are no longer kept")]
-    Expired,
+    /// The client must read the state again, for this reason.
+    #[error("{0}")]
+    Gone(&'static str),
     /// NATS did not answer.
     #[error("the event log cannot be read")]
     Unavailable(#[source] anyhow::Error),

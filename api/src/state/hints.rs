@@ -15,11 +15,6 @@ use store::publish::PublishError;
 /// Minimum time between two hints about the same unrecorded user.
 const LOOKUP_INTERVAL: Duration = Duration::from_secs(30);
 
-/// JetStream did not acknowledge a hint.
-#[derive(Debug, thiserror::Error)]
-#[error("the request cannot be stored")]
-pub struct HintNotStored(#[from] pub PublishError);
-
 /// Limits hints about callers who are not recorded yet.
 #[derive(Default)]
 pub struct Lookups {
@@ -29,7 +24,7 @@ pub struct Lookups {
 
 impl Lookups {
     /// Stores the hint, unless one about the same `sub` was stored recently by any request.
-    pub async fn request(&self, nats: &Nats, sub: &str, hint: &OwnHint) -> Result<(), HintNotStored> {
+    pub async fn request(&self, nats: &Nats, sub: &str, hint: &OwnHint) -> Result<(), PublishError> {
         if !self.is_first(sub) {
             return Ok(());
         }
@@ -52,7 +47,7 @@ impl Lookups {
 }
 
 /// Stores a hint in the inbox, and returns its delivery id.
-pub async fn store_hint(nats: &Nats, hint: &OwnHint) -> Result<DeliveryId, HintNotStored> {
+pub async fn store_hint(nats: &Nats, hint: &OwnHint) -> Result<DeliveryId, PublishError> {
     let delivery = DeliveryId::from(clock::new_id());
     put_hint(nats, &delivery, Channel::Api, hint).await?;
     Ok(delivery)

@@ -1,7 +1,7 @@
 //! The state of this process: replicas of the projections, the newest events, and the rights of users.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use domain::event::Recorded;
@@ -14,13 +14,14 @@ use domain::view::users::{UserStatus, Users};
 use runtime::CancellationToken;
 use runtime::nats::Nats;
 use store::log::{EventLog, ReadFrom, StoredMessage};
+use store::publish::PublishError;
 use store::replica::Replica;
 use tokio::sync::watch;
 use uuid::Uuid;
 
 use crate::feed::{Feed, Filter, Frame, ReadLimits, Reader};
 use crate::state::cursor::{Cursor, CursorError, StartPosition};
-use crate::state::hints::{HintNotStored, Lookups};
+use crate::state::hints::Lookups;
 use crate::state::people::{People, Revoked, Rights};
 use crate::state::rate_limit::RateLimiter;
 use crate::token::Claims;
@@ -32,9 +33,7 @@ use crate::token::Claims;
 pub struct LiveState {
     nats: Nats,
     log: EventLog,
-    users: ReplicaSlot<Users>,
-    groups: ReplicaSlot<Groups>,
-    activity: ReplicaSlot<Activity>,
+    replicas: Mutex<Replicas>,
     feed: Feed,
     people: People,
     lookups: Lookups,
@@ -46,78 +45,56 @@ pub struct LiveState {
 
 /// What a [`LiveState`] starts with.
 pub struct InitialState {
-    /// The connection.
     pub nats: Nats,
-    /// The event log.
     pub log: EventLog,
-    /// The loaded replica of `users`.
-    pub users: Replica<Users>,
-    /// The loaded replica of `groups`.
-    pub groups: Replica<Groups>,
-    /// The loaded replica of `activity`.
-    pub activity: Replica<Activity>,
-    /// Known revocations; the users are indexed from the replica.
+    pub replicas: Replicas,
+    /// Known revocations. The users are indexed from their replica.
     pub people: People,
     /// The first sequence of the feed.
     pub feed_start: u64,
-    /// Ends the streams.
     pub shutdown: CancellationToken,
 }
 
-/// Holds the current replica of a projection, which a new generation replaces.
-pub struct ReplicaSlot<P: Projection>(RwLock<Replica<P>>);
-
-impl<P: Projection + Clone> ReplicaSlot<P> {
-    fn new(replica: Replica<P>) -> Self {
-        Self(RwLock::new(replica))
-    }
-
-    fn get(&self) -> Replica<P> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
-    }
+/// The replica of each projection. A new generation of a projection gets a new replica.
+#[derive(Clone)]
+pub struct Replicas {
+    pub users: Replica<Users>,
+    pub groups: Replica<Groups>,
+    pub activity: Replica<Activity>,
 }
 
 /// A projection that this process replicates.
 pub trait ReplicatedProjection: Projection + Clone {
-    /// Where its replica is held.
-    fn slot(live: &LiveState) -> &ReplicaSlot<Self>;
-
-    /// Called after the replica was replaced.
-    fn on_replaced(_: &LiveState) {}
+    /// Selects the projection's replica.
+    fn select(replicas: &mut Replicas) -> &mut Replica<Self>;
 }
 
 impl ReplicatedProjection for Users {
-    fn slot(live: &LiveState) -> &ReplicaSlot<Self> {
-        &live.users
-    }
-
-    fn on_replaced(live: &LiveState) {
-        live.people.reindex(&live.users.get());
+    fn select(replicas: &mut Replicas) -> &mut Replica<Self> {
+        &mut replicas.users
     }
 }
 
 impl ReplicatedProjection for Groups {
-    fn slot(live: &LiveState) -> &ReplicaSlot<Self> {
-        &live.groups
+    fn select(replicas: &mut Replicas) -> &mut Replica<Self> {
+        &mut replicas.groups
     }
 }
 
 impl ReplicatedProjection for Activity {
-    fn slot(live: &LiveState) -> &ReplicaSlot<Self> {
-        &live.activity
+    fn select(replicas: &mut Replicas) -> &mut Replica<Self> {
+        &mut replicas.activity
     }
 }
 
 impl From<InitialState> for LiveState {
     fn from(initial: InitialState) -> Self {
-        initial.people.reindex(&initial.users);
+        initial.people.reindex(&initial.replicas.users);
         metrics::counter!("api_unreadable_events_total").increment(0);
         Self {
             nats: initial.nats,
             log: initial.log,
-            users: ReplicaSlot::new(initial.users),
-            groups: ReplicaSlot::new(initial.groups),
-            activity: ReplicaSlot::new(initial.activity),
+            replicas: Mutex::new(initial.replicas),
             feed: Feed::starting_at(initial.feed_start),
             people: initial.people,
             lookups: Lookups::default(),
@@ -129,21 +106,22 @@ impl From<InitialState> for LiveState {
     }
 }
 
-/// Reads.
 impl LiveState {
-    /// The connection to NATS.
     pub fn nats(&self) -> &Nats {
         &self.nats
     }
 
-    /// The event log.
     pub fn log(&self) -> &EventLog {
         &self.log
     }
 
     /// The current replica of a projection.
     pub fn replica<P: ReplicatedProjection>(&self) -> Replica<P> {
-        P::slot(self).get()
+        P::select(&mut self.lock_replicas()).clone()
+    }
+
+    fn lock_replicas(&self) -> MutexGuard<'_, Replicas> {
+        self.replicas.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Cancelled when the process shuts down.
@@ -173,7 +151,7 @@ impl LiveState {
 
     /// The current rights of a token's owner.
     pub fn rights(&self, claims: &Claims) -> Result<Rights, Revoked> {
-        self.people.rights(&self.users.get(), claims)
+        self.people.rights(&self.replica(), claims)
     }
 
     /// A receiver that changes when anybody's rights may have changed.
@@ -217,35 +195,31 @@ impl LiveState {
 
     async fn check_cursor(&self, cursor: &Cursor) -> Result<u64, CursorError> {
         if cursor.epoch != self.log.epoch() {
-            return Err(CursorError::OtherStream);
+            return Err(CursorError::Gone("the cursor belongs to another stream of events"));
         }
         if self.feed.covers(cursor.sequence) {
             return Ok(cursor.sequence);
         }
         let bounds = self.log.bounds().await.map_err(CursorError::Unavailable)?;
         if cursor.sequence > bounds.last {
-            return Err(CursorError::BeyondEnd);
+            return Err(CursorError::Gone("the cursor is beyond the last event"));
         }
         if cursor.sequence + 1 < bounds.first {
-            return Err(CursorError::Expired);
+            return Err(CursorError::Gone("events after the cursor are no longer kept"));
         }
         Ok(cursor.sequence)
     }
 
     /// Stores a hint about an unrecorded caller, unless one was stored recently.
-    pub async fn request_lookup(&self, sub: &str, hint: &OwnHint) -> Result<(), HintNotStored> {
+    pub async fn request_lookup(&self, sub: &str, hint: &OwnHint) -> Result<(), PublishError> {
         self.lookups.request(&self.nats, sub, hint).await
     }
 
     /// Counts a change by this caller. An error is the time after which the caller may change something again.
     pub fn check_rate_limit(&self, sub: &str) -> Result<(), Duration> {
-        let mut limiter = self.rate_limiter.lock().unwrap_or_else(PoisonError::into_inner);
-        limiter.check(sub, Instant::now())
+        self.rate_limiter.lock().unwrap_or_else(PoisonError::into_inner).check(sub, Instant::now())
     }
-}
 
-/// Changes.
-impl LiveState {
     /// Applies the next log message to the views before it enters the feed, so that a revoked user never receives the
     /// event that revoked them.
     pub fn apply_message(&self, message: &StoredMessage) {
@@ -255,9 +229,9 @@ impl LiveState {
             Err(error) => {
                 metrics::counter!("api_unreadable_events_total").increment(1);
                 tracing::error!("cannot decode event {}; the views skip it: {error}", message.sequence);
-                advance(&self.users.get(), message.sequence);
-                advance(&self.groups.get(), message.sequence);
-                advance(&self.activity.get(), message.sequence);
+                self.replica::<Users>().advance(message.sequence);
+                self.replica::<Groups>().advance(message.sequence);
+                self.replica::<Activity>().advance(message.sequence);
             }
         }
         self.feed.push(message.sequence, Frame::of(message, self.log.namespace(), self.log.epoch()));
@@ -267,9 +241,9 @@ impl LiveState {
 
     fn apply(&self, event: &Recorded) {
         let before = self.access_state(event.event.subject);
-        apply_to(&self.users.get(), event);
-        apply_to(&self.groups.get(), event);
-        apply_to(&self.activity.get(), event);
+        self.replica::<Users>().apply(event);
+        self.replica::<Groups>().apply(event);
+        self.replica::<Activity>().apply(event);
         self.people.apply(event, |group| self.group_name(group));
         if self.access_state(event.event.subject) != before {
             self.people.notify_changed();
@@ -279,7 +253,7 @@ impl LiveState {
     /// The parts of a user's view that decide about access.
     fn access_state(&self, entity: Entity) -> Option<(UserStatus, u64, Option<Uuid>)> {
         let Entity::User(pk) = entity else { return None };
-        self.users.get().read(|views| {
+        self.replica::<Users>().read(|views| {
             let view = views.get(&pk.to_string())?;
             Some((view.status, view.registered_sequence, view.user.as_ref().map(|user| user.uuid)))
         })
@@ -287,7 +261,7 @@ impl LiveState {
 
     fn group_name(&self, group: GroupId) -> Option<String> {
         let name = |name: &str| Some(name.to_owned()).filter(|name| !name.is_empty());
-        self.groups.get().read(|views| name(&views.get(&group.to_string())?.group.as_ref()?.name))
+        self.replica::<Groups>().read(|views| name(&views.get(&group.to_string())?.group.as_ref()?.name))
     }
 
     /// Replaces the replica of a projection. Returns false, and changes nothing, if `fresh` is behind the feed.
@@ -296,8 +270,8 @@ impl LiveState {
         if fresh.sequence() < self.feed.head() {
             return false;
         }
-        *P::slot(self).0.write().unwrap_or_else(PoisonError::into_inner) = fresh.clone();
-        P::on_replaced(self);
+        *P::select(&mut self.lock_replicas()) = fresh.clone();
+        self.people.reindex(&self.replica());
         true
     }
 
@@ -311,19 +285,5 @@ impl LiveState {
         if self.is_stale.swap(is_stale, Ordering::AcqRel) != is_stale {
             self.people.notify_changed();
         }
-    }
-}
-
-/// Applies an event to a replica that does not contain it yet.
-pub fn apply_to<P: Projection>(replica: &Replica<P>, event: &Recorded) {
-    if event.sequence > replica.sequence() {
-        replica.apply(event);
-    }
-}
-
-/// Marks everything up to `sequence` as seen by a replica.
-pub fn advance<P: Projection>(replica: &Replica<P>, sequence: u64) {
-    if sequence > replica.sequence() {
-        replica.advance(sequence);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use domain::event::{EventType, Recorded};
-use domain::key::{Entity, GroupId};
+use domain::key::GroupId;
 use domain::timestamp::Timestamp;
 use domain::view::Projection;
 use domain::view::groups::Groups;
@@ -16,7 +16,8 @@ use store::log::{Bounds, EventLog, ReadFrom};
 use store::publish::retry_delay;
 use store::replica::Replica;
 
-use crate::state::live::{InitialState, LiveState};
+use crate::config::Config;
+use crate::state::live::{InitialState, LiveState, Replicas};
 use crate::state::people::People;
 
 /// The health condition that loading fulfils.
@@ -25,13 +26,12 @@ pub const CONDITION: &str = "projections";
 /// Number of older events in the feed after the start, for clients that reconnect after a restart.
 const PRELOAD: u64 = 2_048;
 
-/// How far back departures from admin groups and erasures are read. With an older token, only a recorded member is an
-/// admin.
+/// How far back departures and erasures are read. With an older token, only recorded members are admins.
 const REVOCATION_WINDOW: Duration = Duration::from_hours(24);
 
 /// Retries until the projections are loaded: NATS or a bucket may not exist yet.
 pub async fn load(
-    admin_groups: &[String],
+    config: &Config,
     nats: &Nats,
     health: &Health,
     shutdown: &CancellationToken,
@@ -40,7 +40,7 @@ pub async fn load(
     let streams = [namespace.inbox_stream(), namespace.events_stream(), namespace.dead_letters_stream()];
     nats.wait_for_streams(&streams, health, shutdown).await?;
     for n_tries in 0.. {
-        match try_load(admin_groups, nats, shutdown).await {
+        match try_load(config, nats, shutdown).await {
             Ok(live) => return Ok(Arc::new(live)),
             Err(error) => {
                 let reason = format!("{error:#}");
@@ -55,24 +55,22 @@ pub async fn load(
     anyhow::bail!("gave up loading the projections")
 }
 
-async fn try_load(
-    admin_groups: &[String],
-    nats: &Nats,
-    shutdown: &CancellationToken,
-) -> anyhow::Result<LiveState> {
+async fn try_load(config: &Config, nats: &Nats, shutdown: &CancellationToken) -> anyhow::Result<LiveState> {
     let log = EventLog::open(nats).await?;
     let bounds = log.bounds().await?;
-    let users = load_replica(nats, bounds).await?;
-    let groups = load_replica(nats, bounds).await?;
-    let activity = load_replica(nats, bounds).await?;
-    let folded = [users.sequence(), groups.sequence(), activity.sequence()].into_iter().min();
-    let folded = folded.unwrap_or_default();
+    let replicas = Replicas {
+        users: load_replica(nats, bounds).await?,
+        groups: load_replica(nats, bounds).await?,
+        activity: load_replica(nats, bounds).await?,
+    };
+    let Replicas { users, groups, activity } = &replicas;
+    let folded = users.sequence().min(groups.sequence()).min(activity.sequence());
     let feed_start = (folded + 1).saturating_sub(PRELOAD).max(bounds.first).max(1).min(folded + 1);
-    let people = People::new(admin_groups.to_vec());
-    load_revocations(&log, &people, &groups).await?;
+    let people = People::new(config.admin_groups());
+    load_revocations(&log, &people, groups).await?;
     tracing::info!("loaded the projections up to event {folded} of {}", bounds.last);
     let (nats, shutdown) = (nats.clone(), shutdown.clone());
-    Ok(InitialState { nats, log, users, groups, activity, people, feed_start, shutdown }.into())
+    Ok(InitialState { nats, log, replicas, people, feed_start, shutdown }.into())
 }
 
 /// Loads a replica. One that is ahead of the stream was folded from another stream, and is replaced by an empty one.
@@ -96,11 +94,7 @@ async fn load_revocations(log: &EventLog, people: &People, groups: &Replica<Grou
         groups.read(|groups| Some(groups.get(&group.to_string())?.group.as_ref()?.name.clone()))
     };
     let start = ReadFrom::Time(Timestamp::from(since));
-    let record_departure = |event: &Recorded| {
-        if let Entity::User(pk) = event.event.subject {
-            people.record_departure(pk, event, name_of);
-        }
-    };
+    let record_departure = |event: &Recorded| people.record_departure(event, name_of);
     let departures = for_each_event(log, EventType::UserLeftGroup, start, record_departure).await;
     departures.context("reading departures from groups")?;
     let record_erasure = |event: &Recorded| people.record_unknown_erasure(event.stored.unix_seconds());
@@ -126,7 +120,7 @@ async fn for_each_event(
     }
 }
 
-/// Waits until the event that is now the newest is applied.
+/// Waits until all events that exist at the time of the call are applied.
 pub async fn wait_until_caught_up(live: &LiveState) -> anyhow::Result<()> {
     let last = live.log().bounds().await?.last;
     let mut head = live.subscribe_head();

@@ -26,7 +26,6 @@ pub struct Rights {
 /// The recorded user of a token's owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OwnUser {
-    /// Primary key.
     pub pk: UserPk,
     /// Sequence of the last registration. The owner may not read older events: they can be about a former user.
     pub registered_sequence: u64,
@@ -47,7 +46,7 @@ pub struct AllowedEvents {
 pub struct Forbidden;
 
 impl Rights {
-    /// Narrows a filter to what the caller may read. Returns nothing while the caller is not recorded.
+    /// Narrows a filter to what the caller may read. Returns `None` while the caller is not recorded.
     pub fn narrow(&self, filter: Filter) -> Result<Option<AllowedEvents>, Forbidden> {
         if self.is_admin {
             return Ok(Some(AllowedEvents { filter, after: 0 }));
@@ -149,7 +148,7 @@ impl People {
     /// Applies an event. `name_of` returns the name of a group if the event does not contain it.
     pub fn apply(&self, event: &Recorded, name_of: impl Fn(GroupId) -> Option<String>) {
         let Entity::User(pk) = event.event.subject else { return };
-        self.record_departure(pk, event, name_of);
+        self.record_departure(event, name_of);
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
         index.pks.insert(pk);
         match event.event.body.after() {
@@ -160,12 +159,8 @@ impl People {
     }
 
     /// Records that a user left an admin group. Ignores other events.
-    pub fn record_departure(
-        &self,
-        pk: UserPk,
-        event: &Recorded,
-        name_of: impl Fn(GroupId) -> Option<String>,
-    ) {
+    pub fn record_departure(&self, event: &Recorded, name_of: impl Fn(GroupId) -> Option<String>) {
+        let Entity::User(pk) = event.event.subject else { return };
         let EventBody::UserLeftGroup(data) = &event.event.body else { return };
         let given = Some(data.group.name.clone()).filter(|name| !name.is_empty());
         let name = given.or_else(|| name_of(data.group.uuid)).filter(|name| self.admin_groups.contains(name));

@@ -16,12 +16,12 @@ use store::views::{self, Pointer, pointer_key};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use crate::state::live::{LiveState, ReplicatedProjection, advance, apply_to};
+use crate::state::live::{LiveState, ReplicatedProjection};
 
 /// How often the pointers to the projections' generations are read.
 const POLL: Duration = Duration::from_secs(2);
 
-/// Time without an event after which a new generation that catches up asks the leader for the newest sequence.
+/// While a new generation catches up, it asks the leader for the newest sequence after this time without an event.
 const QUIET: Duration = Duration::from_secs(5);
 
 /// Opens the log after the newest applied message. `limit` is the staleness limit, which the log's checks must keep.
@@ -83,8 +83,7 @@ pub async fn watch_staleness(
     Ok(())
 }
 
-/// Loads a projection again when readers are pointed to a new generation. Fails if the stream of events was replaced,
-/// because only a restart can load the new stream.
+/// Loads new generations of projections. Fails if the stream of events was replaced, which requires a restart.
 pub async fn watch_generations(live: Arc<LiveState>, shutdown: CancellationToken) -> anyhow::Result<()> {
     let mut pointers = [None, None, None];
     let mut is_first = true;
@@ -155,14 +154,14 @@ async fn reload<P: ReplicatedProjection>(live: &LiveState) -> anyhow::Result<()>
         let Ok(message) = tokio::time::timeout(QUIET, log.next()).await else {
             // The missing events were erased, unless NATS is slow. The leader knows.
             if live.log().head().await? <= fresh.sequence() {
-                advance(&fresh, head);
+                fresh.advance(head);
             }
             continue;
         };
         let message = message.context("reading events after the new generation")?;
         match message.decode() {
-            Ok(event) => apply_to(&fresh, &event),
-            Err(_) => advance(&fresh, message.sequence),
+            Ok(event) => fresh.apply(&event),
+            Err(_) => fresh.advance(message.sequence),
         }
     }
     tracing::info!("projection {} was rebuilt; using its new generation", P::NAME);

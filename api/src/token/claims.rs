@@ -11,7 +11,7 @@ use super::error::TokenError;
 const LEEWAY: i64 = 5;
 
 /// Refusal of an algorithm that neither authentik's keys nor its proxy providers use.
-pub const UNACCEPTED_ALGORITHM: &str = "signed with an algorithm that is not accepted";
+pub const UNACCEPTED_ALGORITHM: &str = "signed with an unsupported algorithm";
 
 /// What every token must claim.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,8 +24,7 @@ pub struct Expected {
     pub accepted: AcceptedTokens,
 }
 
-/// Which tokens of a provider are accepted. All have the same audience and key; only an access token names its client
-/// (`azp`) and its scopes.
+/// Which tokens of a provider are accepted. Only access tokens have the claims `azp` and `scope`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AcceptedTokens {
     /// Access tokens only.
@@ -106,9 +105,7 @@ impl Claims {
 
 /// The unverified header of a token.
 pub struct Header {
-    /// The signature's algorithm.
     pub algorithm: Algorithm,
-    /// Name of the key.
     pub kid: Option<String>,
 }
 
@@ -125,8 +122,8 @@ pub fn header(token: &str) -> Result<Header, TokenError> {
 fn reason(error: &ErrorKind) -> TokenError {
     TokenError::Invalid(match error {
         ErrorKind::InvalidSignature => "the signature is wrong",
-        ErrorKind::InvalidIssuer => "issued by another issuer",
-        ErrorKind::InvalidAudience => "issued for another audience",
+        ErrorKind::InvalidIssuer => "from another issuer",
+        ErrorKind::InvalidAudience => "for another audience",
         ErrorKind::MissingRequiredClaim(_) => "lacks a required claim",
         ErrorKind::InvalidAlgorithm | ErrorKind::InvalidAlgorithmName => UNACCEPTED_ALGORITHM,
         // `ErrorKind` is non-exhaustive. Every other kind means that the text cannot be parsed as a token.

@@ -1,5 +1,3 @@
-//! Why a request is not authenticated.
-
 /// Why a request is not authenticated.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenError {

@@ -72,7 +72,7 @@ pub struct VerifyingKey {
 }
 
 impl VerifyingKey {
-    /// Returns nothing for a key that must not verify tokens, such as an HMAC secret or an encryption key.
+    /// Returns `None` for a key that must not verify tokens, such as an HMAC secret or an encryption key.
     pub(super) fn from_jwk(jwk: Jwk) -> Option<Self> {
         let algorithm = match &jwk.algorithm {
             AlgorithmParameters::RSA(_) => Algorithm::RS256,
@@ -143,12 +143,11 @@ impl KeyStore {
         if let Some(key) = self.known(kid) {
             return Ok(key);
         }
-        let is_fresh = self.fetch_after_cooldown().await;
+        let is_fresh = self.join_or_start_fetch(true).await;
         self.known(kid).ok_or_else(|| self.why_missing(kid, is_fresh))
     }
 
-    /// A key that authentik may have created since the last fetch is unavailable, not unknown: an unknown key signs its
-    /// user out.
+    /// A key that may be newer than the last fetch is not reported as unknown, which would sign its user out.
     fn why_missing(&self, kid: &str, is_fresh: bool) -> KeyStoreError {
         let mut fetches = self.fetches.lock().unwrap_or_else(PoisonError::into_inner);
         if fetches.has_last_failed {
@@ -168,38 +167,29 @@ impl KeyStore {
     }
 
     /// Fetches the keys now, and then every five minutes, until shutdown.
-    pub async fn keep_fresh(self: Arc<Self>, shutdown: CancellationToken) {
+    pub async fn keep_fresh(self: Arc<Self>, shutdown: CancellationToken) -> anyhow::Result<()> {
         let mut ticks = tokio::time::interval(REFRESH);
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-            self.join_or_start_fetch(|_| true).await;
+            self.join_or_start_fetch(false).await;
         }
+        Ok(())
     }
 
     fn known(&self, kid: &str) -> Option<Arc<VerifyingKey>> {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).get(kid).cloned()
     }
 
-    /// Returns true after a fetch, and false at once if the last one was within the cooldown.
-    async fn fetch_after_cooldown(self: &Arc<Self>) -> bool {
-        let cooldown = self.cooldown;
-        self.join_or_start_fetch(|fetches| {
-            let may_start = fetches.last_for_unknown_key.is_none_or(|last| last.elapsed() >= cooldown);
-            if may_start {
-                fetches.last_for_unknown_key = Some(Instant::now());
-            }
-            may_start
-        })
-        .await
-    }
-
-    /// Waits for the running fetch, or starts one if `may_start` allows it. Returns false if there was none to wait for.
-    async fn join_or_start_fetch(self: &Arc<Self>, may_start: impl FnOnce(&mut Fetches) -> bool) -> bool {
+    /// Waits for the running fetch, or starts one. Returns false at once if that would break the cooldown.
+    async fn join_or_start_fetch(self: &Arc<Self>, for_unknown_key: bool) -> bool {
         let mut completed = self.n_completed.subscribe();
         {
             let mut fetches = self.fetches.lock().unwrap_or_else(PoisonError::into_inner);
             if !fetches.is_running {
-                if !may_start(&mut fetches) {
-                    return false;
+                if for_unknown_key {
+                    if fetches.last_for_unknown_key.is_some_and(|last| last.elapsed() < self.cooldown) {
+                        return false;
+                    }
+                    fetches.last_for_unknown_key = Some(Instant::now());
                 }
                 fetches.is_running = true;
                 // In its own task: the request that waits for it is cancelled if its client disconnects.
@@ -212,9 +202,9 @@ impl KeyStore {
     }
 
     async fn fetch(self: Arc<Self>) {
-        let fetched = self.source.fetch().await.and_then(|jwks| parse(&jwks));
-        let has_failed = fetched.is_err();
-        match fetched {
+        let keys = self.source.fetch().await.and_then(|jwks| parse(&jwks));
+        let has_failed = keys.is_err();
+        match keys {
             Ok(keys) => self.replace(keys),
             Err(error) => tracing::warn!("cannot fetch the keys of the identity provider: {error:#}"),
         }

@@ -11,8 +11,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// Whether the range contains the address. An IPv4-mapped IPv6 address, which a dual-stack socket reports, counts as
-    /// IPv4.
+    /// Whether the range contains the address. An IPv4-mapped IPv6 address counts as IPv4.
     pub fn contains(self, address: IpAddr) -> bool {
         first(address.to_canonical(), self.n_bits) == self.first
     }

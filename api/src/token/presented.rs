@@ -21,8 +21,7 @@ pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>, TokenError> {
     }
 }
 
-/// The token in the `X-authentik-jwt` header. An empty header counts as no token: proxies overwrite a client's header
-/// with an empty one.
+/// The token in the `X-authentik-jwt` header. Proxies overwrite the header of a client with an empty one.
 pub fn passed_on(headers: &HeaderMap) -> Result<Option<&str>, TokenError> {
     let Some(value) = single(headers, &PASSED_ON, "more than one X-authentik-jwt header")? else {
         return Ok(None);

@@ -14,7 +14,6 @@ use super::network::Network;
 /// A proxy provider, and the addresses from which its tokens are accepted.
 #[derive(Clone, Debug)]
 pub struct ProxyProvider {
-    /// Its client secret.
     pub secret: Secret,
     /// `iss`, including the trailing slash.
     pub issuer: String,
@@ -41,8 +40,7 @@ impl ProxyVerifier {
         Self { key, expected, trusted }
     }
 
-    /// Whether `peer` is the address of a trusted reverse proxy. It must be the other end of the TCP connection: any
-    /// client can send headers such as `X-Forwarded-For`.
+    /// Whether `peer`, the other end of the TCP connection, is trusted. Clients can forge `X-Forwarded-For`.
     pub fn trusts(&self, peer: Option<IpAddr>) -> bool {
         peer.is_some_and(|peer| self.trusted.iter().any(|network| network.contains(peer)))
     }

@@ -22,8 +22,7 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Accepts tokens that match `expected` and are signed with one of `keys`. With `proxy`, also accepts tokens of that
-    /// proxy provider if a trusted reverse proxy passes them on.
+    /// Accepts tokens that match `expected` and are signed with one of `keys`, and tokens that `proxy` accepts.
     pub fn new(keys: Arc<KeyStore>, expected: Expected, proxy: Option<ProxyVerifier>) -> Self {
         Self { keys, expected, cache: Cache::default(), proxy }
     }
@@ -33,8 +32,7 @@ impl Tokens {
         &self.keys
     }
 
-    /// Returns the verified claims of a request. `peer` is the other end of its TCP connection, `now` is in seconds
-    /// since 1970.
+    /// Returns the verified claims of a request from `peer`. `now` is in seconds since 1970.
     pub async fn verify(
         &self,
         headers: &HeaderMap,
@@ -60,7 +58,7 @@ impl Tokens {
         match header.algorithm {
             Algorithm::HS256 => self.proxy_trusting(peer)?.verify(token, now),
             Algorithm::RS256 | Algorithm::ES256 | Algorithm::EdDSA => {
-                let kid = header.kid.ok_or(TokenError::Invalid("names no key"))?;
+                let kid = header.kid.ok_or(TokenError::Invalid("has no key id"))?;
                 self.verify_by_key(token, hash, &kid, now).await
             }
             _ => Err(TokenError::Invalid(claims::UNACCEPTED_ALGORITHM)),

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use crate::support::events::{deleted, erased, group_created, logged_in, registered, user};
-use crate::support::sse::Received;
 use crate::support::{World, check_within, problem, record};
 
 #[tokio::test]
@@ -31,8 +30,7 @@ async fn a_client_that_reconnects_gets_each_event_once() {
     // The header takes precedence over the query.
     let mut client = world.stream("?after=earliest", &admin, Some(&first.id)).await;
     record(&world.log, logged_in(user(1, "ada"))).await;
-    let sequences: Vec<_> = client.take(4).await.iter().map(Received::sequence).collect();
-    assert_eq!(sequences, [2, 3, 4, 5]);
+    assert_eq!(client.sequences(4).await, [2, 3, 4, 5]);
 }
 
 #[tokio::test]
@@ -164,8 +162,7 @@ async fn events_before_an_erasure_are_not_answered_even_while_the_log_still_has_
     assert_eq!(subjects, ["user/2", "user/1"]);
     assert!(!page.to_string().contains("ada"), "{page}");
     let mut client = world.stream("?after=earliest", &admin, None).await;
-    let sequences: Vec<_> = client.take(2).await.iter().map(Received::sequence).collect();
-    assert_eq!(sequences, [other, receipt]);
+    assert_eq!(client.sequences(2).await, [other, receipt]);
     for path in ["/api/users/1", "/api/users/1/events"] {
         problem(world.get(path, Some(&admin)).await, 404).await;
     }

@@ -8,7 +8,6 @@ use store::log::ReadFrom;
 use testkit::eventually;
 
 use crate::support::events::{event, group_created, in_group, left, logged_in, registered, user};
-use crate::support::sse::Received;
 use crate::support::{ADMINS, World, problem, project};
 
 /// An environment with this many events. From about 2,100 on, the ring does not hold them all.
@@ -62,14 +61,12 @@ async fn a_client_reads_from_the_stream_into_the_ring_without_gaps_or_duplicates
     let world = world_with_history(3_000).await;
     let admin = world.admin();
     let mut client = world.stream("?after=earliest", &admin, None).await;
-    let sequences: Vec<_> = client.take(3_000).await.iter().map(Received::sequence).collect();
-    assert_eq!(sequences, (1..=3_000).collect::<Vec<_>>());
+    assert_eq!(client.sequences(3_000).await, (1..=3_000).collect::<Vec<_>>());
     let next = world.record(logged_in(user(1, "ada"))).await;
     assert_eq!(client.next().await.unwrap().sequence(), next);
 
     let mut client = world.stream("", &world.token(1, &[]), Some(&world.cursor(700))).await;
-    let sequences: Vec<_> = client.take(2_301).await.iter().map(Received::sequence).collect();
-    assert_eq!(sequences, (701..=3_001).collect::<Vec<_>>());
+    assert_eq!(client.sequences(2_301).await, (701..=3_001).collect::<Vec<_>>());
 
     // Filtered events are skipped in the stream, and a progress event moves the cursor past them.
     let mut client = world.stream("?type=user-registered&after=earliest", &admin, None).await;
@@ -98,8 +95,7 @@ async fn erased_events_are_skipped_and_an_expired_cursor_is_refused() {
         stream.delete_message(sequence).await.unwrap();
     }
     let mut client = world.stream("", &admin, Some(&world.cursor(98))).await;
-    let sequences: Vec<_> = client.take(2).await.iter().map(Received::sequence).collect();
-    assert_eq!(sequences, [99, 101]);
+    assert_eq!(client.sequences(2).await, [99, 101]);
     let answer = world.get(&format!("/api/events/stream?after={}", world.cursor(1)), Some(&admin)).await;
     let detail = problem(answer, 410).await;
     assert!(detail.contains("no longer kept"), "{detail}");

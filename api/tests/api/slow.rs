@@ -9,7 +9,6 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::history::world_with_history;
 use crate::support::World;
-use crate::support::sse::Received;
 
 /// More events than the buffers between the API and its client can hold.
 const N_EVENTS: u64 = 12_000;
@@ -57,9 +56,10 @@ async fn a_client_that_does_not_read_delays_no_one_is_disconnected_and_can_resum
     let admin = world.admin();
     let slow = request_without_reading(&world, &admin).await;
     let mut client = world.stream("?after=earliest", &admin, None).await;
-    let sequences: Vec<_> =
-        client.take(usize::try_from(N_EVENTS).unwrap()).await.iter().map(Received::sequence).collect();
-    assert_eq!(sequences, (1..=N_EVENTS).collect::<Vec<_>>());
+    assert_eq!(
+        client.sequences(usize::try_from(N_EVENTS).unwrap()).await,
+        (1..=N_EVENTS).collect::<Vec<_>>()
+    );
     assert!(is_open(&slow));
     eventually_within(Duration::from_mins(1), "the slow client is disconnected", || async {
         (!is_open(&slow)).then_some(())

@@ -16,13 +16,15 @@ pub const PROXY_CLIENT_ID: &str = "proxied";
 /// Client secret of the proxy provider.
 pub const PROXY_SECRET: &str = "a client secret of a proxy provider for tests";
 
-/// An RSA key pair with a name.
+/// A key pair with a name.
 pub struct SigningKey {
     pub kid: String,
+    pub algorithm: Algorithm,
     pub key: EncodingKey,
 }
 
 impl SigningKey {
+    /// Generates an RSA key.
     pub fn generate(kid: &str) -> Self {
         let pair = KeyPair::generate(KeySize::Rsa2048).expect("generating a key");
         let der: Pkcs8V1Der<'_> = pair.as_der().expect("encoding a key");
@@ -30,18 +32,24 @@ impl SigningKey {
             "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
             STANDARD.encode(der.as_ref())
         );
-        Self { kid: kid.to_owned(), key: EncodingKey::from_rsa_pem(pem.as_bytes()).expect("a key in PEM") }
+        let key = EncodingKey::from_rsa_pem(pem.as_bytes()).expect("a key in PEM");
+        Self { kid: kid.to_owned(), algorithm: Algorithm::RS256, key }
+    }
+
+    /// The same key with another name.
+    pub fn renamed(&self, kid: &str) -> Self {
+        Self { kid: kid.to_owned(), algorithm: self.algorithm, key: self.key.clone() }
     }
 
     /// The public key, as the identity provider publishes it.
     pub fn jwk(&self) -> Value {
-        let mut jwk = Jwk::from_encoding_key(&self.key, Algorithm::RS256).expect("a public key");
+        let mut jwk = Jwk::from_encoding_key(&self.key, self.algorithm).expect("a public key");
         jwk.common.key_id = Some(self.kid.clone());
         serde_json::to_value(jwk).expect("a JWK is JSON")
     }
 
     pub fn sign(&self, claims: &Value) -> String {
-        let header = Header { kid: Some(self.kid.clone()), ..Header::new(Algorithm::RS256) };
+        let header = Header { kid: Some(self.kid.clone()), ..Header::new(self.algorithm) };
         encode(&header, claims, &self.key).expect("signing a token")
     }
 }

@@ -7,7 +7,7 @@ pub mod project;
 pub mod sse;
 
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use api::{Api, Config};
 use clap::Parser;
@@ -196,11 +196,7 @@ pub fn now() -> i64 {
 /// Fails if more than `seconds` have passed since `begin`.
 #[track_caller]
 pub fn check_within(seconds: u64, begin: Instant) {
-    assert!(
-        begin.elapsed().as_secs_f64() <= f64::from(u32::try_from(seconds).unwrap()),
-        "{:?}",
-        begin.elapsed()
-    );
+    assert!(begin.elapsed() <= Duration::from_secs(seconds), "{:?}", begin.elapsed());
 }
 
 async fn identity_provider() -> (String, Arc<Mutex<String>>, CancellationToken) {

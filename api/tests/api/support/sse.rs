@@ -90,6 +90,11 @@ impl Client {
         }
     }
 
+    /// The sequences of the next `n` events.
+    pub async fn sequences(&mut self, n: usize) -> Vec<u64> {
+        self.take(n).await.iter().map(Received::sequence).collect()
+    }
+
     /// The next `n` events.
     pub async fn take(&mut self, n: usize) -> Vec<Received> {
         let mut received = vec![];
