@@ -56,7 +56,6 @@ pub struct InitialState {
 }
 
 /// The replica of each projection. A new generation of a projection gets a new replica.
-#[derive(Clone)]
 pub struct Replicas {
     pub users: Replica<Users>,
     pub groups: Replica<Groups>,
@@ -179,7 +178,7 @@ impl LiveState {
         Filter::default().subject(self.log.namespace())
     }
 
-    /// Returns the sequence after which a client reads. Every event after it is still kept.
+    /// Resolves a start position to the sequence after which the client reads. Fails if an event after it is lost.
     pub async fn resolve(&self, start: StartPosition) -> Result<u64, CursorError> {
         match start {
             StartPosition::Now => Ok(self.head()),

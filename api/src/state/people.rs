@@ -130,17 +130,10 @@ impl People {
             }
         });
         let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        // The view of an erased user has no ids. Keep the known ones, so that the user's token is refused.
-        for (uuid, pk) in &index.by_uuid {
-            fresh.by_uuid.entry(*uuid).or_insert(*pk);
-        }
-        for (uid, pk) in &index.by_uid {
-            fresh.by_uid.entry(uid.clone()).or_insert(*pk);
-        }
-        fresh.departures = std::mem::take(&mut index.departures);
-        fresh.departures_known_since = index.departures_known_since;
-        fresh.last_unknown_erasure = index.last_unknown_erasure;
-        *index = fresh;
+        // Other known ids stay: the view of an erased user has no ids, and the user's token must be refused.
+        index.by_uuid.extend(fresh.by_uuid);
+        index.by_uid.extend(fresh.by_uid);
+        index.pks = fresh.pks;
         drop(index);
         self.notify_changed();
     }
@@ -237,12 +230,9 @@ impl Index {
             }
         }
         if !user.uid.is_empty() {
-            if let Some(known) = self.by_uid.get_mut(&user.uid) {
-                if is_present {
-                    *known = pk;
-                }
-            } else {
-                self.by_uid.insert(user.uid.clone(), pk);
+            let known = self.by_uid.entry(user.uid.clone()).or_insert(pk);
+            if is_present {
+                *known = pk;
             }
         }
     }

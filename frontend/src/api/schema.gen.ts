@@ -1276,7 +1276,7 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description Another operation that is running prevents this one. */
+                /** @description A running operation prevents this one. */
                 409: {
                     headers: {
                         [name: string]: unknown;
