@@ -1,24 +1,21 @@
-//! The read API and the live feed, over projections in memory.
+//! The read API and the live feed, served from projections in memory.
 //!
-//! Nothing here writes but hints: all else is loaded from the projections and moved on by the log of events. What an
-//! operator wants changed is asked of the projectors.
+//! The projections are loaded from their buckets and kept current by the event log. The API itself writes only hints
+//! into the inbox; it sends operator commands to the projectors.
+//!
+//! The modules form layers, and each depends only on earlier ones: `token`, `config`, `feed`, `state` (what requests
+//! read), `projectors`, `answer` (HTTP answers and errors), `caller` (authentication and rights), `subscription` (one
+//! connection to the feed), `routes`, `web`, `server`.
 
 mod answer;
 mod caller;
 mod config;
-mod cursor;
 mod feed;
-mod hints;
-mod limits;
-mod live;
-mod network;
-mod people;
 mod projectors;
-mod refused;
 mod routes;
 mod server;
-mod start;
-mod tail;
+mod state;
+mod subscription;
 mod token;
 mod web;
 

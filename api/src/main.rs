@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use api::Config;
 
-// JSON and allocation are what replay is bound by.
+// Replay speed depends on JSON parsing and allocation.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -68,7 +68,7 @@ test("the list restarts with a notice when the log is another one", async ({
   });
   await page.reload();
   await expect(
-    page.getByText("The list was restarted: the cursor is of another stream of events."),
+    page.getByText("The list was restarted: the cursor belongs to another stream of events."),
   ).toBeVisible();
   await expect(registration(page, "Still Here")).toBeVisible();
 });

@@ -1,20 +1,18 @@
-//! Settings for callers whom a reverse proxy has signed in: all of them, or none.
+//! Settings for callers who are signed in by a reverse proxy. Either all four are set, or none.
 
 use clap::Args;
 use runtime::config::Secret;
 
-use super::http_url;
-use crate::network::Network;
-use crate::token::ProxyProvider;
+use super::parse::http_url;
+use crate::token::{Network, ProxyProvider};
 
-/// A shorter secret can be guessed from one token (RFC 7518, 3.2). authentik makes them of 128 characters.
+/// A shorter HS256 secret can be guessed from one token (RFC 7518, 3.2). authentik generates 128 characters.
 const MIN_SECRET_BYTES: usize = 32;
 
-/// A proxy provider of authentik, whose tokens reverse proxies pass on.
+/// A proxy provider in authentik whose tokens are passed on by reverse proxies.
 #[derive(Clone, Debug, Args)]
 pub struct ProxyConfig {
-    /// Client secret of the proxy provider: its tokens are signed with it. For callers whom a reverse proxy has signed
-    /// in; needs the other three settings.
+    /// Client secret of the proxy provider, which verifies its tokens. Requires the other three settings.
     #[arg(
         long = "api-proxy-secret",
         env = "API_PROXY_SECRET",
@@ -24,7 +22,7 @@ pub struct ProxyConfig {
         requires_all = ["proxy_issuer", "proxy_audience", "trusted_proxies"]
     )]
     pub proxy_secret: Option<Secret>,
-    /// `iss` of those tokens, exactly as authentik writes it: with the slash at its end.
+    /// The `iss` claim of the proxy provider's tokens, exactly as authentik writes it, including the trailing slash.
     #[arg(
         long = "api-proxy-issuer",
         env = "API_PROXY_ISSUER",
@@ -33,7 +31,7 @@ pub struct ProxyConfig {
         requires_all = ["proxy_secret", "proxy_audience", "trusted_proxies"]
     )]
     pub proxy_issuer: Option<String>,
-    /// `aud` of those tokens: the client id of the proxy provider.
+    /// The `aud` claim of the proxy provider's tokens: its client id.
     #[arg(
         long = "api-proxy-audience",
         env = "API_PROXY_AUDIENCE",
@@ -42,8 +40,7 @@ pub struct ProxyConfig {
         requires_all = ["proxy_secret", "proxy_issuer", "trusted_proxies"]
     )]
     pub proxy_audience: Option<String>,
-    /// Addresses and networks of the reverse proxies as this process sees them, separated by commas. From elsewhere
-    /// those tokens are refused.
+    /// Addresses and networks of the only reverse proxies whose tokens are accepted, separated by commas.
     #[arg(
         long = "api-trusted-proxies",
         env = "API_TRUSTED_PROXIES",
@@ -55,7 +52,7 @@ pub struct ProxyConfig {
 }
 
 impl ProxyConfig {
-    /// The provider, where one is set.
+    /// The proxy provider, if it is configured.
     pub fn provider(&self) -> Option<ProxyProvider> {
         let Self { proxy_secret, proxy_issuer, proxy_audience, trusted_proxies } = self.clone();
         Some(ProxyProvider {
@@ -70,14 +67,16 @@ impl ProxyConfig {
 fn long_secret(text: &str) -> Result<Secret, &'static str> {
     let secret: Secret = text.parse()?;
     let is_long = secret.expose().len() >= MIN_SECRET_BYTES;
-    is_long.then_some(secret).ok_or("expected the client secret of the proxy provider, of 32 bytes at least")
+    is_long
+        .then_some(secret)
+        .ok_or("expected the client secret of the proxy provider, at least 32 bytes long")
 }
 
 #[cfg(test)]
 mod tests {
     use clap::Parser;
 
-    use crate::Config;
+    use super::*;
 
     const ISSUER: &str = "https://auth.example.com/application/o/proxied/";
     const ALL: [(&str, &str); 4] = [
@@ -87,21 +86,27 @@ mod tests {
         ("--api-trusted-proxies", "172.18.0.5,10.0.0.0/8"),
     ];
 
-    fn read(settings: &[(&str, &str)]) -> Result<Config, clap::Error> {
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(flatten)]
+        proxy: ProxyConfig,
+    }
+
+    fn read(settings: &[(&str, &str)]) -> Result<ProxyConfig, clap::Error> {
         let settings = settings.iter().flat_map(|(name, value)| [*name, *value]);
-        Config::try_parse_from(["api", "--authentik-issuer", ISSUER].into_iter().chain(settings))
+        Program::try_parse_from(["api"].into_iter().chain(settings)).map(|program| program.proxy)
     }
 
     #[test]
-    fn nothing_is_taken_from_proxies_unless_all_is_set() {
-        assert!(read(&[]).unwrap().proxy.provider().is_none());
-        let provider = read(&ALL).unwrap().proxy.provider().unwrap();
+    fn a_proxy_provider_is_accepted_only_if_all_settings_are_given() {
+        assert!(read(&[]).unwrap().provider().is_none());
+        let provider = read(&ALL).unwrap().provider().unwrap();
         assert_eq!((provider.issuer.as_str(), provider.audience.as_str()), (ISSUER, "proxied"));
         assert_eq!(provider.trusted, ["172.18.0.5".parse().unwrap(), "10.0.0.0/8".parse().unwrap()]);
     }
 
     #[test]
-    fn a_part_of_the_settings_stops_the_start_and_what_is_missing_is_named() {
+    fn incomplete_settings_stop_the_start_with_an_error_that_names_the_missing_ones() {
         for n_set in 1..(1 << ALL.len()) - 1 {
             let is_set = |n: usize| n_set & (1 << n) != 0;
             let (set, missing): (Vec<_>, Vec<_>) = ALL.into_iter().enumerate().partition(|(n, _)| is_set(*n));
@@ -116,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_can_be_guessed_and_a_proxy_without_an_address_are_refused() {
+    fn a_short_secret_and_a_proxy_without_an_address_are_refused() {
         for (n, value) in [(0, "too-short"), (0, ""), (1, "proxied"), (2, ""), (3, "nginx"), (3, "")] {
             let mut settings = ALL;
             settings[n].1 = value;

@@ -1,4 +1,4 @@
-//! An event as the feed sends it.
+//! An event, encoded for the feed.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use domain::event::EventType;
@@ -6,23 +6,22 @@ use domain::key::{Entity, Namespace};
 use serde_json::value::RawValue;
 use store::log::StoredMessage;
 
-/// One event, encoded once for all who read it.
+/// One event, encoded once for all readers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Its sequence.
     pub sequence: u64,
-    /// Whom it is about.
+    /// The user or group that the event is about.
     pub entity: Entity,
-    /// Its type; nothing where a newer version of this software wrote it.
+    /// Its type; `None` if only a newer version of this software knows it.
     pub event_type: Option<EventType>,
     bytes: Bytes,
     line_start: usize,
 }
 
 impl Frame {
-    /// Frames a stored event, unchanged. Nothing where it is not an event at all.
+    /// Encodes a stored event without changing its JSON. Returns `None` for a message that is not an event.
     ///
-    /// Subject and JSON are enough: an event of a type that only newer versions know is sent as well.
+    /// Checks only the subject and that the payload is one line of JSON, so events of unknown types are sent too.
     pub fn of(message: &StoredMessage, namespace: &Namespace, epoch: &str) -> Option<Self> {
         let tokens = message.subject.strip_prefix(&format!("{namespace}.events."))?;
         let [kind, key, event_type] = tokens.split('.').collect::<Vec<_>>().try_into().ok()?;
@@ -45,12 +44,12 @@ impl Frame {
         })
     }
 
-    /// As server-sent event.
+    /// The complete server-sent event.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// The line of JSON as it is stored.
+    /// The stored JSON.
     pub fn line(&self) -> &[u8] {
         // The frame ends with an empty line.
         &self.bytes[self.line_start..self.bytes.len() - 2]
@@ -82,12 +81,12 @@ mod tests {
     }
 
     #[test]
-    fn an_event_of_a_newer_version_is_sent_too() {
+    fn an_event_of_an_unknown_type_is_sent_too() {
         assert_eq!(frame(7, "user.42.user-moved", "{}").unwrap().event_type, None);
     }
 
     #[test]
-    fn what_would_break_the_feed_is_not_sent() {
+    fn a_message_that_would_break_the_feed_is_not_sent() {
         for (subject, json) in
             [("user.42.x", "{\n}"), ("user.42.x", "no"), ("user.x.y", "{}"), ("user.42", "{}")]
         {

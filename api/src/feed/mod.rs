@@ -1,12 +1,11 @@
-//! The live feed: each event framed once, in a ring that every subscriber reads at its own pace.
+//! The newest events in memory. Each event is encoded once, and every reader reads at its own pace.
 
 mod filter;
 mod frame;
 mod reader;
 mod ring;
-pub mod stream;
 
 pub use filter::Filter;
 pub use frame::Frame;
-pub use reader::{Limits, Reader};
-pub use ring::Feed;
+pub use reader::Reader;
+pub use ring::{Feed, ReadLimits};

@@ -1,65 +1,57 @@
-//! Reading events in order, from the stream as long as the ring does not reach back far enough.
+//! Reads events in order: from the stream until the ring covers the cursor, then from the ring.
 
 use store::log::{EventLog, ReadFrom};
 
-use super::ring::TooOld;
-use super::{Feed, Filter, Frame};
+use super::filter::Filter;
+use super::frame::Frame;
+use super::ring::{Feed, ReadLimits, TooOld};
 
-/// How many messages are asked of the stream at once.
+/// Maximum number of messages in one request to the stream.
 const PAGE: usize = 256;
 
-/// How much a reader takes at once.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Events.
-    pub n_frames: usize,
-    /// Bytes, if it is more than one event.
-    pub n_bytes: usize,
-}
-
-/// A place in the log, moving forward.
+/// A position in the log that only moves forward.
 #[derive(Debug)]
 pub struct Reader {
-    /// Everything that passes up to this sequence was handed out.
+    /// All matching events up to this sequence were returned.
     pub cursor: u64,
 }
 
 impl Reader {
-    /// The next events that pass, as far as they are there: possibly none, though the cursor moved.
+    /// Returns the next matching events that exist. The result can be empty even though the cursor moved.
     pub async fn next(
         &mut self,
         feed: &Feed,
         log: &EventLog,
         filter: &Filter,
-        limits: Limits,
+        limits: ReadLimits,
     ) -> anyhow::Result<Vec<Frame>> {
         match feed.read(self.cursor, filter, limits) {
-            Ok(due) => {
-                self.cursor = due.cursor;
-                Ok(due.frames)
+            Ok(batch) => {
+                self.cursor = batch.cursor;
+                Ok(batch.frames)
             }
-            Err(TooOld(ring_from)) => self.page(log, filter, limits, ring_from).await,
+            Err(TooOld(ring_start)) => self.read_stream(log, filter, limits, ring_start).await,
         }
     }
 
-    async fn page(
+    async fn read_stream(
         &mut self,
         log: &EventLog,
         filter: &Filter,
-        limits: Limits,
-        ring_from: u64,
+        limits: ReadLimits,
+        ring_start: u64,
     ) -> anyhow::Result<Vec<Frame>> {
         let from = ReadFrom::Sequence(self.cursor + 1);
         let subject = filter.subject(log.namespace());
         let page = log.page(&subject, from, limits.n_frames.min(PAGE)).await?;
         let mut frames = vec![];
         if page.is_empty() {
-            // Nothing on these subjects between here and the ring.
-            self.cursor = ring_from - 1;
+            // No event on these subjects lies between the cursor and the ring.
+            self.cursor = ring_start - 1;
         }
         for message in page {
-            if message.sequence >= ring_from {
-                self.cursor = ring_from - 1;
+            if message.sequence >= ring_start {
+                self.cursor = ring_start - 1;
                 break;
             }
             self.cursor = message.sequence;

@@ -1,7 +1,7 @@
-//! Events a day.
+//! Number of events per day.
 
 use domain::timestamp::Timestamp;
-use domain::view::activity::ActivityView;
+use domain::view::activity::{Activity, ActivityView};
 use poem_openapi::OpenApi;
 use poem_openapi::param::Query;
 use runtime::clock;
@@ -9,23 +9,22 @@ use schemars::JsonSchema;
 use serde::Serialize;
 use time::Duration;
 
-use super::Tag;
-use crate::answer::{Json, bad_parameter};
+use super::tags::Tag;
+use crate::answer::{ADMIN, BAD_REQUEST, Json, RouteResult, bad_parameter};
 use crate::caller::Caller;
-use crate::refused::{ADMIN, BAD_REQUEST, Routed};
 
-/// How many days a report covers where nobody says.
+/// Default number of days in a report.
 const DEFAULT_DAYS: u32 = 30;
 
-/// How many days a report covers at most.
+/// Maximum number of days in a report.
 const MAX_DAYS: u32 = 3_660;
 
 /// How many events of each type were recorded on each day.
 #[derive(Serialize, JsonSchema)]
 pub struct ActivityReport {
-    /// Days on which something was recorded, in their order.
+    /// Days with at least one event, in ascending order.
     days: Vec<Day>,
-    /// The place in the log that this is true for.
+    /// The position in the log up to which events are certainly counted.
     as_of: String,
 }
 
@@ -38,20 +37,19 @@ struct Day {
     activity: ActivityView,
 }
 
-/// The routes of this group.
 #[derive(Clone)]
 pub struct Routes;
 
 #[OpenApi]
 impl Routes {
-    /// How many events of each type were recorded on each of the last days.
+    /// Counts the events of each type on each of the last days.
     #[oai(path = "/activity", method = "get", tag = "Tag::Operations")]
     async fn activity(
         &self,
         caller: Caller,
-        /// How many days, today included: 30 by default.
+        /// Number of days, including today: 1 to 3660, 30 by default.
         days: Query<Option<u32>>,
-    ) -> Routed<Json<ActivityReport>, { ADMIN | BAD_REQUEST }> {
+    ) -> RouteResult<Json<ActivityReport>, { ADMIN | BAD_REQUEST }> {
         caller.require_admin()?;
         let n_days = days.0.unwrap_or(DEFAULT_DAYS);
         if !(1..=MAX_DAYS).contains(&n_days) {
@@ -59,7 +57,7 @@ impl Routes {
         }
         let first = clock::now().to_offset_date_time() - Duration::days(i64::from(n_days) - 1);
         let first = Timestamp::from(first).day();
-        let activity = caller.live.activity.get();
+        let activity = caller.live.replica::<Activity>();
         let as_of = caller.live.cursor(activity.sequence());
         let days = activity.read(|views| {
             let recent = views.iter().filter(|(day, _)| **day >= first);

@@ -1,4 +1,4 @@
-//! Deliveries that no retry could mend.
+//! Deliveries that a projector set aside because no retry can succeed.
 
 use domain::command::{
     DeadLetter, DeadLetterContent, DropDeadLetter, ListDeadLetters, ReplayDeadLetter, ReplayDeadLetters,
@@ -10,102 +10,99 @@ use poem_openapi::{ApiResponse, OpenApi};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::operations::Begun;
-use super::{Tag, limit_parameter};
-use crate::answer::{Answer, Json, bad_parameter};
+use super::operations::OperationStarted;
+use super::parameters;
+use super::tags::Tag;
+use crate::answer::{ADMIN, Answer, BAD_REQUEST, Json, NOT_FOUND, RouteResult, TOO_MANY, bad_parameter};
 use crate::caller::Caller;
-use crate::projectors::ask;
-use crate::refused::{ADMIN, BAD_REQUEST, NOT_FOUND, Routed, TOO_MANY};
+use crate::projectors::execute;
 
-/// Some dead letters, the oldest first.
+/// A page of dead letters, oldest first.
 #[derive(Serialize, JsonSchema)]
 pub struct DeadLetterList {
-    /// A page of long reasons can hold fewer than were asked for.
+    /// Can be fewer than `limit` if their reasons are long.
     dead_letters: Vec<DeadLetter>,
-    /// Give this as `cursor` for more; missing at the end.
+    /// Pass this as `cursor` to get the next page; missing on the last page.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
 }
 
-/// What dropping a dead letter answers.
+/// The answer of a route that deletes a dead letter.
 #[derive(ApiResponse)]
-pub enum Dropped {
-    /// It is gone.
+pub enum DeadLetterDropped {
+    /// The dead letter is deleted.
     #[oai(status = 204)]
-    Gone,
+    Dropped,
 }
 
-/// The routes of this group.
 #[derive(Clone)]
 pub struct Routes;
 
 #[OpenApi]
 impl Routes {
-    /// Deliveries that no retry could mend, the oldest first.
+    /// Lists deliveries that were set aside because no retry can succeed, oldest first.
     #[oai(path = "/dead-letters", method = "get", tag = "Tag::DeadLetters")]
     async fn list(
         &self,
         caller: Caller,
-        /// How many at most: 1 to 500, 50 by default.
+        /// Maximum number of dead letters: 1 to 500, 50 by default.
         limit: Query<Option<u32>>,
-        /// `next` of the page before.
+        /// `next` of the previous page.
         cursor: Query<Option<String>>,
-    ) -> Routed<Json<DeadLetterList>, { ADMIN | BAD_REQUEST }> {
+    ) -> RouteResult<Json<DeadLetterList>, { ADMIN | BAD_REQUEST }> {
         caller.require_admin()?;
-        let limit = limit_parameter(limit.0)?;
-        let after = cursor.0.map_or(Ok(0), |cursor| cursor.parse());
-        let after = after.map_err(|_| bad_parameter("cursor", "expected `next` of a page"))?;
-        let page = ask(&caller.live.nats, caller.asked_by(), ListDeadLetters { after, limit }).await?;
+        let limit = parameters::limit(limit.0)?;
+        let after = parameters::page_cursor(cursor.0)?.unwrap_or(0);
+        let page = execute(caller.live.nats(), caller.pk(), ListDeadLetters { after, limit }).await?;
         let next = page.next.map(|next| next.to_string());
         Ok(Json(DeadLetterList { dead_letters: page.dead_letters, next }))
     }
 
-    /// One of them with headers and content, which can be personal data.
+    /// Returns one dead letter with its headers and content, which can contain personal data.
     #[oai(path = "/dead-letters/:id", method = "get", tag = "Tag::DeadLetters")]
     async fn one(
         &self,
         caller: Caller,
         id: Path<String>,
-    ) -> Routed<Json<DeadLetterContent>, { ADMIN | BAD_REQUEST | NOT_FOUND }> {
+    ) -> RouteResult<Json<DeadLetterContent>, { ADMIN | BAD_REQUEST | NOT_FOUND }> {
         caller.require_admin()?;
         let id = id_parameter(&id.0)?;
-        Ok(Json(ask(&caller.live.nats, caller.asked_by(), ShowDeadLetter { id }).await?))
+        Ok(Json(execute(caller.live.nats(), caller.pk(), ShowDeadLetter { id }).await?))
     }
 
-    /// Puts one of them into the inbox again, under an id of its own.
+    /// Replays one dead letter: moves it back into the inbox as a new delivery.
     #[oai(path = "/dead-letters/:id/replay", method = "post", tag = "Tag::DeadLetters")]
     async fn replay(
         &self,
         caller: Caller,
         id: Path<String>,
-    ) -> Routed<Json<Replayed>, { ADMIN | BAD_REQUEST | NOT_FOUND | TOO_MANY }> {
+    ) -> RouteResult<Json<Replayed>, { ADMIN | BAD_REQUEST | NOT_FOUND | TOO_MANY }> {
         caller.require_admin()?;
         let id = id_parameter(&id.0)?;
-        caller.take_turn()?;
-        Ok(Json(ask(&caller.live.nats, caller.asked_by(), ReplayDeadLetter { id }).await?))
+        caller.check_rate_limit()?;
+        Ok(Json(execute(caller.live.nats(), caller.pk(), ReplayDeadLetter { id }).await?))
     }
 
-    /// Puts all that are there now into the inbox again.
+    /// Replays all dead letters that exist now.
     #[oai(path = "/dead-letters/replay", method = "post", tag = "Tag::DeadLetters")]
-    async fn replay_all(&self, caller: Caller) -> Routed<Begun, { ADMIN | TOO_MANY }> {
+    async fn replay_all(&self, caller: Caller) -> RouteResult<OperationStarted, { ADMIN | TOO_MANY }> {
         caller.require_admin()?;
-        caller.take_turn()?;
-        let operation = ask(&caller.live.nats, caller.asked_by(), ReplayDeadLetters {}).await?;
-        Ok(Begun::of(operation))
+        caller.check_rate_limit()?;
+        Ok(execute(caller.live.nats(), caller.pk(), ReplayDeadLetters {}).await?.into())
     }
 
-    /// Deletes one of them for good.
+    /// Deletes one dead letter permanently.
     #[oai(path = "/dead-letters/:id", method = "delete", tag = "Tag::DeadLetters")]
     async fn remove(
         &self,
         caller: Caller,
         id: Path<String>,
-    ) -> Routed<Dropped, { ADMIN | BAD_REQUEST | NOT_FOUND | TOO_MANY }> {
+    ) -> RouteResult<DeadLetterDropped, { ADMIN | BAD_REQUEST | NOT_FOUND | TOO_MANY }> {
         caller.require_admin()?;
         let id = id_parameter(&id.0)?;
-        caller.take_turn()?;
-        ask(&caller.live.nats, caller.asked_by(), DropDeadLetter { id }).await?;
-        Ok(Dropped::Gone)
+        caller.check_rate_limit()?;
+        execute(caller.live.nats(), caller.pk(), DropDeadLetter { id }).await?;
+        Ok(DeadLetterDropped::Dropped)
     }
 }
 

@@ -1,93 +1,91 @@
-//! The caller.
+//! The caller's own user.
 
 use std::time::Duration;
 
 use domain::hint::OwnHint;
-use domain::view::users::UserView;
+use domain::view::users::{UserView, Users};
 use poem_openapi::{ApiResponse, OpenApi};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Tag;
-use crate::answer::{Answer, Json, Refusal};
+use super::tags::Tag;
+use crate::answer::{Answer, CALLER, Json, NOT_FOUND, Refusal, RouteResult, TOO_MANY};
 use crate::caller::Caller;
-use crate::hints;
-use crate::people::Own;
-use crate::refused::{CALLER, NOT_FOUND, Routed, TOO_MANY};
+use crate::state::hints::store_hint;
+use crate::state::people::OwnUser;
 
-/// How long a request waits for its caller to be recorded.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a request waits until its caller is recorded.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The caller as they are recorded.
+/// The caller's recorded user.
 #[derive(Serialize, JsonSchema)]
 pub struct Me {
     #[serde(flatten)]
     view: UserView,
-    /// Whether they may read everything.
+    /// Whether the caller may read everything.
     is_admin: bool,
-    /// The place in the log that this is true for.
+    /// The position in the log up to which the answer is certainly current.
     as_of: String,
 }
 
 /// The caller is not recorded yet.
 #[derive(Serialize, JsonSchema)]
 pub struct Pending {
-    /// What is being done.
+    /// Always `pending`: the caller is being read from authentik.
     status: &'static str,
 }
 
-/// A request that was stored, to be worked on.
+/// A resync that was stored, and will be processed.
 #[derive(Serialize, JsonSchema)]
 pub struct Accepted {
-    /// Id of the delivery: `causationid` of the events that it leads to.
+    /// Id of the delivery. Events that it causes have it as `causationid`.
     pub delivery: String,
 }
 
-/// What `GET /api/me` answers.
+/// The answer of `GET /api/me`.
 #[derive(ApiResponse)]
 pub enum MeAnswer {
-    /// The caller as they are recorded.
+    /// The caller's recorded user.
     #[oai(status = 200)]
     RecordedState(Json<Box<Me>>),
-    /// Nobody recorded the caller yet; authentik is being asked.
+    /// The caller is not recorded yet. They are being read from authentik.
     #[oai(status = 202)]
     Pending(
         Json<Pending>,
-        /// Seconds after which to ask again.
+        /// Seconds to wait before the next request.
         #[oai(header = "Retry-After")]
         u32,
     ),
 }
 
-/// What a resync answers.
+/// The answer of a resync.
 #[derive(ApiResponse)]
 pub enum ResyncAnswer {
-    /// Stored: the user will be looked at.
+    /// The resync is stored: a projector will read the user from authentik.
     #[oai(status = 202)]
     Accepted(
         Json<Accepted>,
-        /// Where to see what comes of it: the events of the user from now on, none where nothing differs.
+        /// Path of the user's events from now on. No event appears if the recorded state is correct.
         #[oai(header = "Location")]
         String,
     ),
 }
 
-/// The routes of this group.
 #[derive(Clone)]
 pub struct Routes;
 
 #[OpenApi]
 impl Routes {
-    /// The caller's own record.
+    /// Returns the caller's own user.
     ///
-    /// A caller whom nobody recorded yet, such as right after signing up, is looked up in authentik.
+    /// A caller who is not recorded yet, for example right after enrolling, is read from authentik.
     #[oai(path = "/me", method = "get", tag = "Tag::Me")]
-    async fn me(&self, caller: Caller) -> Routed<MeAnswer, { CALLER | NOT_FOUND }> {
-        let own = match caller.own() {
+    async fn me(&self, caller: Caller) -> RouteResult<MeAnswer, { CALLER | NOT_FOUND }> {
+        let own = match caller.rights.own {
             Some(own) => Some(own),
-            None => look_up(&caller).await?,
+            None => wait_until_recorded(&caller).await?,
         };
-        let users = caller.live.users.get();
+        let users = caller.live.replica::<Users>();
         let as_of = caller.live.cursor(users.sequence());
         let view = own.and_then(|own| users.read(|views| views.get(&own.pk.to_string()).cloned()));
         Ok(match view {
@@ -98,58 +96,60 @@ impl Routes {
         })
     }
 
-    /// Has authentik asked about the caller now.
+    /// Reads the caller from authentik again, and records what differs.
     #[oai(path = "/me/resync", method = "post", tag = "Tag::Me")]
-    async fn resync_me(&self, caller: Caller) -> Routed<ResyncAnswer, { CALLER | NOT_FOUND | TOO_MANY }> {
-        let hint = match caller.own() {
+    async fn resync_me(
+        &self,
+        caller: Caller,
+    ) -> RouteResult<ResyncAnswer, { CALLER | NOT_FOUND | TOO_MANY }> {
+        let hint = match caller.rights.own {
             Some(own) => OwnHint::about_user(own.pk, "resync", Some(own.pk)),
-            None => about_stranger(&caller, "resync")?,
+            None => hint_about_unrecorded(&caller, "resync")?,
         };
         Ok(resync(&caller, &hint).await?)
     }
 }
 
-/// Stores the hint; its id is how the caller finds what came of it.
+/// Stores the hint, and answers where its events will appear.
 pub async fn resync(caller: &Caller, hint: &OwnHint) -> Answer<ResyncAnswer> {
-    caller.take_turn()?;
+    caller.check_rate_limit()?;
     let live = &caller.live;
-    // Before the hint is given: what comes of it comes after this place.
-    let now = live.cursor(live.feed.head());
+    // Taken before the hint is stored, so that its events come after it.
+    let now = live.cursor(live.head());
     let location = match hint.user {
         Some(pk) => format!("/api/events?user={pk}&after={now}"),
-        // Of whom nothing is recorded there are no events either.
+        // An unrecorded caller has no primary key to filter by.
         None => "/api/me".to_owned(),
     };
-    let delivery = hints::give(&live.nats, hint).await?;
+    let delivery = store_hint(live.nats(), hint).await?;
     Ok(ResyncAnswer::Accepted(Json(Accepted { delivery: delivery.to_string() }), location))
 }
 
-async fn look_up(caller: &Caller) -> Answer<Option<Own>> {
-    let hint = about_stranger(caller, "first-request")?;
+async fn wait_until_recorded(caller: &Caller) -> Answer<Option<OwnUser>> {
+    let hint = hint_about_unrecorded(caller, "first-request")?;
     let live = &caller.live;
-    let mut changes = live.people.subscribe();
-    live.hints.ask_about(&live.nats, &caller.claims.sub, &hint).await?;
-    let appears = async {
+    let mut changes = live.subscribe_rights();
+    live.request_lookup(&caller.claims.sub, &hint).await?;
+    let recorded = async {
         loop {
-            let rights = live.people.rights(&live.users.get(), &caller.claims);
-            if let Some(own) = rights.map_err(|revoked| Refusal::invalid_token(revoked.0))?.own {
+            if let Some(own) = live.rights(&caller.claims)?.own {
                 return Ok(own);
             }
-            // The sender lives as long as `live`.
+            // Cannot fail: `live` holds the sender.
             let _ = changes.changed().await;
         }
     };
-    tokio::time::timeout(PATIENCE, appears).await.ok().transpose()
+    tokio::time::timeout(LOOKUP_TIMEOUT, recorded).await.ok().transpose()
 }
 
-/// A hint about a caller who is not recorded. authentik cannot be asked for a hashed id, but for the name beside it: who is
-/// recorded then is the caller only where the id is theirs.
-fn about_stranger(caller: &Caller, reason: &str) -> Answer<OwnHint> {
+/// A hint about a caller who is not recorded. authentik cannot look up a hashed id, so the hint then names the username of
+/// the token. The user with that name counts as the caller only if the hashed id matches.
+fn hint_about_unrecorded(caller: &Caller, reason: &str) -> Answer<OwnHint> {
     let by_uuid = caller.claims.uuid().map(|uuid| OwnHint::about_uuid(uuid, reason));
     let by_name = || Some(OwnHint::about_username(caller.claims.username()?, reason));
     by_uuid.or_else(by_name).ok_or_else(|| {
         Refusal::not_found(
-            "nobody with the hashed id in the token is recorded yet; the next sweep will find them",
+            "no user with the token's hashed id is recorded; wait for the next sweep, which records all users",
         )
     })
 }

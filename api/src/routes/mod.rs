@@ -1,5 +1,5 @@
-//! The routes: one group, one file.
-#![expect(clippy::unused_async, reason = "poem-openapi takes no other methods")]
+//! The routes. Each group has its own file.
+#![expect(clippy::unused_async, reason = "poem-openapi only accepts async methods")]
 
 mod activity;
 mod dead_letters;
@@ -7,38 +7,15 @@ mod events;
 mod groups;
 mod me;
 mod operations;
+mod parameters;
 mod projections;
 mod schemas;
 mod status;
 mod stream;
+mod tags;
 mod users;
 
-use poem_openapi::{OpenApi, Tags};
-
-use crate::answer::{Answer, bad_parameter};
-
-/// How many items a list holds where nobody says.
-const DEFAULT_LIMIT: u32 = 50;
-
-/// How many items a list holds at most.
-const MAX_LIMIT: u32 = 500;
-
-/// Groups of routes in the documentation.
-#[derive(Tags)]
-enum Tag {
-    /// The caller.
-    Me,
-    /// Users.
-    Users,
-    /// Groups.
-    Groups,
-    /// Events, past and coming.
-    Events,
-    /// Deliveries that wait for a person.
-    DeadLetters,
-    /// How the system is, and what is done to it.
-    Operations,
-}
+use poem_openapi::OpenApi;
 
 /// All routes.
 pub fn all() -> impl OpenApi + Clone + 'static {
@@ -75,17 +52,4 @@ pub fn schemas(generator: &mut schemars::SchemaGenerator) {
     generator.subschema_for::<operations::OperationList>();
     generator.subschema_for::<domain::operation::Operation>();
     generator.subschema_for::<schemas::JsonSchemaDocument>();
-}
-
-/// Reads the parameter `limit`.
-fn limit_parameter(limit: Option<u32>) -> Answer<usize> {
-    match limit.unwrap_or(DEFAULT_LIMIT) {
-        limit @ 1..=MAX_LIMIT => Ok(limit as usize),
-        _ => Err(bad_parameter("limit", format!("expected 1 to {MAX_LIMIT}"))),
-    }
-}
-
-/// Whether `text` contains `needle`, which is in lower case, in whatever case.
-fn contains(text: &str, needle: &str) -> bool {
-    text.to_lowercase().contains(needle)
 }

@@ -1,4 +1,4 @@
-//! What operators had done.
+//! Long-running operator actions, which a projector executes.
 
 use domain::operation::Operation;
 use poem_openapi::param::Path;
@@ -8,64 +8,62 @@ use serde::Serialize;
 use store::operations;
 use uuid::Uuid;
 
-use super::Tag;
-use crate::answer::{Json, Refusal};
+use super::tags::Tag;
+use crate::answer::{ADMIN, BAD_REQUEST, Json, NOT_FOUND, Refusal, RouteResult};
 use crate::caller::Caller;
-use crate::refused::{ADMIN, BAD_REQUEST, NOT_FOUND, Routed};
 
-/// Operations, the newest first.
+/// Operations, newest first.
 #[derive(Serialize, JsonSchema)]
 pub struct OperationList {
-    /// The last 100.
+    /// The last 100 operations.
     operations: Vec<Operation>,
 }
 
-/// What something that takes long answers.
+/// The answer of a route that starts an operation.
 #[derive(ApiResponse)]
-pub enum Begun {
-    /// It was begun, and goes on.
+pub enum OperationStarted {
+    /// The operation has started, and continues in the background.
     #[oai(status = 202)]
     Accepted(
         Json<Box<Operation>>,
-        /// Where to see how it goes.
+        /// Path of the operation, which shows its progress.
         #[oai(header = "Location")]
         String,
     ),
 }
 
-impl Begun {
-    pub fn of(operation: Operation) -> Self {
+impl From<Operation> for OperationStarted {
+    fn from(operation: Operation) -> Self {
         let location = format!("/api/operations/{}", operation.id);
         Self::Accepted(Json(Box::new(operation)), location)
     }
 }
 
-/// The routes of this group.
 #[derive(Clone)]
 pub struct Routes;
 
 #[OpenApi]
 impl Routes {
-    /// What admins had done, and are having done, the newest first: rebuilds, replays and drops.
+    /// Lists running and completed operations, newest first: rebuilds, replays and drops.
     #[oai(path = "/operations", method = "get", tag = "Tag::Operations")]
-    async fn list(&self, caller: Caller) -> Routed<Json<OperationList>, ADMIN> {
+    async fn list(&self, caller: Caller) -> RouteResult<Json<OperationList>, ADMIN> {
         caller.require_admin()?;
-        let operations = operations::list(&caller.live.nats).await;
-        let operations = operations.map_err(|error| Refusal::nats_away(&error))?;
+        let operations = operations::list(caller.live.nats()).await;
+        let operations = operations.map_err(|error| Refusal::nats_unavailable(&error))?;
         Ok(Json(OperationList { operations }))
     }
 
-    /// One of them. One that is running changes about each second.
+    /// Returns one operation. A running operation changes about once a second.
     #[oai(path = "/operations/:id", method = "get", tag = "Tag::Operations")]
     async fn one(
         &self,
         caller: Caller,
         id: Path<Uuid>,
-    ) -> Routed<Json<Operation>, { ADMIN | BAD_REQUEST | NOT_FOUND }> {
+    ) -> RouteResult<Json<Operation>, { ADMIN | BAD_REQUEST | NOT_FOUND }> {
         caller.require_admin()?;
-        let operation = operations::read(&caller.live.nats, id.0).await;
-        let operation = operation.map_err(|error| Refusal::nats_away(&error))?;
-        let gone = || Refusal::not_found(format!("no operation {} is kept", id.0));
-        Ok(Json(operation.ok_or_else(gone)?))
+        let operation = operations::read(caller.live.nats(), id.0).await;
+        let operation = operation.map_err(|error| Refusal::nats_unavailable(&error))?;
+        let missing = || Refusal::not_found(format!("no operation {} is kept; only the last 100 are", id.0));
+        Ok(Json(operation.ok_or_else(missing)?))
     }
 }

@@ -1,50 +1,52 @@
-//! How the system is.
+//! The state of the system.
 
 use domain::command::ProjectorHealth;
 use domain::status::{InboxStatus, LastSweep, ProjectionStatus};
+use domain::view::activity::Activity;
+use domain::view::groups::Groups;
+use domain::view::users::Users;
 use poem_openapi::OpenApi;
+use runtime::nats::Nats;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::Tag;
-use crate::answer::Json;
+use super::tags::Tag;
+use crate::answer::{ADMIN, Json, RouteResult};
 use crate::caller::Caller;
-use crate::live::Live;
 use crate::projectors;
-use crate::refused::{ADMIN, Routed};
 
-/// Where everything stands.
+/// The state of the system.
 #[derive(Serialize, JsonSchema)]
 pub struct Status {
-    /// Whether NATS can be reached now.
+    /// Whether this process is connected to NATS.
     connected: bool,
-    /// Id of the stream of events: a cursor of another one is about another stream.
+    /// Id of the stream of events. Cursors with another epoch belong to another stream.
     epoch: String,
-    /// The stream of events; missing where it cannot be asked now.
+    /// The stream of events; null if its state cannot be read.
     events: Option<StreamStatus>,
-    /// Deliveries as they came; missing where it cannot be asked now.
+    /// The inbox, which holds deliveries; null if its state cannot be read.
     inbox: Option<StreamStatus>,
-    /// Deliveries that were set aside; missing where it cannot be asked now.
+    /// The dead letters; null if their state cannot be read.
     dead_letters: Option<StreamStatus>,
-    /// The projectors that run now.
+    /// The running projectors.
     projectors: Vec<ProjectorHealth>,
-    /// What the projectors have before them; missing where none of them can be asked now.
+    /// Deliveries that the projectors have not completed; null if no projector answers.
     backlog: Option<InboxStatus>,
-    /// What the projectors have folded; empty where none of them can be asked now.
+    /// The projections in NATS; empty if no projector answers.
     projections: Vec<ProjectionStatus>,
-    /// The last full comparison with authentik; missing before the first one, and where no projector can be asked now.
+    /// The last completed reconciliation with authentik; null before the first one, and if no projector answers.
     last_sweep: Option<LastSweep>,
-    /// The feed of this process.
+    /// This process's live feed.
     feed: Progress,
-    /// This process's copy of `users`.
+    /// This process's replica of `users`.
     users: Progress,
-    /// This process's copy of `groups`.
+    /// This process's replica of `groups`.
     groups: Progress,
-    /// This process's copy of `activity`.
+    /// This process's replica of `activity`.
     activity: Progress,
 }
 
-/// What a stream holds.
+/// The state of a stream.
 #[derive(Clone, Copy, Serialize, JsonSchema)]
 struct StreamStatus {
     first_sequence: u64,
@@ -53,60 +55,58 @@ struct StreamStatus {
     bytes: u64,
 }
 
-/// How far something has come.
+/// The position of a reader of the stream of events.
 #[derive(Serialize, JsonSchema)]
 struct Progress {
+    /// Sequence of the last message that was read.
     sequence: u64,
-    /// How many sequences the stream is ahead; missing where it cannot be asked now.
+    /// Number of sequences that the stream is ahead; null if its state cannot be read.
     lag: Option<u64>,
 }
 
-/// The routes of this group.
 #[derive(Clone)]
 pub struct Routes;
 
 #[OpenApi]
 impl Routes {
-    /// Projectors, backlog, sequences, lags and sizes.
+    /// Returns the state of the system: projectors, backlog, streams, projections and lag.
     #[oai(path = "/status", method = "get", tag = "Tag::Operations")]
-    async fn status(&self, caller: Caller) -> Routed<Json<Status>, ADMIN> {
+    async fn status(&self, caller: Caller) -> RouteResult<Json<Status>, ADMIN> {
         caller.require_admin()?;
         let live = &caller.live;
-        let namespace = &live.nats.namespace;
-        let (events_name, inbox_name) = (namespace.events_stream(), namespace.inbox_stream());
-        let dead_letters_name = namespace.dead_letters_stream();
-        let (events, inbox, dead_letters, seen, projectors) = futures_util::join!(
-            stream_status(live, &events_name),
-            stream_status(live, &inbox_name),
-            stream_status(live, &dead_letters_name),
-            projectors::status(&live.nats),
-            projectors::roll_call(&live.nats),
+        let nats = live.nats();
+        let (events, inbox, dead_letters, reported, projectors) = futures_util::join!(
+            stream_status(nats, nats.namespace.events_stream()),
+            stream_status(nats, nats.namespace.inbox_stream()),
+            stream_status(nats, nats.namespace.dead_letters_stream()),
+            projectors::status(nats),
+            projectors::health(nats),
         );
         let progress = |sequence: u64| {
             let lag = events.map(|events| events.last_sequence.saturating_sub(sequence));
             Progress { sequence, lag }
         };
         Ok(Json(Status {
-            connected: live.nats.is_connected(),
-            epoch: live.log.epoch().to_owned(),
+            connected: nats.is_connected(),
+            epoch: live.log().epoch().to_owned(),
             events,
             inbox,
             dead_letters,
             projectors,
-            backlog: seen.as_ref().map(|seen| seen.inbox),
-            last_sweep: seen.as_ref().and_then(|seen| seen.last_sweep),
-            projections: seen.map(|seen| seen.projections).unwrap_or_default(),
-            feed: progress(live.feed.head()),
-            users: progress(live.users.get().sequence()),
-            groups: progress(live.groups.get().sequence()),
-            activity: progress(live.activity.get().sequence()),
+            backlog: reported.as_ref().map(|reported| reported.inbox),
+            last_sweep: reported.as_ref().and_then(|reported| reported.last_sweep),
+            projections: reported.map(|reported| reported.projections).unwrap_or_default(),
+            feed: progress(live.head()),
+            users: progress(live.replica::<Users>().sequence()),
+            groups: progress(live.replica::<Groups>().sequence()),
+            activity: progress(live.replica::<Activity>().sequence()),
         }))
     }
 }
 
-/// Nothing where the stream cannot be asked: the rest of the status is worth having without it.
-async fn stream_status(live: &Live, name: &str) -> Option<StreamStatus> {
-    let stream = live.nats.jetstream.get_stream(name).await.ok()?;
+/// Returns `None` on an error, so that the rest of the status is still answered.
+async fn stream_status(nats: &Nats, name: String) -> Option<StreamStatus> {
+    let stream = nats.jetstream.get_stream(name).await.ok()?;
     let state = &stream.cached_info().state;
     Some(StreamStatus {
         first_sequence: state.first_sequence,

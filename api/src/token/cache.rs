@@ -1,4 +1,4 @@
-//! Tokens that were verified before, by their hash: checking a signature costs 50 times as much.
+//! A cache of verified tokens by hash: verifying a signature takes about 50 times as long as a lookup.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,19 +8,19 @@ use aws_lc_rs::digest::{SHA256, digest};
 use super::claims::Claims;
 use super::keys::VerifyingKey;
 
-/// How many tokens each of the two generations keeps.
+/// Capacity of each of the two generations, in tokens.
 const GENERATION: usize = 8 * 1024;
 
 pub type Hash = [u8; 32];
 
-/// A token whose signature, issuer and audience were found good.
+/// A token with a valid signature, issuer and audience. Its time must still be checked.
 #[derive(Clone)]
 pub struct Verified {
     pub claims: Arc<Claims>,
     pub key: Arc<VerifyingKey>,
 }
 
-/// Bounded: when the young generation is full, it takes the place of the old one.
+/// Holds at most two generations: a full young generation replaces the old one.
 #[derive(Default)]
 pub struct Cache {
     generations: Mutex<Generations>,
@@ -33,7 +33,7 @@ struct Generations {
 }
 
 impl Cache {
-    /// The token with that hash, if it was seen of late.
+    /// The cached token with this hash.
     pub fn get(&self, hash: &Hash) -> Option<Verified> {
         let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(verified) = generations.young.get(hash) {
@@ -44,7 +44,7 @@ impl Cache {
         Some(verified)
     }
 
-    /// Remembers a token.
+    /// Caches a token.
     pub fn insert(&self, hash: Hash, verified: Verified) {
         self.generations.lock().unwrap_or_else(PoisonError::into_inner).insert(hash, verified);
     }
@@ -59,7 +59,7 @@ impl Generations {
     }
 }
 
-/// The hash that a token is known by.
+/// The cache key of a token: its SHA-256.
 pub fn hash(token: &str) -> Hash {
     let mut hash = Hash::default();
     hash.copy_from_slice(digest(&SHA256, token.as_bytes()).as_ref());

@@ -1,4 +1,4 @@
-//! The keys that tokens are signed with: authentik's JWKS, kept fresh and served stale.
+//! The keys that verify tokens: authentik's JWKS, refreshed regularly and still used while authentik is unavailable.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -14,18 +14,18 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// A token with an unknown key makes us ask authentik at most so often, whether the answer comes or not.
+/// Minimum time between two fetches that tokens with unknown keys trigger. Failed fetches count.
 pub const COOLDOWN: Duration = Duration::from_secs(10);
 
-/// How often the keys are read without a reason: a key that authentik took away must end.
+/// Interval of regular fetches, which make tokens of a removed key invalid.
 const REFRESH: Duration = Duration::from_mins(5);
 
-/// A larger answer is no key set.
+/// A larger answer is not read to its end.
 const MAX_JWKS_BYTES: usize = 1024 * 1024;
 
 /// Where keys come from.
 pub trait KeySource: Send + Sync + 'static {
-    /// The JWKS as it stands.
+    /// Fetches the current JWKS.
     fn fetch(&self) -> BoxFuture<'_, anyhow::Result<Vec<u8>>>;
 }
 
@@ -36,7 +36,7 @@ pub struct HttpKeys {
 }
 
 impl HttpKeys {
-    /// Reads from the given URL.
+    /// Fetches from this URL.
     pub fn new(url: String) -> anyhow::Result<Self> {
         let client = reqwest::Client::builder().timeout(Duration::from_secs(5)).build();
         Ok(Self { client: client.context("making an HTTP client")?, url })
@@ -52,14 +52,18 @@ impl KeySource for HttpKeys {
             let mut jwks = vec![];
             while let Some(chunk) = answer.chunk().await.with_context(|| format!("reading {}", self.url))? {
                 jwks.extend_from_slice(&chunk);
-                anyhow::ensure!(jwks.len() <= MAX_JWKS_BYTES, "{} answers too much", self.url);
+                anyhow::ensure!(
+                    jwks.len() <= MAX_JWKS_BYTES,
+                    "the answer of {} is larger than {MAX_JWKS_BYTES} bytes",
+                    self.url
+                );
             }
             Ok(jwks)
         })
     }
 }
 
-/// A key, and the one algorithm that it may be used with.
+/// A key, and the only algorithm that it may verify.
 pub struct VerifyingKey {
     pub(super) key: DecodingKey,
     pub(super) algorithm: Algorithm,
@@ -68,13 +72,13 @@ pub struct VerifyingKey {
 }
 
 impl VerifyingKey {
-    /// The key, if it is one that we accept signatures of: an HMAC secret never is.
+    /// Returns `None` for a key that must not verify tokens, such as an HMAC secret or an encryption key.
     pub(super) fn from_jwk(jwk: Jwk) -> Option<Self> {
         let algorithm = match &jwk.algorithm {
             AlgorithmParameters::RSA(_) => Algorithm::RS256,
             AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => Algorithm::ES256,
             AlgorithmParameters::OctetKeyPair(key) if key.curve == EllipticCurve::Ed25519 => Algorithm::EdDSA,
-            // Curves and kinds that authentik does not sign with.
+            // authentik does not sign with other curves and key types.
             _ => return None,
         };
         if jwk.common.key_algorithm.is_some_and(|named| named != algorithm.into()) {
@@ -88,141 +92,132 @@ impl VerifyingKey {
     }
 }
 
-/// Why a key is not there.
+/// Why a key cannot be returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyStoreError {
-    /// authentik has no such key.
+    /// authentik's JWKS does not contain the key.
     Unknown,
-    /// authentik was asked in vain.
+    /// Whether the key exists is unknown: authentik cannot be asked now.
     Unavailable,
 }
 
 type KeySet = HashMap<String, Arc<VerifyingKey>>;
 
-/// What the last request to authentik came to.
+/// State of the fetches.
 #[derive(Default)]
-struct Attempts {
-    under_way: bool,
-    /// When authentik was last asked because a key was unknown.
-    last: Option<Instant>,
-    failed: bool,
-    /// Names of keys that were not in the last answer.
+struct Fetches {
+    is_running: bool,
+    /// Start of the last fetch that an unknown key triggered.
+    last_for_unknown_key: Option<Instant>,
+    has_last_failed: bool,
+    /// Names of keys that were requested and missing in the last answer.
     absent: HashSet<String>,
 }
 
-/// How many names of absent keys are remembered; who makes up more of them is told to come back.
+/// Limit of remembered absent key names. Beyond it, an unknown key is reported as unavailable.
 const MAX_ABSENT: usize = 1024;
 
-/// The keys. They are read from memory; authentik is asked by one task at a time, outside any lock.
+/// The keys in memory. One task at a time fetches from authentik, without holding a lock.
 pub struct KeyStore {
     source: Box<dyn KeySource>,
     cooldown: Duration,
     keys: RwLock<KeySet>,
-    attempts: Mutex<Attempts>,
-    n_attempts: watch::Sender<u64>,
+    fetches: Mutex<Fetches>,
+    n_completed: watch::Sender<u64>,
 }
 
 impl KeyStore {
-    /// No keys yet; asks the source at most once in `cooldown` for an unknown one.
+    /// Starts without keys. Unknown keys trigger at most one fetch per `cooldown`.
     pub fn new(source: impl KeySource, cooldown: Duration) -> Self {
         Self {
             source: Box::new(source),
             cooldown,
             keys: RwLock::default(),
-            attempts: Mutex::default(),
-            n_attempts: watch::Sender::new(0),
+            fetches: Mutex::default(),
+            n_completed: watch::Sender::new(0),
         }
     }
 
-    /// The key of that name; asks authentik where it is unknown.
+    /// The key with this name. An unknown name triggers a fetch, at most once per cooldown.
     pub async fn key(self: &Arc<Self>, kid: &str) -> Result<Arc<VerifyingKey>, KeyStoreError> {
         if let Some(key) = self.known(kid) {
             return Ok(key);
         }
-        let was_asked = self.refresh_within_cooldown().await;
-        self.known(kid).ok_or_else(|| self.why_missing(kid, was_asked))
+        let is_fresh = self.join_or_start_fetch(true).await;
+        self.known(kid).ok_or_else(|| self.why_missing(kid, is_fresh))
     }
 
-    /// A key that authentik may have made since it was last asked is not unknown: who has it must not be signed out.
-    fn why_missing(&self, kid: &str, was_asked: bool) -> KeyStoreError {
-        let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-        if attempts.failed {
+    /// A key that may be newer than the last fetch is not reported as unknown, which would sign its user out.
+    fn why_missing(&self, kid: &str, is_fresh: bool) -> KeyStoreError {
+        let mut fetches = self.fetches.lock().unwrap_or_else(PoisonError::into_inner);
+        if fetches.has_last_failed {
             return KeyStoreError::Unavailable;
         }
-        if was_asked && attempts.absent.len() < MAX_ABSENT {
-            attempts.absent.insert(kid.to_owned());
+        if is_fresh && fetches.absent.len() < MAX_ABSENT {
+            fetches.absent.insert(kid.to_owned());
         }
-        let is_absent = was_asked || attempts.absent.contains(kid);
+        let is_absent = is_fresh || fetches.absent.contains(kid);
         if is_absent { KeyStoreError::Unknown } else { KeyStoreError::Unavailable }
     }
 
-    /// Whether this very key is still one of authentik's.
-    pub fn has(&self, key: &Arc<VerifyingKey>) -> bool {
+    /// Whether this exact key is still in authentik's JWKS.
+    pub fn contains(&self, key: &Arc<VerifyingKey>) -> bool {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         keys.get(&key.kid).is_some_and(|known| Arc::ptr_eq(known, key))
     }
 
-    /// Reads the keys now, and then every few minutes.
-    pub async fn keep_fresh(self: Arc<Self>, shutdown: CancellationToken) {
+    /// Fetches the keys now, and then every five minutes, until shutdown.
+    pub async fn keep_fresh(self: Arc<Self>, shutdown: CancellationToken) -> anyhow::Result<()> {
         let mut ticks = tokio::time::interval(REFRESH);
         while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
-            self.refresh_unless_under_way(|_| true).await;
+            self.join_or_start_fetch(false).await;
         }
+        Ok(())
     }
 
     fn known(&self, kid: &str) -> Option<Arc<VerifyingKey>> {
         self.keys.read().unwrap_or_else(PoisonError::into_inner).get(kid).cloned()
     }
 
-    /// Says whether authentik was asked meanwhile; it is not where it was a moment ago.
-    async fn refresh_within_cooldown(self: &Arc<Self>) -> bool {
-        let cooldown = self.cooldown;
-        self.refresh_unless_under_way(|attempts| {
-            let may_ask = attempts.last.is_none_or(|last| last.elapsed() >= cooldown);
-            if may_ask {
-                attempts.last = Some(Instant::now());
-            }
-            may_ask
-        })
-        .await
-    }
-
-    /// Waits for the request that is under way, or makes one if it may. Says whether it was one or the other.
-    async fn refresh_unless_under_way(self: &Arc<Self>, may_ask: impl FnOnce(&mut Attempts) -> bool) -> bool {
-        let mut done = self.n_attempts.subscribe();
+    /// Waits for the running fetch, or starts one. Returns false at once if that would break the cooldown.
+    async fn join_or_start_fetch(self: &Arc<Self>, for_unknown_key: bool) -> bool {
+        let mut completed = self.n_completed.subscribe();
         {
-            let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-            if !attempts.under_way {
-                if !may_ask(&mut attempts) {
-                    return false;
+            let mut fetches = self.fetches.lock().unwrap_or_else(PoisonError::into_inner);
+            if !fetches.is_running {
+                if for_unknown_key {
+                    if fetches.last_for_unknown_key.is_some_and(|last| last.elapsed() < self.cooldown) {
+                        return false;
+                    }
+                    fetches.last_for_unknown_key = Some(Instant::now());
                 }
-                attempts.under_way = true;
-                // A task of its own: the request that waits for it may be given up by its client.
-                tokio::spawn(Arc::clone(self).refresh());
+                fetches.is_running = true;
+                // In its own task: the request that waits for it is cancelled if its client disconnects.
+                tokio::spawn(Arc::clone(self).fetch());
             }
         }
-        // The sender is ours: it cannot be gone.
-        let _ = done.changed().await;
+        // Cannot fail: `self` holds the sender.
+        let _ = completed.changed().await;
         true
     }
 
-    async fn refresh(self: Arc<Self>) {
-        let fetched = self.source.fetch().await.and_then(|jwks| parse(&jwks));
-        let failed = fetched.is_err();
-        match fetched {
+    async fn fetch(self: Arc<Self>) {
+        let keys = self.source.fetch().await.and_then(|jwks| parse(&jwks));
+        let has_failed = keys.is_err();
+        match keys {
             Ok(keys) => self.replace(keys),
-            Err(error) => tracing::warn!("cannot read the keys of the identity provider: {error:#}"),
+            Err(error) => tracing::warn!("cannot fetch the keys of the identity provider: {error:#}"),
         }
         {
-            let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-            attempts.under_way = false;
-            attempts.failed = failed;
-            attempts.absent.clear();
+            let mut fetches = self.fetches.lock().unwrap_or_else(PoisonError::into_inner);
+            fetches.is_running = false;
+            fetches.has_last_failed = has_failed;
+            fetches.absent.clear();
         }
-        self.n_attempts.send_modify(|n| *n += 1);
+        self.n_completed.send_modify(|n| *n += 1);
     }
 
-    /// A key that stays keeps its identity, by which verified tokens know it.
+    /// An unchanged key keeps its `Arc`, because cached tokens compare keys by pointer.
     fn replace(&self, fresh: Vec<VerifyingKey>) {
         let mut keys = self.keys.write().unwrap_or_else(PoisonError::into_inner);
         let known =
@@ -235,14 +230,14 @@ impl KeyStore {
     }
 }
 
-/// authentik without a signing key answers `{}`: that is no keys.
+/// authentik without a signing key answers `{}`, which means no keys.
 #[derive(Deserialize)]
 struct Jwks {
     #[serde(default)]
     keys: Vec<Value>,
 }
 
-/// The keys that we accept; one that we cannot read does not hide the others.
+/// Returns the usable keys of a JWKS, and skips the others.
 fn parse(jwks: &[u8]) -> anyhow::Result<Vec<VerifyingKey>> {
     let jwks: Jwks = serde_json::from_slice(jwks).context("not a JWKS")?;
     let keys = jwks.keys.into_iter().filter_map(|key| serde_json::from_value(key).ok());
@@ -254,7 +249,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn authentiks_own_answer_is_understood() {
+    fn a_recorded_jwks_of_authentik_is_understood() {
         let jwks = testkit::recordings::json("oidc/jwks.json").to_string();
         let keys = parse(jwks.as_bytes()).unwrap();
         assert!(!keys.is_empty());
@@ -268,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_and_an_unknown_kind_are_no_keys() {
+    fn an_hmac_secret_and_an_unknown_key_type_are_skipped() {
         let jwks =
             br#"{"keys":[{"kty":"oct","k":"c2VjcmV0","kid":"a","alg":"HS256"},{"kty":"new","kid":"b"}]}"#;
         assert!(parse(jwks).unwrap().is_empty());

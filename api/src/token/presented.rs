@@ -1,18 +1,18 @@
-//! Where in a request its token stands.
+//! The headers in which a request presents its token.
 
 use poem::http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::TokenError;
+use super::error::TokenError;
 
-/// A longer token is refused unread.
+/// A longer token is refused without being read.
 const MAX_BYTES: usize = 16 * 1024;
 
-/// In which a reverse proxy passes on what an outpost of authentik gave it.
+/// The header in which a reverse proxy passes on the token from an outpost of authentik.
 const PASSED_ON: HeaderName = HeaderName::from_static("x-authentik-jwt");
 
-/// The token in the `Authorization` header. Other schemes are no token at all.
+/// The bearer token in the `Authorization` header. Other schemes count as no token.
 pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>, TokenError> {
-    let Some(value) = only(headers, &header::AUTHORIZATION, "more than one Authorization header")? else {
+    let Some(value) = single(headers, &header::AUTHORIZATION, "more than one Authorization header")? else {
         return Ok(None);
     };
     match text(value)?.split_once(' ') {
@@ -21,23 +21,23 @@ pub fn bearer(headers: &HeaderMap) -> Result<Option<&str>, TokenError> {
     }
 }
 
-/// The token in the `X-authentik-jwt` header. An empty one is what a proxy writes over somebody else's.
+/// The token in the `X-authentik-jwt` header. Proxies overwrite the header of a client with an empty one.
 pub fn passed_on(headers: &HeaderMap) -> Result<Option<&str>, TokenError> {
-    let Some(value) = only(headers, &PASSED_ON, "more than one X-authentik-jwt header")? else {
+    let Some(value) = single(headers, &PASSED_ON, "more than one X-authentik-jwt header")? else {
         return Ok(None);
     };
     let token = limited(text(value)?.trim())?;
     Ok(Some(token).filter(|token| !token.is_empty()))
 }
 
-fn only<'a>(
+fn single<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
-    why_not: &'static str,
+    repeated: &'static str,
 ) -> Result<Option<&'a HeaderValue>, TokenError> {
     let mut values = headers.get_all(name).iter();
     let value = values.next();
-    if values.next().is_some() { Err(TokenError::Invalid(why_not)) } else { Ok(value) }
+    if values.next().is_some() { Err(TokenError::Invalid(repeated)) } else { Ok(value) }
 }
 
 fn text(value: &HeaderValue) -> Result<&str, TokenError> {

@@ -1,5 +1,5 @@
-//! Tokens of authentik's proxy providers: HS256 with the provider's client secret, so that a JWKS cannot tell which
-//! ones are good. They come by a reverse proxy that has asked an outpost.
+//! Tokens of authentik's proxy providers. They are signed with HS256 and the provider's client secret, so no JWKS can
+//! verify them. A reverse proxy gets them from an outpost of authentik and passes them on.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -7,20 +7,19 @@ use std::sync::Arc;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use runtime::config::Secret;
 
-use super::TokenError;
-use super::claims::{Accepted, Claims, Expected};
-use crate::network::Network;
+use super::claims::{AcceptedTokens, Claims, Expected};
+use super::error::TokenError;
+use super::network::Network;
 
-/// What is known of a proxy provider, and where its tokens may come from.
+/// A proxy provider, and the addresses from which its tokens are accepted.
 #[derive(Clone, Debug)]
 pub struct ProxyProvider {
-    /// Its client secret.
     pub secret: Secret,
-    /// `iss`, to the last slash.
+    /// `iss`, including the trailing slash.
     pub issuer: String,
     /// `aud`: its client id.
     pub audience: String,
-    /// Addresses of the reverse proxies, as this process sees them.
+    /// Addresses of the reverse proxies, as seen from this process.
     pub trusted: Vec<Network>,
 }
 
@@ -36,18 +35,17 @@ impl ProxyVerifier {
     pub fn new(provider: ProxyProvider) -> Self {
         let ProxyProvider { secret, issuer, audience, trusted } = provider;
         let key = DecodingKey::from_secret(secret.expose().as_bytes());
-        // Whoever signs in at the outpost with Basic authentication has an ID token passed on.
-        let expected = Expected { issuer, client_id: audience, accepted: Accepted::AnyToken };
+        // For a user who signs in with Basic authentication, the outpost passes on an ID token.
+        let expected = Expected { issuer, client_id: audience, accepted: AcceptedTokens::AllTokens };
         Self { key, expected, trusted }
     }
 
-    /// Whether what comes from this address comes from a reverse proxy of ours. It is the other end of the connection:
-    /// what a header says of it, anybody can write.
+    /// Whether `peer`, the other end of the TCP connection, is trusted. Clients can forge `X-Forwarded-For`.
     pub fn trusts(&self, peer: Option<IpAddr>) -> bool {
         peer.is_some_and(|peer| self.trusted.iter().any(|network| network.contains(peer)))
     }
 
-    /// What the token claims. Nothing is remembered: an HMAC costs no more than looking it up.
+    /// Returns the verified claims. They are not cached: an HMAC is as fast as a lookup.
     pub fn verify(&self, token: &str, now: i64) -> Result<Arc<Claims>, TokenError> {
         let claims = Claims::decode(token, &self.expected, &self.key, Algorithm::HS256)?;
         claims.check_time(now)?;

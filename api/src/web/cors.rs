@@ -1,22 +1,22 @@
-//! Front ends on other origins. poem's own middleware refuses a same-origin POST from an origin that is not
-//! listed, which a browser sends as well.
+//! CORS, for front ends on other origins. poem's own middleware is not used because it refuses same-origin POST requests:
+//! browsers send their origin, which is not in the list.
 
 use poem::http::{HeaderValue, Method, StatusCode, header};
 use poem::{Request, Response};
 
-/// The `Origin` of the request, if it is one of the given.
+/// The `Origin` of the request, if the list contains it.
 pub fn allowed_origin(request: &Request, origins: &[String]) -> Option<HeaderValue> {
     let origin = request.headers().get(header::ORIGIN)?;
     origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
 }
 
-/// Whether the browser only asks whether it may ask.
+/// Whether the request is a CORS preflight.
 pub fn is_preflight(request: &Request) -> bool {
     request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// It may. Tokens come in a header, so cookies stay away.
+/// The answer to an allowed preflight. Tokens come in a header, so credentials such as cookies are not allowed.
 pub fn preflight() -> Response {
     Response::builder()
         .status(StatusCode::NO_CONTENT)
@@ -29,7 +29,7 @@ pub fn preflight() -> Response {
         .finish()
 }
 
-/// Lets the browser show the answer to the front end.
+/// Lets scripts of this origin read the answer.
 pub fn allow(response: &mut Response, origin: HeaderValue) {
     let headers = response.headers_mut();
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);

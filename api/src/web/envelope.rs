@@ -1,5 +1,4 @@
-//! What every answer gets: an id, security headers, a line in the log, a place in the metrics; and every error
-//! becomes a problem document.
+//! Gives every answer an id, security headers, a log line and a metric, and makes every error a problem document.
 
 use std::time::Instant;
 
@@ -13,11 +12,11 @@ use super::cors;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// An answer without a policy of its own is data, never a page.
+/// Content security policy of data. Pages set their own.
 const DATA_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 
-/// Answers a request.
-pub async fn answer<E: Endpoint<Output = Response>>(
+/// Calls the application, and completes its answer.
+pub async fn respond<E: Endpoint<Output = Response>>(
     app: &E,
     request: Request,
     cors_origins: &[String],
@@ -29,18 +28,18 @@ pub async fn answer<E: Endpoint<Output = Response>>(
     let is_preflight = cors::is_preflight(&request);
     let mut response = match origin {
         Some(_) if is_preflight => cors::preflight(),
-        _ => app.call(request).await.unwrap_or_else(problem),
+        _ => app.call(request).await.unwrap_or_else(error_response),
     };
     if let Some(origin) = origin {
         cors::allow(&mut response, origin);
     }
-    harden(&mut response, id.clone());
-    note(&method, &id, &response, begin);
+    set_security_headers(&mut response, id.clone());
+    log_request(&method, &id, &response, begin);
     response
 }
 
-/// Ours stay as they are; poem's own would be plain text, and tell of paths and internals.
-fn problem(error: Error) -> Response {
+/// Keeps our own problem documents. Replaces poem's errors, which are plain text and reveal internals.
+fn error_response(error: Error) -> Response {
     let pattern = error.data::<PathPattern>().cloned();
     let status = error.status();
     let mut response = if error.is_from_response() {
@@ -49,14 +48,14 @@ fn problem(error: Error) -> Response {
         let detail = if let Some(error) = error.downcast_ref::<ParseParamError>() {
             format!("parameter `{}`: {}", error.name, error.reason)
         } else if let Some(error) = error.downcast_ref::<ParsePathError>() {
-            format!("part of the path: {}", error.reason)
+            format!("parameter in the path: {}", error.reason)
         } else if status == StatusCode::NOT_FOUND {
-            "there is nothing here; see /api/docs".to_owned()
+            "this route does not exist; see /api/docs".to_owned()
         } else if status.is_server_error() {
             tracing::error!("a request failed: {error}");
-            "the request failed; its id is in the log".to_owned()
+            "the request failed; search the log for its x-request-id".to_owned()
         } else {
-            "the request is not understood; see /api/docs".to_owned()
+            "the request cannot be processed; see /api/docs".to_owned()
         };
         let title = status.canonical_reason().unwrap_or("Error");
         Problem::new(status, title, detail).into_response()
@@ -67,28 +66,28 @@ fn problem(error: Error) -> Response {
     response
 }
 
-/// The client's id, where it is harmless in a log.
+/// The client's request id if it is safe to log, else a new one.
 fn request_id(request: &Request) -> HeaderValue {
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    let is_safe = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
     let given = request.headers().get(REQUEST_ID);
-    let given = given.filter(|id| (1..=64).contains(&id.len()) && id.as_bytes().iter().all(is_plain));
-    let made = || HeaderValue::from_str(&clock::new_id().simple().to_string());
-    given.cloned().map_or_else(made, Ok).unwrap_or(HeaderValue::from_static("none"))
+    let given = given.filter(|id| (1..=64).contains(&id.len()) && id.as_bytes().iter().all(is_safe));
+    let generated = || HeaderValue::from_str(&clock::new_id().simple().to_string());
+    given.cloned().map_or_else(generated, Ok).unwrap_or(HeaderValue::from_static("none"))
 }
 
-fn harden(response: &mut Response, id: HeaderValue) {
+fn set_security_headers(response: &mut Response, id: HeaderValue) {
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, id);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert(HeaderValue::from_static(DATA_POLICY));
-    // What one caller may read is for nobody's cache, unless a route says otherwise.
+    // Answers depend on the caller's rights, so caches must not store them unless a route allows it.
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
 }
 
-/// The route, never the path: paths and queries hold names.
-fn note(method: &Method, id: &HeaderValue, response: &Response, begin: Instant) {
+/// Logs and counts a request by its route pattern: paths and queries can contain personal data.
+fn log_request(method: &Method, id: &HeaderValue, response: &Response, begin: Instant) {
     let pattern = response.data::<PathPattern>().map_or("none", |pattern| &pattern.0);
     let route = pattern.replace("/:param0", "/{id}");
     let status = response.status();

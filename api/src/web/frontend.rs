@@ -1,4 +1,4 @@
-//! The front end: its settings, and its files.
+//! The front end's settings and files.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::config::Config;
 
-/// What the front end must know to sign people in.
+/// What the front end needs to sign users in.
 #[derive(Clone, Serialize)]
 struct Settings {
     issuer: String,
@@ -19,7 +19,7 @@ struct Settings {
     enrollment_url: Option<String>,
 }
 
-/// `/config.json`: public, and the same for all.
+/// Serves `/config.json`, which is public and the same for everybody.
 pub fn settings(config: &Config) -> impl Endpoint<Output = Response> + use<> {
     let settings = Settings {
         issuer: config.issuer.clone(),
@@ -30,19 +30,19 @@ pub fn settings(config: &Config) -> impl Endpoint<Output = Response> + use<> {
     make_sync(move |_| Json(settings.clone()).into_response())
 }
 
-/// The files; a path that is none of them is a page of the front end itself.
+/// Serves the files. Any other path returns `index.html`, because the front end routes pages itself.
 pub fn files(directory: &Path, issuer_origin: &str) -> impl Endpoint<Output = Response> + use<> {
     let policy = format!(
         "default-src 'self'; connect-src 'self' {issuer_origin}; img-src 'self' data:; \
          style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'self'; form-action 'self'; \
          frame-ancestors 'none'"
     );
-    // An origin is plain text.
+    // The fallback is never used: an origin is always a valid header value.
     let policy = HeaderValue::from_str(&policy).unwrap_or(HeaderValue::from_static("default-src 'self'"));
     let files = StaticFilesEndpoint::new(directory).index_file("index.html").fallback_to_index();
     files.around(move |files, request| {
         let policy = policy.clone();
-        // The build puts a hash into these names, so what is under one never changes.
+        // The build puts a content hash into these names, so the files never change.
         let is_hashed = request.uri().path().starts_with("/assets/");
         async move {
             let mut response = files.call(request).await?;

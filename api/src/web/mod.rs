@@ -1,4 +1,4 @@
-//! HTTP around the routes: what every answer gets, the documentation, and the front end.
+//! The HTTP application around the routes: common headers and logs, documentation, and the front end.
 
 mod cors;
 mod envelope;
@@ -11,14 +11,18 @@ use poem::{Endpoint, EndpointExt, Response};
 use runtime::health::Health;
 use runtime::http;
 
+use crate::caller::RequestContext;
 use crate::config::Config;
-use crate::server::Gate;
 
-/// Everything that is served.
-pub fn app(config: &Config, gate: &Arc<Gate>, health: &Health) -> impl Endpoint<Output = Response> + use<> {
+/// The complete HTTP application.
+pub fn app(
+    config: &Config,
+    context: &Arc<RequestContext>,
+    health: &Health,
+) -> impl Endpoint<Output = Response> + use<> {
     let app = http::operations(health)
         .at("/config.json", frontend::settings(config))
-        .nest("/api", openapi::api().data(Arc::clone(gate)));
+        .nest("/api", openapi::api().data(Arc::clone(context)));
     let app = match &config.static_dir {
         Some(directory) => app.nest("/", frontend::files(directory, &config.issuer_origin())),
         None => app,
@@ -26,6 +30,6 @@ pub fn app(config: &Config, gate: &Arc<Gate>, health: &Health) -> impl Endpoint<
     let origins: Arc<[String]> = config.cors_origins().into();
     app.around(move |app, request| {
         let origins = Arc::clone(&origins);
-        async move { Ok(envelope::answer(&*app, request, &origins).await) }
+        async move { Ok(envelope::respond(&*app, request, &origins).await) }
     })
 }

@@ -1,4 +1,4 @@
-//! The routes under `/api`, with their OpenAPI document and its page.
+//! The routes under `/api`, the OpenAPI document, and its documentation page.
 
 use bytes::Bytes;
 use poem::endpoint::make_sync;
@@ -11,17 +11,17 @@ use serde_json::{Value, json};
 use crate::answer::PROBLEM;
 use crate::routes;
 
-/// The page has its script and its style in itself.
+/// The documentation page's script and style are inline.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
                            img-src data:; font-src data:; connect-src 'self'; frame-ancestors 'none'";
 
-/// Routes, document and page.
+/// The routes, the document and the page.
 pub fn api() -> Route {
     let service = OpenApiService::new(routes::all(), "authentik-events", env!("CARGO_PKG_VERSION"))
-        .description("Users, groups and events of authentik, as they were recorded; and events as they come.")
+        .description("Recorded users, groups and events of authentik, and a live feed of events.")
         .url_prefix("/api");
     let generated = service.spec();
-    let document = complete(&generated);
+    let document = add_schemas(&generated);
     let page = Bytes::from(service.swagger_ui_html().replacen(&generated, &document, 1));
     let document = Bytes::from(document);
     let page = make_sync(move |_| {
@@ -40,15 +40,15 @@ pub fn api() -> Route {
     Route::new().at("/openapi.json", document).at("/docs", page).nest("/", service)
 }
 
-/// Adds the schemas of our own types, which refer to each other as those of the events do.
-fn complete(generated: &str) -> String {
+/// Replaces the placeholders by the schemas of our own types.
+fn add_schemas(generated: &str) -> String {
     let mut generator = SchemaSettings::openapi3().into_generator();
     routes::schemas(&mut generator);
     let Ok(mut document) = serde_json::from_str::<Value>(generated) else { return generated.to_owned() };
     document["components"]["schemas"] = Value::Object(generator.take_definitions(true));
     document["components"]["schemas"][PROBLEM] = json!({
         "type": "object",
-        "description": "RFC 9457 problem details",
+        "description": "RFC 9457 problem details.",
         "required": ["type", "title", "status", "detail"],
         "properties": {
             "type": {"type": "string"},

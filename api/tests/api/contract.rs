@@ -1,4 +1,4 @@
-//! The OpenAPI document: checked in, and what every answer of every test keeps to.
+//! Checks the OpenAPI document: it is checked in, and it declares the status of every answer in every test.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::support::World;
 
-/// Nothing where it is not there yet.
+/// The checked-in document; null if the file is missing.
 static CHECKED_IN: LazyLock<Value> = LazyLock::new(|| {
     let text = std::fs::read(path()).unwrap_or_default();
     serde_json::from_slice(&text).unwrap_or_default()
@@ -18,7 +18,7 @@ fn path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("openapi.json")
 }
 
-/// Fails where the document does not know that this route answers so.
+/// Fails if the document does not declare this status for the route.
 pub fn check_declared(method: &Method, path: &str, status: u16) {
     let path = path.split('?').next().unwrap_or_default();
     let method = method.as_str().to_lowercase();
@@ -27,7 +27,7 @@ pub fn check_declared(method: &Method, path: &str, status: u16) {
             let known = operation["responses"].as_object().unwrap();
             assert!(
                 known.contains_key(&status.to_string()),
-                "{method} {template} answered {status}, which api/openapi.json does not say"
+                "{method} {template} answered {status}, which api/openapi.json does not declare"
             );
         }
     }
@@ -45,7 +45,7 @@ fn matches(template: &str, path: &str) -> bool {
 }
 
 #[tokio::test]
-async fn the_openapi_document_is_the_one_that_is_checked_in() {
+async fn the_served_openapi_document_equals_the_checked_in_one() {
     let world = World::start().await;
     let served = world.json("/api/openapi.json", None).await;
     if std::env::var_os("UPDATE_OPENAPI").is_some() {
@@ -53,12 +53,13 @@ async fn the_openapi_document_is_the_one_that_is_checked_in() {
         std::fs::write(path(), text).unwrap();
         return;
     }
-    let differs = "if that is meant: UPDATE_OPENAPI=1 cargo test -p api --test api openapi_document";
-    assert!(served == *CHECKED_IN, "the API is not what api/openapi.json says; {differs}");
+    let update =
+        "if the change is intended, run: UPDATE_OPENAPI=1 cargo test -p api --test api openapi_document";
+    assert!(served == *CHECKED_IN, "the API differs from api/openapi.json; {update}");
 }
 
 #[tokio::test]
-async fn every_route_says_what_it_answers_and_how_errors_look() {
+async fn every_route_documents_its_answers_and_its_errors() {
     let world = World::start().await;
     let document = world.json("/api/openapi.json", None).await;
     let mut n_routes = 0;
@@ -66,7 +67,7 @@ async fn every_route_says_what_it_answers_and_how_errors_look() {
         for (method, operation) in operations.as_object().unwrap() {
             n_routes += 1;
             let route = format!("{method} {path}");
-            assert!(operation["summary"].is_string(), "{route} does not say what it does");
+            assert!(operation["summary"].is_string(), "{route} has no summary");
             let responses = operation["responses"].as_object().unwrap();
             let needs_token = operation["security"].is_array();
             assert_eq!(responses.contains_key("401"), needs_token, "{route}");

@@ -1,11 +1,12 @@
+//! The live feed.
+
 use std::time::Instant;
 
 use crate::support::events::{deleted, erased, group_created, logged_in, registered, user};
-use crate::support::sse::Received;
 use crate::support::{World, check_within, problem, record};
 
 #[tokio::test]
-async fn an_event_arrives_as_it_is_stored() {
+async fn an_event_is_sent_as_it_is_stored() {
     let world = World::start().await;
     let mut client = world.stream("", &world.admin(), None).await;
     let sequence = world.record(registered(user(1, "ada"))).await;
@@ -16,7 +17,7 @@ async fn an_event_arrives_as_it_is_stored() {
 }
 
 #[tokio::test]
-async fn a_client_that_comes_back_gets_each_event_once() {
+async fn a_client_that_reconnects_gets_each_event_once() {
     let world = World::start().await;
     let admin = world.admin();
     world.record(registered(user(1, "ada"))).await;
@@ -26,37 +27,36 @@ async fn a_client_that_comes_back_gets_each_event_once() {
     for _ in 0..3 {
         world.record(logged_in(user(1, "ada"))).await;
     }
-    // The header wins over the query.
+    // The header takes precedence over the query.
     let mut client = world.stream("?after=earliest", &admin, Some(&first.id)).await;
     record(&world.log, logged_in(user(1, "ada"))).await;
-    let sequences: Vec<_> = client.take(4).await.iter().map(Received::sequence).collect();
-    assert_eq!(sequences, [2, 3, 4, 5]);
+    assert_eq!(client.sequences(4).await, [2, 3, 4, 5]);
 }
 
 #[tokio::test]
-async fn a_caller_gets_their_own_events_alone_and_their_cursor_moves() {
+async fn a_caller_gets_only_their_own_events_and_progress_moves_their_cursor() {
     let world = World::start().await;
     world.record(registered(user(1, "ada"))).await;
     let mut client = world.stream("", &world.token(1, &[]), None).await;
     world.record(registered(user(2, "grace"))).await;
-    let passed = world.record(group_created(1, "navy")).await;
-    // The first may be about either of them: at most one a second goes out.
+    let filtered = world.record(group_created(1, "navy")).await;
+    // It covers one or both of the filtered events, because at most one progress event is sent per second.
     let progress = client.next().await.unwrap();
     assert_eq!((progress.event.as_str(), progress.data.as_str()), ("progress", "{}"));
     let own = world.record(logged_in(user(1, "ada"))).await;
     let mut received = client.next().await.unwrap();
     if received.event == "progress" {
-        assert_eq!(received.sequence(), passed);
+        assert_eq!(received.sequence(), filtered);
         received = client.next().await.unwrap();
     }
     assert_eq!((received.sequence(), received.event.as_str()), (own, "user-logged-in"));
-    // The progress is a place to come back to.
+    // The id of a progress event is a valid cursor.
     let mut client = world.stream("", &world.token(1, &[]), Some(&progress.id)).await;
     assert_eq!(client.next().await.unwrap().sequence(), own);
 }
 
 #[tokio::test]
-async fn an_own_feed_begins_at_the_last_registration() {
+async fn a_callers_own_feed_starts_at_their_last_registration() {
     let world = World::start().await;
     let before = world.record(registered(user(1, "before"))).await;
     world.record(deleted(user(1, "before"))).await;
@@ -66,7 +66,7 @@ async fn an_own_feed_begins_at_the_last_registration() {
     let mut clients = [
         world.stream("?after=earliest", &own, None).await,
         world.stream("?after=2026-01-01T00:00:00Z&user=1", &own, None).await,
-        // Of the one who had the key before.
+        // A cursor at the former user with the same primary key.
         world.stream("", &own, Some(&world.cursor(before))).await,
     ];
     let last = world.record(logged_in(user(1, "ada"))).await;
@@ -87,18 +87,18 @@ async fn an_admin_filters_by_type_and_user() {
     let mut client = world.stream(query, &world.admin(), None).await;
     world.record(registered(user(2, "grace"))).await;
     world.record(logged_in(user(1, "ada"))).await;
-    let wanted = world.record(logged_in(user(2, "grace"))).await;
+    let expected = world.record(logged_in(user(2, "grace"))).await;
     loop {
         let received = client.next().await.unwrap();
         if received.event != "progress" {
-            assert_eq!((received.sequence(), received.event.as_str()), (wanted, "user-logged-in"));
+            assert_eq!((received.sequence(), received.event.as_str()), (expected, "user-logged-in"));
             break;
         }
     }
 }
 
 #[tokio::test]
-async fn a_caller_who_is_recorded_while_they_listen_gets_their_events() {
+async fn a_caller_who_is_recorded_during_their_stream_gets_their_events() {
     let world = World::start().await;
     let mut client = world.stream("", &world.token(1, &[]), None).await;
     world.record(registered(user(2, "grace"))).await;
@@ -108,7 +108,7 @@ async fn a_caller_who_is_recorded_while_they_listen_gets_their_events() {
 }
 
 #[tokio::test]
-async fn a_shutdown_ends_the_streams_and_spreads_their_return() {
+async fn a_shutdown_ends_streams_with_a_random_reconnection_delay() {
     let mut world = World::start().await;
     let mut client = world.stream("", &world.admin(), None).await;
     let begin = Instant::now();
@@ -120,7 +120,7 @@ async fn a_shutdown_ends_the_streams_and_spreads_their_return() {
 }
 
 #[tokio::test]
-async fn the_feed_goes_on_after_nats_was_away() {
+async fn the_feed_continues_after_a_restart_of_nats() {
     let mut world = World::start().await;
     world.record(registered(user(1, "ada"))).await;
     let mut client = world.stream("", &world.admin(), None).await;
@@ -131,7 +131,7 @@ async fn the_feed_goes_on_after_nats_was_away() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_stops_nothing() {
+async fn undecodable_messages_do_not_stop_the_feed() {
     let world = World::start().await;
     let admin = world.admin();
     let mut client = world.stream("", &admin, None).await;
@@ -142,7 +142,7 @@ async fn what_cannot_be_read_stops_nothing() {
     publish("user-registered", "rubbish").await;
     publish("user-moved", r#"{"type":"user-moved","of":"a newer version"}"#).await;
     let last = world.record(registered(user(2, "grace"))).await;
-    // What a newer version wrote is passed on as it stands; what is no JSON is not.
+    // An event of an unknown type is sent unchanged. A message that is not JSON is skipped.
     let received = client.take(2).await;
     assert_eq!((received[0].event.as_str(), received[1].event.as_str()), ("user-moved", "user-registered"));
     let users = world.json("/api/users", Some(&admin)).await;
@@ -150,21 +150,19 @@ async fn what_cannot_be_read_stops_nothing() {
 }
 
 #[tokio::test]
-async fn of_an_erased_user_nothing_older_than_the_receipt_is_given_though_the_log_has_it_still() {
+async fn events_before_an_erasure_are_not_answered_even_while_the_log_still_has_them() {
     let world = World::start().await;
     let admin = world.admin();
     world.record(registered(user(1, "ada"))).await;
     let other = world.record(registered(user(2, "grace"))).await;
     world.record(logged_in(user(1, "ada"))).await;
     let receipt = world.record(erased(1)).await;
-    let given = world.json("/api/events?after=earliest", Some(&admin)).await;
-    let subjects: Vec<_> =
-        given["events"].as_array().unwrap().iter().map(|event| &event["subject"]).collect();
+    let page = world.json("/api/events?after=earliest", Some(&admin)).await;
+    let subjects: Vec<_> = page["events"].as_array().unwrap().iter().map(|event| &event["subject"]).collect();
     assert_eq!(subjects, ["user/2", "user/1"]);
-    assert!(!given.to_string().contains("ada"), "{given}");
+    assert!(!page.to_string().contains("ada"), "{page}");
     let mut client = world.stream("?after=earliest", &admin, None).await;
-    let sequences: Vec<_> = client.take(2).await.iter().map(Received::sequence).collect();
-    assert_eq!(sequences, [other, receipt]);
+    assert_eq!(client.sequences(2).await, [other, receipt]);
     for path in ["/api/users/1", "/api/users/1/events"] {
         problem(world.get(path, Some(&admin)).await, 404).await;
     }

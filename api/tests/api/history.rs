@@ -1,3 +1,5 @@
+//! Reads that start before the ring of the feed, and projections that are rebuilt.
+
 use domain::event::EventBody;
 use domain::key::Entity;
 use domain::view::Views;
@@ -6,17 +8,16 @@ use store::log::ReadFrom;
 use testkit::eventually;
 
 use crate::support::events::{event, group_created, in_group, left, logged_in, registered, user};
-use crate::support::sse::Received;
 use crate::support::{ADMINS, World, problem, project};
 
-/// More events than an API takes into its feed from before its start.
+/// An environment with this many events. From about 2,100 on, the ring does not hold them all.
 pub async fn world_with_history(n_events: u64) -> World {
     let mut world = World::start().await;
     grow(&mut world, n_events).await;
     world
 }
 
-/// Records and projects while no API runs; the next one begins with all of that.
+/// Records and projects events while no API runs, and then starts one.
 async fn grow(world: &mut World, n_events: u64) {
     world.api.stop().await;
     let mut last =
@@ -35,7 +36,7 @@ fn named(index: usize, body: EventBody) -> domain::event::Event {
 }
 
 #[tokio::test]
-async fn events_that_pass_a_filter_can_be_far_apart_and_are_reached_by_several_answers() {
+async fn matching_events_that_are_far_apart_are_found_over_several_pages() {
     let world = world_with_history(10_000).await;
     world.record(group_created(1, "navy")).await;
     let admin = world.admin();
@@ -48,28 +49,26 @@ async fn events_that_pass_a_filter_can_be_far_apart_and_are_reached_by_several_a
             break answer;
         }
         assert_eq!(answer["events"], serde_json::json!([]));
-        assert_ne!(answer["next"], after, "each answer comes further");
+        assert_ne!(answer["next"], after, "each page moves forward");
         answer["next"].as_str().unwrap().clone_into(&mut after);
     };
     assert_eq!(last["events"][0]["type"], "group-created", "{last}");
-    assert!(n_answers > 1, "one answer does not look at everything");
+    assert!(n_answers > 1, "one page does not scan all events");
 }
 
 #[tokio::test]
-async fn a_client_reads_from_the_stream_into_the_feed_without_hole_or_double() {
+async fn a_client_reads_from_the_stream_into_the_ring_without_gaps_or_duplicates() {
     let world = world_with_history(3_000).await;
     let admin = world.admin();
     let mut client = world.stream("?after=earliest", &admin, None).await;
-    let sequences: Vec<_> = client.take(3_000).await.iter().map(Received::sequence).collect();
-    assert_eq!(sequences, (1..=3_000).collect::<Vec<_>>());
+    assert_eq!(client.sequences(3_000).await, (1..=3_000).collect::<Vec<_>>());
     let next = world.record(logged_in(user(1, "ada"))).await;
     assert_eq!(client.next().await.unwrap().sequence(), next);
 
     let mut client = world.stream("", &world.token(1, &[]), Some(&world.cursor(700))).await;
-    let sequences: Vec<_> = client.take(2_301).await.iter().map(Received::sequence).collect();
-    assert_eq!(sequences, (701..=3_001).collect::<Vec<_>>());
+    assert_eq!(client.sequences(2_301).await, (701..=3_001).collect::<Vec<_>>());
 
-    // Filtered, the way through the stream is short; what the filter passes over moves the cursor.
+    // Filtered events are skipped in the stream, and a progress event moves the cursor past them.
     let mut client = world.stream("?type=user-registered&after=earliest", &admin, None).await;
     assert_eq!(client.next().await.unwrap().sequence(), 1);
     assert_eq!(client.next().await.unwrap().event, "progress");
@@ -88,7 +87,7 @@ async fn a_client_reads_from_the_stream_into_the_feed_without_hole_or_double() {
 }
 
 #[tokio::test]
-async fn what_was_erased_is_no_hole_and_what_is_gone_is_told() {
+async fn erased_events_are_skipped_and_an_expired_cursor_is_refused() {
     let world = world_with_history(2_500).await;
     let admin = world.admin();
     let stream = world.nats.jetstream.get_stream(world.log.namespace().events_stream()).await.unwrap();
@@ -96,17 +95,16 @@ async fn what_was_erased_is_no_hole_and_what_is_gone_is_told() {
         stream.delete_message(sequence).await.unwrap();
     }
     let mut client = world.stream("", &admin, Some(&world.cursor(98))).await;
-    let sequences: Vec<_> = client.take(2).await.iter().map(Received::sequence).collect();
-    assert_eq!(sequences, [99, 101]);
-    let gone = world.get(&format!("/api/events/stream?after={}", world.cursor(1)), Some(&admin)).await;
-    let detail = problem(gone, 410).await;
+    assert_eq!(client.sequences(2).await, [99, 101]);
+    let answer = world.get(&format!("/api/events/stream?after={}", world.cursor(1)), Some(&admin)).await;
+    let detail = problem(answer, 410).await;
     assert!(detail.contains("no longer kept"), "{detail}");
     let mut client = world.stream("?after=earliest", &admin, None).await;
     assert_eq!(client.next().await.unwrap().sequence(), 4);
 }
 
 #[tokio::test]
-async fn a_rebuilt_projection_is_read_without_a_restart() {
+async fn a_rebuilt_projection_is_used_without_a_restart() {
     let world = World::with(&[], &[registered(user(1, "ada")), registered(user(2, "grace"))]).await;
     let admin = world.admin();
     let page =
@@ -119,10 +117,10 @@ async fn a_rebuilt_projection_is_read_without_a_restart() {
         }
         views.apply(&recorded);
     }
-    // The rebuild is behind the log: what came since is taken in as well.
+    // The new generation is behind the log, so the API must apply the newer event to it.
     world.record(logged_in(user(2, "grace"))).await;
     project::write::<Users>(&world.nats, &world.log, &views, 2).await;
-    eventually("the new generation is read", || async {
+    eventually("the new generation is used", || async {
         let ada = world.json("/api/users/1", Some(&admin)).await;
         (ada["user"]["name"] == "Rebuilt").then_some(())
     })
@@ -133,7 +131,7 @@ async fn a_rebuilt_projection_is_read_without_a_restart() {
 }
 
 #[tokio::test]
-async fn a_lost_admin_group_is_remembered_from_before_the_feed() {
+async fn a_departure_from_an_admin_group_is_known_even_if_it_is_older_than_the_ring() {
     let mut world = World::start().await;
     world.record(registered(in_group(user(2, "grace"), 1, ADMINS))).await;
     let token = world.token(2, &[ADMINS]);

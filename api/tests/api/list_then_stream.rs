@@ -1,4 +1,4 @@
-//! How a client gets everything: list, then stream after the `as_of` of that list.
+//! A client that lists users, and then streams events after the `as_of` of the list, misses nothing.
 
 use std::collections::BTreeMap;
 
@@ -18,25 +18,25 @@ const N_USERS: i64 = 20;
 const N_ROUNDS: i64 = 15;
 const N_CHANGES: u64 = N_USERS.unsigned_abs() * N_ROUNDS.unsigned_abs();
 
-/// How many change users at the same time, each of them other users.
+/// Number of concurrent writers. Each changes different users.
 const N_WRITERS: i64 = 4;
 
-/// What is known of the users that are there, by key: with what sequence it came, and what it is.
+/// Present users by primary key: sequence of the last event, and the user.
 type RecordedState = BTreeMap<UserPk, (u64, Value)>;
 
-/// By sequence: of which user an event is, and what they are from then on; nothing where they are gone.
+/// Events by sequence: the primary key, and the user after the event; nothing if the event deleted the user.
 type History = BTreeMap<u64, (UserPk, Option<Value>)>;
 
-/// What a client knows of the users, and the stream that it goes on with.
+/// The state of a client: the users it knows, and its stream.
 struct Follower {
     as_of: u64,
-    /// Nothing that was listed is newer than this.
-    settled: u64,
+    /// No listed user is newer than this sequence.
+    listed_until: u64,
     known: RecordedState,
     stream: Client,
 }
 
-/// Each user is changed again and again, and is gone for a while.
+/// The change of a user in a round. Each user is also deleted and registered again.
 fn change(pk: UserPk, round: i64) -> EventBody {
     let now = user(pk, &format!("user{pk}-{round}"));
     match (round + pk) % 5 {
@@ -49,7 +49,7 @@ fn change(pk: UserPk, round: i64) -> EventBody {
     }
 }
 
-/// Changes every so manieth user as fast as it can.
+/// Changes the writer's users as fast as possible.
 async fn write(log: EventLog, writer: i64) -> History {
     let mut history = History::new();
     for round in 0..N_ROUNDS {
@@ -58,7 +58,7 @@ async fn write(log: EventLog, writer: i64) -> History {
             let now = match body.after() {
                 StateAfter::User(user) => Some(json!(user)),
                 StateAfter::UserGone(_) => None,
-                other => panic!("{other:?} is no change of a user"),
+                other => panic!("{other:?} does not change a user"),
             };
             history.insert(record(&log, body).await, (pk, now));
         }
@@ -66,17 +66,17 @@ async fn write(log: EventLog, writer: i64) -> History {
     history
 }
 
-/// What is true after the event of that sequence.
-fn truth(history: &History, sequence: u64) -> RecordedState {
-    let mut truth = RecordedState::new();
+/// The correct state after the event with this sequence.
+fn state_at(history: &History, sequence: u64) -> RecordedState {
+    let mut state = RecordedState::new();
     for (sequence, (pk, now)) in history.range(..=sequence) {
-        truth.remove(pk);
-        truth.extend(now.clone().map(|user| (*pk, (*sequence, user))));
+        state.remove(pk);
+        state.extend(now.clone().map(|user| (*pk, (*sequence, user))));
     }
-    truth
+    state
 }
 
-/// An admin who asks over one connection: making one for each request would take longer than the changes do.
+/// An admin who reuses one connection: opening one per request would take longer than the changes.
 struct Admin<'a> {
     world: &'a World,
     token: String,
@@ -93,7 +93,7 @@ impl Admin<'_> {
         answer.error_for_status().unwrap().json().await.unwrap()
     }
 
-    /// Lists page by page, and opens a stream where the first page was true.
+    /// Lists all pages, and opens a stream at the `as_of` of the first page.
     async fn list_then_stream(&self, limit: usize) -> Follower {
         let mut page = self.page(limit, "").await;
         let as_of = page["as_of"].as_str().unwrap().to_owned();
@@ -106,33 +106,33 @@ impl Admin<'_> {
             let Some(next) = page["next"].as_str() else { break };
             page = self.page(limit, &format!("&cursor={next}")).await;
         }
-        let settled = self.world.log.bounds().await.unwrap().last;
+        let listed_until = self.world.log.bounds().await.unwrap().last;
         let stream = Client::open(self.get(&format!("/api/events/stream?after={as_of}"))).await;
         let as_of = as_of.rsplit('-').next().unwrap().parse().unwrap();
-        Follower { as_of, settled, known, stream }
+        Follower { as_of, listed_until, known, stream }
     }
 }
 
 impl Follower {
-    /// Takes in everything there is, and compares with what is true.
+    /// Applies all events, and compares the result with the correct state.
     async fn follow(&mut self, history: &History) {
         let listed = self.as_of;
         for sequence in listed + 1..=N_CHANGES {
-            if sequence - 1 == self.settled {
-                assert_eq!(self.known, truth(history, self.settled), "listed as of {listed}");
+            if sequence - 1 == self.listed_until {
+                assert_eq!(self.known, state_at(history, self.listed_until), "listed as of {listed}");
             }
-            let received = self.stream.next().await.expect("the stream goes on");
-            assert_eq!(received.sequence(), sequence, "each event comes, once and in turn");
-            self.take_in(sequence, &received);
+            let received = self.stream.next().await.expect("the stream continues");
+            assert_eq!(received.sequence(), sequence, "each event arrives once and in order");
+            self.apply(sequence, &received);
         }
-        assert_eq!(self.known, truth(history, N_CHANGES), "listed as of {listed}");
+        assert_eq!(self.known, state_at(history, N_CHANGES), "listed as of {listed}");
     }
 
-    fn take_in(&mut self, sequence: u64, received: &Received) {
+    fn apply(&mut self, sequence: u64, received: &Received) {
         let event: Value = serde_json::from_str(&received.data).unwrap();
         let user = &event["data"]["user"];
         let pk = user["pk"].as_i64().unwrap();
-        // A later page may know more than the first one.
+        // A later page can be newer than the first one.
         if self.known.get(&pk).is_some_and(|(known, _)| *known >= sequence) {
             return;
         }
@@ -144,7 +144,7 @@ impl Follower {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_list_and_the_stream_after_it_have_no_gap_while_users_change() {
+async fn a_list_and_the_stream_after_it_miss_no_change() {
     let world = World::start().await;
     let admin = Admin { world: &world, token: world.admin(), client: reqwest::Client::new() };
     let writers: Vec<_> =
@@ -153,13 +153,13 @@ async fn a_list_and_the_stream_after_it_have_no_gap_while_users_change() {
     let mut is_quiet = false;
     while !is_quiet {
         is_quiet = writers.iter().all(JoinHandle::is_finished);
-        // In one page, and in several with changes between them.
+        // Alternately one large page, and small pages with changes between them.
         let limit = if followers.len().is_multiple_of(2) { 500 } else { 3 };
         followers.push(admin.list_then_stream(limit).await);
     }
     let history: History = join_all(writers).await.into_iter().flat_map(Result::unwrap).collect();
     let n_midway = followers.iter().filter(|follower| (1..N_CHANGES).contains(&follower.as_of)).count();
-    assert!(n_midway >= 2, "users did not change while they were listed");
+    assert!(n_midway >= 2, "no user changed while they were listed");
     for follower in &mut followers {
         follower.follow(&history).await;
     }

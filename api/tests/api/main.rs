@@ -1,4 +1,4 @@
-//! The API from outside, on a real nats-server and a pretended identity provider.
+//! Tests of the API over HTTP, with a real nats-server and a fake identity provider.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod contract;

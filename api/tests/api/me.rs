@@ -1,3 +1,5 @@
+//! The caller's own user, and resyncs.
+
 use domain::key::UserPk;
 use domain::snapshot::User;
 use futures_util::StreamExt;
@@ -9,7 +11,7 @@ use testkit::eventually;
 use crate::support::events::{registered, user, uuid};
 use crate::support::{KEY, World, keys, now, problem};
 
-/// Bodies and `Channel` headers of everything in the inbox.
+/// Bodies and `Channel` headers of all messages in the inbox.
 async fn inbox(world: &World) -> Vec<(Value, String)> {
     let stream = world.nats.jetstream.get_stream(world.nats.namespace.inbox_stream()).await.unwrap();
     let n_messages = stream.cached_info().state.messages;
@@ -26,18 +28,18 @@ async fn inbox(world: &World) -> Vec<(Value, String)> {
     messages.collect().await
 }
 
-async fn record_soon(world: &World, pk: UserPk) {
-    eventually("the hint is there", || async { (!inbox(world).await.is_empty()).then_some(()) }).await;
+async fn record_after_hint(world: &World, pk: UserPk) {
+    eventually("the hint is in the inbox", || async { (!inbox(world).await.is_empty()).then_some(()) }).await;
     world.record(registered(user(pk, "ada"))).await;
 }
 
 #[tokio::test]
-async fn a_caller_whom_nobody_recorded_is_asked_about_once() {
+async fn concurrent_requests_of_an_unrecorded_caller_store_one_hint() {
     let world = World::start().await;
     let token = world.token(1, &[]);
-    // All wait for the same answer, and get it as soon as it is there.
+    // All requests wait until the caller is recorded.
     let requests = join_all((0..5).map(|_| world.get("/api/me", Some(&token))));
-    let (answers, ()) = tokio::join!(requests, record_soon(&world, 1));
+    let (answers, ()) = tokio::join!(requests, record_after_hint(&world, 1));
     for answer in answers {
         assert_eq!(answer.status().as_u16(), 200);
         let me: Value = answer.json().await.unwrap();
@@ -48,7 +50,7 @@ async fn a_caller_whom_nobody_recorded_is_asked_about_once() {
 }
 
 #[tokio::test]
-async fn a_caller_who_is_not_recorded_in_time_is_told_to_come_back() {
+async fn a_caller_who_is_not_recorded_in_time_gets_202_with_retry_after() {
     let world = World::start().await;
     let answer = world.get("/api/me", Some(&world.token(1, &[]))).await;
     assert_eq!(answer.status().as_u16(), 202);
@@ -75,7 +77,7 @@ async fn a_resync_is_stored_in_the_inbox() {
 }
 
 #[tokio::test]
-async fn without_nats_a_resync_is_refused_and_reads_go_on_for_a_while() {
+async fn without_nats_a_resync_is_refused_and_reads_continue_until_the_stale_limit() {
     let mut world = World::start().await;
     world.record(registered(user(1, "ada"))).await;
     let token = world.token(1, &[]);
@@ -87,7 +89,7 @@ async fn without_nats_a_resync_is_refused_and_reads_go_on_for_a_while() {
 }
 
 #[tokio::test]
-async fn a_token_with_a_hashed_id_is_its_users() {
+async fn a_token_with_a_hashed_id_identifies_its_user() {
     let world = World::start().await;
     let ada = user(1, "ada");
     world.record(registered(ada.clone())).await;
@@ -97,20 +99,20 @@ async fn a_token_with_a_hashed_id_is_its_users() {
 }
 
 #[tokio::test]
-async fn a_caller_with_a_hashed_id_is_asked_about_by_name_and_believed_by_id() {
+async fn an_unrecorded_caller_with_a_hashed_id_is_looked_up_by_name_and_identified_by_id() {
     let world = World::start().await;
     let grace = user(2, "grace");
     let mut claims = keys::claims(&world.issuer, &grace.uid, now(), &[]);
     claims["preferred_username"] = "grace".into();
     let token = KEY.sign(&claims);
-    // Somebody else has that name by now.
+    // Another user has this username now.
     world.record(registered(User { uid: "another".to_owned(), ..user(1, "grace") })).await;
     assert_eq!(world.get("/api/me", Some(&token)).await.status().as_u16(), 202);
     let hint = json!({"schema": "hint.v1", "username": "grace", "reason": "first-request"});
     assert_eq!(inbox(&world).await, [(hint, "api".to_owned())]);
     world.record(registered(User { username: "grace-2".to_owned(), ..grace })).await;
     assert_eq!(world.json("/api/me", Some(&token)).await["pk"], 2);
-    // Without a name there is nothing to ask by.
+    // Without a username, authentik cannot be asked.
     let mut nameless = keys::claims(&world.issuer, &user(3, "x").uid, now(), &[]);
     nameless.as_object_mut().unwrap().remove("preferred_username");
     problem(world.get("/api/me", Some(&KEY.sign(&nameless))).await, 404).await;

@@ -1,4 +1,4 @@
-//! What operators do, where no projector is there; e2e/tests/operator.rs has one.
+//! Operator actions without a projector. For those with a projector, see e2e/tests/operator.rs.
 
 use domain::operation::{Operation, OperationKind};
 use reqwest::Method;
@@ -11,7 +11,7 @@ use crate::support::events::{deactivated, registered, user};
 use crate::support::{ADMINS, World, problem};
 
 #[tokio::test]
-async fn without_a_projector_operators_are_told_so() {
+async fn operator_actions_without_a_projector_get_503() {
     let world = World::start().await;
     let admin = world.admin();
     let routes = [
@@ -34,7 +34,7 @@ async fn without_a_projector_operators_are_told_so() {
 }
 
 #[tokio::test]
-async fn a_wrong_request_of_an_operator_is_answered_with_what_is_wrong() {
+async fn an_invalid_operator_request_gets_a_problem_that_names_the_cause() {
     let world = World::start().await;
     let admin = world.admin();
     let cases = [
@@ -45,14 +45,14 @@ async fn a_wrong_request_of_an_operator_is_answered_with_what_is_wrong() {
         (Method::GET, "/api/operations/x", 400, "path"),
         (Method::GET, "/api/operations/00000000-0000-4000-8000-000000000000", 404, "no operation"),
     ];
-    for (method, path, status, named) in cases {
+    for (method, path, status, cause) in cases {
         let detail = problem(world.call(method, path, Some(&admin)).await, status).await;
-        assert!(detail.contains(named), "{path}: {detail}");
+        assert!(detail.contains(cause), "{path}: {detail}");
     }
 }
 
 #[tokio::test]
-async fn operations_are_shown_also_after_a_restart() {
+async fn operations_are_kept_over_a_restart() {
     let mut world = World::start().await;
     let begin = async |number: u128, began: &str| {
         let id = Uuid::from_u128(number);
@@ -75,7 +75,7 @@ async fn operations_are_shown_also_after_a_restart() {
         "result": {"fingerprint": "abc"},
     });
     assert_eq!(list["operations"][1], done);
-    // Who was not heard of for long would be taken for dead.
+    // An operation without a recent update would count as failed, because its projector may have died.
     second.at(3, 7);
     second.note().await.unwrap();
     let running = world.json(&format!("/api/operations/{}", Uuid::from_u128(2)), Some(&admin)).await;
@@ -85,7 +85,7 @@ async fn operations_are_shown_also_after_a_restart() {
 }
 
 #[tokio::test]
-async fn who_changes_too_much_is_told_to_wait_and_nobody_else() {
+async fn a_caller_who_makes_too_many_changes_gets_429_and_others_do_not() {
     let world = World::start().await;
     world.record(registered(user(1, "ada"))).await;
     let token = world.token(1, &[]);
@@ -96,23 +96,23 @@ async fn who_changes_too_much_is_told_to_wait_and_nobody_else() {
             break answer;
         }
         n_accepted += 1;
-        assert!(n_accepted < 100, "nobody is told to wait");
+        assert!(n_accepted < 100, "no change is refused");
     };
     assert!(n_accepted >= 10, "{n_accepted}");
     let wait: u64 = refused.headers()["retry-after"].to_str().unwrap().parse().unwrap();
     assert!((1..=7).contains(&wait), "{wait}");
     problem(refused, 429).await;
-    // Another token of the same user has no other turns.
+    // Another token of the same user shares the limit.
     let other = world.token(1, &[ADMINS]);
     problem(world.call(Method::POST, "/api/dead-letters/replay", Some(&other)).await, 429).await;
-    // Reading is not changing, and somebody else is somebody else.
+    // Reads are not limited, and other callers have their own limits.
     world.json("/api/me", Some(&token)).await;
-    let somebody_else = world.call(Method::POST, "/api/users/1/resync", Some(&world.admin())).await;
-    assert_eq!(somebody_else.status().as_u16(), 202);
+    let other_caller = world.call(Method::POST, "/api/users/1/resync", Some(&world.admin())).await;
+    assert_eq!(other_caller.status().as_u16(), 202);
 }
 
 #[tokio::test]
-async fn a_resync_says_where_to_see_what_comes_of_it() {
+async fn the_location_of_a_resync_shows_its_events() {
     let world = World::start().await;
     world.record(registered(user(1, "ada"))).await;
     let token = world.token(1, &[]);
@@ -124,12 +124,12 @@ async fn a_resync_says_where_to_see_what_comes_of_it() {
     let answer = world.call(Method::POST, "/api/users/1/resync", Some(&world.admin())).await;
     let location = answer.headers()["location"].to_str().unwrap().to_owned();
     world.record(deactivated(user(1, "ada"))).await;
-    eventually("what came of it is there", || async {
+    eventually("the event appears", || async {
         let page = world.json(&location, Some(&world.admin())).await;
         (page["events"][0]["type"] == "user-deactivated").then_some(())
     })
     .await;
-    // Of whom nothing is recorded there is one place to look at.
-    let stranger = world.call(Method::POST, "/api/me/resync", Some(&world.token(5, &[]))).await;
-    assert_eq!(stranger.headers()["location"], "/api/me");
+    // An unrecorded caller has no events to show.
+    let unrecorded = world.call(Method::POST, "/api/me/resync", Some(&world.token(5, &[]))).await;
+    assert_eq!(unrecorded.headers()["location"], "/api/me");
 }

@@ -1,4 +1,4 @@
-//! While NATS hangs, no revocation can be seen: then nothing is answered.
+//! While NATS hangs, revocations cannot be read, so the API refuses reads.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use crate::support::World;
 use crate::support::events::{registered, user};
 
 #[tokio::test]
-async fn a_nats_that_hangs_is_noticed_within_the_limit_and_found_again() {
+async fn a_hanging_nats_is_detected_within_the_stale_limit_and_reads_resume_after_it() {
     let world = World::with(&["--api-stale-limit", "2s"], &[]).await;
     world.record(registered(user(1, "ada"))).await;
     let token = world.token(1, &[]);
@@ -18,12 +18,12 @@ async fn a_nats_that_hangs_is_noticed_within_the_limit_and_found_again() {
     world.server.pause().await;
     let begin = Instant::now();
     eventually("reads are refused", || async { (status().await == 503).then_some(()) }).await;
-    // The limit, and how long the watch may take to look.
+    // The limit, plus the interval of the check and of this test.
     assert!(begin.elapsed() < Duration::from_secs(4), "{:?}", begin.elapsed());
     assert_eq!(client.next().await, None);
     eventually("the connection counts as lost", || async {
-        let said = world.get("/readyz", None).await.text().await.unwrap();
-        said.contains("not connected").then_some(())
+        let reason = world.get("/readyz", None).await.text().await.unwrap();
+        reason.contains("not connected").then_some(())
     })
     .await;
     world.server.resume().await;

@@ -1,4 +1,4 @@
-//! Callers whom a reverse proxy has signed in.
+//! Callers who are signed in by a reverse proxy.
 
 use std::net::IpAddr;
 
@@ -12,7 +12,7 @@ use crate::support::{ADMINS, World, now, problem};
 
 const ISSUER: &str = "https://auth.example.com/application/o/proxied/";
 
-/// An API that trusts a reverse proxy on this machine.
+/// An environment whose API trusts a reverse proxy at 127.0.0.1.
 async fn world() -> World {
     let settings = [
         "--api-proxy-secret",
@@ -27,7 +27,7 @@ async fn world() -> World {
     World::with(&settings, &[]).await
 }
 
-/// What the outpost gives for the user of that key.
+/// The claims of an outpost's token for the user with this primary key.
 fn claims(pk: i64, groups: &[&str]) -> Value {
     proxy_claims(ISSUER, &user(pk, "somebody").uid, now(), groups)
 }
@@ -36,7 +36,7 @@ fn signed(claims: &Value) -> String {
     sign_with_secret(claims, PROXY_SECRET.as_bytes())
 }
 
-/// A request as the reverse proxy passes it on.
+/// Sends a request as the reverse proxy does.
 async fn passed_on(world: &World, method: Method, path: &str, token: &str) -> Response {
     let request = reqwest::Client::new().request(method, format!("{}{path}", world.api.url));
     request.header("X-authentik-jwt", token).send().await.unwrap()
@@ -47,25 +47,25 @@ async fn get(world: &World, path: &str, token: &str) -> Response {
 }
 
 #[tokio::test]
-async fn who_comes_by_a_trusted_proxy_is_who_the_token_says() {
+async fn a_token_from_a_trusted_proxy_identifies_the_caller() {
     let world = world().await;
     world.record(registered(user(1, "ada"))).await;
     world.record(registered(user(2, "grace"))).await;
     let ada = signed(&claims(1, &[]));
     let me: Value = get(&world, "/api/me", &ada).await.json().await.unwrap();
     assert_eq!((&me["pk"], &me["is_admin"]), (&json!(1), &json!(false)));
-    // As Nginx Proxy Manager passes it on.
+    // Nginx Proxy Manager passes it on as a bearer token.
     let me = world.json("/api/me", Some(&ada)).await;
     assert_eq!(me["pk"], json!(1));
     problem(get(&world, "/api/users", &ada).await, 403).await;
     let admin = signed(&claims(2, &[ADMINS]));
     assert_eq!(get(&world, "/api/users", &admin).await.status().as_u16(), 200);
-    // Tokens of the client are as good as before.
+    // Tokens of the front end's client are still accepted.
     world.json("/api/me", Some(&world.token(1, &[]))).await;
 }
 
 #[tokio::test]
-async fn what_does_not_come_by_a_trusted_proxy_is_refused() {
+async fn proxy_tokens_from_untrusted_addresses_are_refused() {
     let world = world().await;
     world.record(registered(user(1, "ada"))).await;
     let ada = signed(&claims(1, &[]));
@@ -81,7 +81,7 @@ async fn what_does_not_come_by_a_trusted_proxy_is_refused() {
 }
 
 #[tokio::test]
-async fn without_the_settings_no_proxy_is_believed() {
+async fn proxy_tokens_are_refused_without_the_proxy_settings() {
     let world = World::start().await;
     world.record(registered(user(1, "ada"))).await;
     let ada = signed(&claims(1, &[]));
@@ -91,7 +91,7 @@ async fn without_the_settings_no_proxy_is_believed() {
 }
 
 #[tokio::test]
-async fn names_without_a_signature_are_nobody_also_from_a_trusted_proxy() {
+async fn unsigned_headers_authenticate_nobody_even_from_a_trusted_proxy() {
     let world = world().await;
     world.record(registered(in_group(user(1, "ada"), 1, ADMINS))).await;
     let request = reqwest::Client::new().get(format!("{}/api/me", world.api.url));
@@ -101,7 +101,7 @@ async fn names_without_a_signature_are_nobody_also_from_a_trusted_proxy() {
 }
 
 #[tokio::test]
-async fn who_comes_by_a_proxy_is_out_like_anybody() {
+async fn revocations_apply_to_callers_behind_a_proxy() {
     let world = world().await;
     world.record(registered(user(1, "ada"))).await;
     world.record(registered(in_group(user(2, "grace"), 1, ADMINS))).await;
@@ -116,7 +116,7 @@ async fn who_comes_by_a_proxy_is_out_like_anybody() {
     problem(get(&world, "/api/users", &grace).await, 403).await;
 }
 
-/// The type of the last event of a stream that ends.
+/// Reads a stream to its end, and returns the type of its last event.
 async fn last_of(stream: &mut Client) -> String {
     let mut last = String::new();
     while let Some(received) = stream.next().await {
@@ -126,7 +126,7 @@ async fn last_of(stream: &mut Client) -> String {
 }
 
 #[tokio::test]
-async fn a_stream_ends_with_its_proxys_token() {
+async fn a_stream_ends_when_its_proxy_token_expires() {
     let world = world().await;
     let mut claims = claims(1, &[ADMINS]);
     claims["exp"] = json!(now() + 1);
@@ -135,7 +135,7 @@ async fn a_stream_ends_with_its_proxys_token() {
 }
 
 #[tokio::test]
-async fn who_comes_by_a_proxy_has_no_more_turns_than_others() {
+async fn callers_behind_a_proxy_have_the_same_rate_limit_as_others() {
     let world = world().await;
     world.record(registered(user(1, "ada"))).await;
     let ada = signed(&claims(1, &[]));

@@ -1,3 +1,5 @@
+//! Lists, single objects, and recorded events.
+
 use reqwest::Method;
 use serde_json::Value;
 
@@ -12,7 +14,7 @@ fn pks(list: &Value) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn users_are_listed_by_key_page_by_page() {
+async fn users_are_listed_by_primary_key_in_pages() {
     let world = World::start().await;
     for pk in [100, 2, 10, 7, 33] {
         world.record(registered(user(pk, &format!("user{pk}")))).await;
@@ -29,7 +31,7 @@ async fn users_are_listed_by_key_page_by_page() {
 }
 
 #[tokio::test]
-async fn users_are_found_by_name_state_type_and_group() {
+async fn users_are_filtered_by_name_status_type_and_group() {
     let world = World::start().await;
     world.record(registered(in_group(user(1, "ada"), 1, "math"))).await;
     world.record(registered(user(2, "Grace"))).await;
@@ -58,7 +60,7 @@ async fn users_are_found_by_name_state_type_and_group() {
 }
 
 #[tokio::test]
-async fn a_wrong_request_is_answered_with_a_problem_that_names_what_is_wrong() {
+async fn an_invalid_request_gets_a_problem_that_names_the_cause() {
     let world = World::start().await;
     let admin = world.admin();
     let cases = [
@@ -86,9 +88,9 @@ async fn a_wrong_request_is_answered_with_a_problem_that_names_what_is_wrong() {
         ("/api/events?after=other-1", 410, "another stream"),
         ("/api/events/stream?after=other-1", 410, "another stream"),
     ];
-    for (path, status, named) in cases {
+    for (path, status, cause) in cases {
         let detail = problem(world.get(path, Some(&admin)).await, status).await;
-        assert!(detail.contains(named), "{path}: {detail}");
+        assert!(detail.contains(cause), "{path}: {detail}");
     }
     problem(world.call(Method::DELETE, "/api/users/1", Some(&admin)).await, 405).await;
     let ahead = world.cursor(1_000_000);
@@ -96,12 +98,12 @@ async fn a_wrong_request_is_answered_with_a_problem_that_names_what_is_wrong() {
     assert!(beyond.contains("beyond"), "{beyond}");
 }
 
-fn kinds(page: &Value) -> Vec<&str> {
+fn types(page: &Value) -> Vec<&str> {
     page["events"].as_array().unwrap().iter().map(|event| event["type"].as_str().unwrap()).collect()
 }
 
 #[tokio::test]
-async fn events_are_read_page_by_page_and_as_they_are_stored() {
+async fn events_are_listed_in_pages_as_they_are_stored() {
     let world = World::start().await;
     world.record(registered(user(1, "ada"))).await;
     world.record(registered(user(2, "grace"))).await;
@@ -109,28 +111,28 @@ async fn events_are_read_page_by_page_and_as_they_are_stored() {
     let last = world.record(group_created(1, "navy")).await;
     let admin = world.admin();
     let first = world.json("/api/events?limit=3", Some(&admin)).await;
-    assert_eq!(kinds(&first), ["user-registered", "user-registered", "user-logged-in"]);
+    assert_eq!(types(&first), ["user-registered", "user-registered", "user-logged-in"]);
     assert_eq!(first["events"][0]["specversion"], "1.0");
     let next = first["next"].as_str().unwrap();
     let second = world.json(&format!("/api/events?limit=3&after={next}"), Some(&admin)).await;
-    assert_eq!(kinds(&second), ["group-created"]);
+    assert_eq!(types(&second), ["group-created"]);
     assert_eq!(second["next"], world.cursor(last));
     let end = world.json(&format!("/api/events?after={}", world.cursor(last)), Some(&admin)).await;
-    assert_eq!((kinds(&end).len(), &end["next"]), (0, &end["as_of"]));
+    assert_eq!((types(&end).len(), &end["next"]), (0, &end["as_of"]));
     let of_user = world.json("/api/events?user=1&type=user-logged-in,user-deleted", Some(&admin)).await;
-    assert_eq!(kinds(&of_user), ["user-logged-in"]);
+    assert_eq!(types(&of_user), ["user-logged-in"]);
     let own = world.json("/api/events", Some(&world.token(2, &[]))).await;
-    assert_eq!(kinds(&own), ["user-registered"]);
+    assert_eq!(types(&own), ["user-registered"]);
     assert_eq!(own["next"], world.cursor(last));
-    assert_eq!(kinds(&world.json("/api/events?after=2026-01-01T00:00:00Z", Some(&admin)).await).len(), 4);
-    assert_eq!(kinds(&world.json("/api/events?after=now", Some(&admin)).await).len(), 0);
-    // A stranger has no events, and is told up to where that holds.
+    assert_eq!(types(&world.json("/api/events?after=2026-01-01T00:00:00Z", Some(&admin)).await).len(), 4);
+    assert_eq!(types(&world.json("/api/events?after=now", Some(&admin)).await).len(), 0);
+    // An unrecorded caller has no events.
     let nobody = world.json("/api/events", Some(&world.token(3, &[]))).await;
-    assert_eq!(kinds(&nobody).len(), 0);
+    assert_eq!(types(&nobody).len(), 0);
 }
 
 #[tokio::test]
-async fn an_own_history_begins_at_the_last_registration() {
+async fn a_callers_own_events_start_at_their_last_registration() {
     let world = World::start().await;
     world.record(registered(user(1, "before"))).await;
     world.record(deleted(user(1, "before"))).await;
@@ -138,13 +140,13 @@ async fn an_own_history_begins_at_the_last_registration() {
     world.record(logged_in(user(1, "ada"))).await;
     let own = world.token(1, &[]);
     let expected = ["user-registered", "user-logged-in"];
-    assert_eq!(kinds(&world.json("/api/users/1/events", Some(&own)).await), expected);
-    assert_eq!(kinds(&world.json("/api/events?after=earliest", Some(&own)).await), expected);
-    assert_eq!(kinds(&world.json("/api/users/1/events", Some(&world.admin())).await).len(), 4);
+    assert_eq!(types(&world.json("/api/users/1/events", Some(&own)).await), expected);
+    assert_eq!(types(&world.json("/api/events?after=earliest", Some(&own)).await), expected);
+    assert_eq!(types(&world.json("/api/users/1/events", Some(&world.admin())).await).len(), 4);
 }
 
 #[tokio::test]
-async fn groups_and_activity_are_read_too() {
+async fn groups_activity_and_status_are_answered() {
     let world = World::start().await;
     world.record(group_created(1, "navy")).await;
     world.record(group_created(2, "army")).await;
@@ -170,16 +172,16 @@ async fn groups_and_activity_are_read_too() {
 }
 
 #[tokio::test]
-async fn an_api_that_starts_anew_gives_the_same_answers() {
+async fn an_api_gives_the_same_answers_after_a_restart() {
     let mut world = World::start().await;
     world.record(group_created(1, ADMINS)).await;
     world.record(registered(in_group(user(1, "ada"), 1, ADMINS))).await;
     world.record(registered(user(2, "grace"))).await;
     world.record(joined(user(2, "grace"), 1, ADMINS)).await;
-    let from_before = world.token(2, &[ADMINS]);
+    let old_token = world.token(2, &[ADMINS]);
     world.record(left(user(2, "grace"), 1, ADMINS)).await;
     world.record(registered(user(3, "linus"))).await;
-    let of_the_erased = world.token(3, &[ADMINS]);
+    let erased_token = world.token(3, &[ADMINS]);
     world.record(erased(3)).await;
     let paths = ["/api/users", "/api/users?status=erased", "/api/groups", "/api/activity", "/api/events"];
     let admin = world.token(1, &[ADMINS]);
@@ -187,15 +189,15 @@ async fn an_api_that_starts_anew_gives_the_same_answers() {
     for path in paths {
         before.push(world.json(path, Some(&admin)).await);
     }
-    problem(world.get("/api/users", Some(&from_before)).await, 403).await;
-    // This one loads what is projected; the departure is older than that.
+    problem(world.get("/api/users", Some(&old_token)).await, 403).await;
+    // The restarted API loads the projections, which contain the departure already.
     project::all(&world.nats, &world.log).await;
     world.restart_api().await;
     for (path, before) in paths.iter().zip(before) {
         assert_eq!(world.json(path, Some(&admin)).await, before, "{path}");
     }
-    // What an event took away stays away.
-    problem(world.get("/api/me", Some(&of_the_erased)).await, 401).await;
-    problem(world.get("/api/users", Some(&from_before)).await, 403).await;
+    // Revocations survive the restart.
+    problem(world.get("/api/me", Some(&erased_token)).await, 401).await;
+    problem(world.get("/api/users", Some(&old_token)).await, 403).await;
     world.json("/api/users", Some(&world.token(1, &[ADMINS]))).await;
 }

@@ -1,3 +1,5 @@
+//! Revoked users and expired tokens lose access at once.
+
 use std::time::Instant;
 
 use serde_json::json;
@@ -10,7 +12,7 @@ use crate::support::keys::{SigningKey, claims, jwks};
 use crate::support::{ADMINS, KEY, World, check_within, now, problem, record};
 
 #[tokio::test]
-async fn a_user_who_is_deactivated_is_out_at_once() {
+async fn a_deactivated_user_loses_access_at_once() {
     let world = World::start().await;
     let ada = || user(1, "ada");
     world.record(registered(ada())).await;
@@ -37,7 +39,7 @@ async fn a_user_who_is_deactivated_is_out_at_once() {
 }
 
 #[tokio::test]
-async fn a_user_who_is_deleted_or_erased_is_out_until_registered_again() {
+async fn a_deleted_or_erased_user_has_no_access_until_registered_again() {
     let world = World::start().await;
     world.record(registered(user(1, "ada"))).await;
     world.record(registered(user(2, "grace"))).await;
@@ -48,7 +50,7 @@ async fn a_user_who_is_deleted_or_erased_is_out_until_registered_again() {
     problem(world.get("/api/me", Some(&grace)).await, 401).await;
     world.record(registered(user(1, "ada"))).await;
     world.json("/api/me", Some(&ada)).await;
-    // authentik was restored: the key is somebody else's now.
+    // After a restore of authentik, the primary key belongs to another user.
     let other = domain::snapshot::User { uuid: uuid::Uuid::from_u128(5), ..user(1, "eve") };
     world.record(deleted(user(1, "ada"))).await;
     world.record(registered(other)).await;
@@ -56,7 +58,7 @@ async fn a_user_who_is_deleted_or_erased_is_out_until_registered_again() {
 }
 
 #[tokio::test]
-async fn an_admin_who_leaves_the_group_is_none_any_more() {
+async fn an_admin_who_leaves_the_admin_group_loses_admin_rights() {
     let world = World::start().await;
     world.record(registered(in_group(user(1, "ada"), 1, ADMINS))).await;
     let token = world.token(1, &[ADMINS]);
@@ -67,7 +69,7 @@ async fn an_admin_who_leaves_the_group_is_none_any_more() {
     assert_eq!(received.event, "revoked");
     assert_eq!(client.next().await, None);
     problem(world.get("/api/users", Some(&token)).await, 403).await;
-    // They are still themselves, and a stream of their own goes on.
+    // They can still read about themselves, and stream their own events.
     world.json("/api/me", Some(&token)).await;
     world.stream("", &token, None).await;
     world.record(joined(user(1, "ada"), 1, ADMINS)).await;
@@ -75,7 +77,7 @@ async fn an_admin_who_leaves_the_group_is_none_any_more() {
 }
 
 #[tokio::test]
-async fn a_stream_ends_with_its_token() {
+async fn a_stream_ends_when_its_token_expires() {
     let world = World::start().await;
     let mut token = claims(&world.issuer, "nobody", now(), &[ADMINS]);
     token["exp"] = json!(now() + 1);
@@ -86,7 +88,7 @@ async fn a_stream_ends_with_its_token() {
 }
 
 #[tokio::test]
-async fn without_nats_for_too_long_streams_end_and_reads_are_refused() {
+async fn streams_end_and_reads_are_refused_after_the_stale_limit_without_nats() {
     let mut world = World::with(&["--api-stale-limit", "0.3s"], &[]).await;
     world.record(registered(user(1, "ada"))).await;
     let token = world.token(1, &[]);
@@ -104,7 +106,7 @@ async fn without_nats_for_too_long_streams_end_and_reads_are_refused() {
 }
 
 #[tokio::test]
-async fn while_the_identity_provider_gives_no_keys_known_ones_go_on() {
+async fn known_keys_are_accepted_while_the_identity_provider_serves_no_keys() {
     let world = World::start().await;
     world.record(registered(user(1, "ada"))).await;
     let token = world.token(1, &[]);
@@ -115,7 +117,7 @@ async fn while_the_identity_provider_gives_no_keys_known_ones_go_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_request_fails_while_the_key_is_rotated() {
+async fn no_request_fails_during_a_key_rotation() {
     let world = World::start().await;
     world.record(registered(user(1, "ada"))).await;
     let second = SigningKey::generate("second");
@@ -126,7 +128,7 @@ async fn no_request_fails_while_the_key_is_rotated() {
     };
     world.json("/api/me", Some(&world.token(1, &[]))).await;
     *world.jwks.lock().unwrap() = jwks(&[&KEY, &second]);
-    // Old ones and new ones at once, the new ones each for the first time.
+    // Tokens of both keys at the same time. Each token of the new key is used for the first time.
     let calls = (0..64).map(|n| {
         let token = if n % 2 == 0 { world.token(1, &[]) } else { new_token(n) };
         let world = &world;
@@ -137,7 +139,7 @@ async fn no_request_fails_while_the_key_is_rotated() {
 }
 
 #[tokio::test]
-async fn a_header_that_is_too_large_is_refused() {
+async fn a_token_that_is_too_large_is_refused() {
     let world = World::start().await;
     let huge = format!("Bearer {}", "x".repeat(100 * 1024));
     let request = reqwest::Client::new().get(format!("{}/api/me", world.api.url));
@@ -146,11 +148,11 @@ async fn a_header_that_is_too_large_is_refused() {
 }
 
 #[tokio::test]
-async fn who_is_out_is_out_at_every_api_and_after_a_restart_though_no_projection_knows() {
+async fn revocations_that_no_projection_contains_hold_at_every_api_and_after_a_restart() {
     let ada = || user(1, "ada");
     let first = in_group(user(2, "grace"), 1, ADMINS);
     let mut world = World::with(&[], &[registered(ada()), registered(first)]).await;
-    // From here on nothing is projected.
+    // No projection contains the events from here on.
     let mut other = world.another_api().await;
     let (token, admin) = (world.token(1, &[]), world.token(2, &[ADMINS]));
     let mut clients = vec![];

@@ -1,3 +1,5 @@
+//! Clients that do not read their stream.
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -7,13 +9,12 @@ use tokio::net::{TcpSocket, TcpStream};
 
 use crate::history::world_with_history;
 use crate::support::World;
-use crate::support::sse::Received;
 
-/// More events than all buffers between the API and its client hold.
+/// More events than the buffers between the API and its client can hold.
 const N_EVENTS: u64 = 12_000;
 
-/// Asks for all events, and reads nothing of the answer.
-async fn ask(world: &World, token: &str) -> TcpStream {
+/// Requests all events, and reads nothing of the answer.
+async fn request_without_reading(world: &World, token: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4_096).unwrap();
     let address = world.api.url.strip_prefix("http://").unwrap();
@@ -25,19 +26,19 @@ async fn ask(world: &World, token: &str) -> TcpStream {
     connection
 }
 
-/// The ids in what there is to be read still.
+/// The ids of the events that can still be read from the connection.
 async fn ids(mut connection: TcpStream) -> Vec<String> {
-    let (mut bytes, mut piece) = (vec![], vec![0; 64 * 1024]);
-    // It ends with an error: the connection is torn.
-    while let Ok(n_read @ 1..) = connection.read(&mut piece).await {
-        bytes.extend_from_slice(&piece[..n_read]);
+    let (mut bytes, mut chunk) = (vec![], vec![0; 64 * 1024]);
+    // The API aborted the connection, so reading ends with an error.
+    while let Ok(n_read @ 1..) = connection.read(&mut chunk).await {
+        bytes.extend_from_slice(&chunk[..n_read]);
     }
     let text = String::from_utf8_lossy(&bytes);
-    let (whole, _) = text.rsplit_once("\n\n").expect("some events came");
+    let (whole, _) = text.rsplit_once("\n\n").expect("the client received events");
     whole.lines().filter_map(|line| line.strip_prefix("id: ")).map(str::to_owned).collect()
 }
 
-/// Whether the API still has the connection, as the kernel says.
+/// Whether the kernel lists the API's end of the connection as established.
 fn is_open(connection: &TcpStream) -> bool {
     let port = |address: SocketAddr| format!(":{:04X}", address.port());
     let (api, client) = (port(connection.peer_addr().unwrap()), port(connection.local_addr().unwrap()));
@@ -50,16 +51,17 @@ fn is_open(connection: &TcpStream) -> bool {
 }
 
 #[tokio::test]
-async fn who_does_not_read_holds_nobody_up_is_cut_and_goes_on_from_their_cursor() {
+async fn a_client_that_does_not_read_delays_no_one_is_disconnected_and_can_resume() {
     let world = world_with_history(N_EVENTS).await;
     let admin = world.admin();
-    let slow = ask(&world, &admin).await;
+    let slow = request_without_reading(&world, &admin).await;
     let mut client = world.stream("?after=earliest", &admin, None).await;
-    let sequences: Vec<_> =
-        client.take(usize::try_from(N_EVENTS).unwrap()).await.iter().map(Received::sequence).collect();
-    assert_eq!(sequences, (1..=N_EVENTS).collect::<Vec<_>>());
+    assert_eq!(
+        client.sequences(usize::try_from(N_EVENTS).unwrap()).await,
+        (1..=N_EVENTS).collect::<Vec<_>>()
+    );
     assert!(is_open(&slow));
-    eventually_within(Duration::from_mins(1), "the slow one is cut", || async {
+    eventually_within(Duration::from_mins(1), "the slow client is disconnected", || async {
         (!is_open(&slow)).then_some(())
     })
     .await;
@@ -67,5 +69,5 @@ async fn who_does_not_read_holds_nobody_up_is_cut_and_goes_on_from_their_cursor(
     let mut client = world.stream("", &admin, Some(&last)).await;
     let next = client.next().await.unwrap().sequence();
     assert_eq!(last, world.cursor(next - 1));
-    assert!(next <= N_EVENTS, "all of it fitted into the buffers");
+    assert!(next <= N_EVENTS, "the buffers held all events");
 }

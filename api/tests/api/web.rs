@@ -1,10 +1,12 @@
+//! Headers, documentation, the front end, and CORS.
+
 use reqwest::{Client, Method};
 use serde_json::Value;
 
 use crate::support::World;
 
 #[tokio::test]
-async fn every_answer_has_an_id_and_is_hardened() {
+async fn every_answer_has_a_request_id_and_security_headers() {
     let world = World::start().await;
     for path in ["/api/me", "/healthz", "/config.json", "/nothing", "/api/openapi.json", "/api/docs"] {
         let answer = world.get(path, None).await;
@@ -23,7 +25,7 @@ async fn every_answer_has_an_id_and_is_hardened() {
 }
 
 #[tokio::test]
-async fn the_documentation_knows_every_route_and_every_schema() {
+async fn the_documentation_contains_every_route_and_every_schema() {
     let world = World::start().await;
     let document = world.json("/api/openapi.json", None).await;
     let paths: Vec<_> = document["paths"].as_object().unwrap().keys().cloned().collect();
@@ -35,7 +37,7 @@ async fn the_documentation_knows_every_route_and_every_schema() {
     let references: Vec<_> = references.filter_map(|rest| rest.split('"').next()).collect();
     assert!(references.len() > 20);
     for name in references {
-        assert!(document["components"]["schemas"].get(name).is_some(), "{name} is nowhere");
+        assert!(document["components"]["schemas"].get(name).is_some(), "the schema {name} is missing");
     }
     let page = world.get("/api/docs", None).await;
     assert!(page.headers()["content-type"].to_str().unwrap().starts_with("text/html"));
@@ -44,7 +46,7 @@ async fn the_documentation_knows_every_route_and_every_schema() {
 }
 
 #[tokio::test]
-async fn the_schema_of_each_event_is_public() {
+async fn the_schema_of_each_event_is_answered_without_a_token() {
     let world = World::start().await;
     for event_type in domain::event::EventType::ALL {
         let schema = world.json(&format!("/api/schemas/{event_type}/v1"), None).await;
@@ -53,7 +55,7 @@ async fn the_schema_of_each_event_is_public() {
 }
 
 #[tokio::test]
-async fn the_front_end_is_served_beside_the_api() {
+async fn the_front_end_is_served_along_with_the_api() {
     let directory = std::env::temp_dir().join(format!("front-end-{}", std::process::id()));
     std::fs::create_dir_all(directory.join("assets")).unwrap();
     std::fs::write(directory.join("index.html"), "<!doctype html>front end").unwrap();
@@ -90,7 +92,7 @@ async fn the_front_end_is_served_beside_the_api() {
 }
 
 #[tokio::test]
-async fn a_listed_origin_may_call_and_no_other() {
+async fn only_listed_origins_may_call() {
     let world = World::with(&["--api-cors-origins", "https://app.example.com"], &[]).await;
     let url = format!("{}/api/me/resync", world.api.url);
     let preflight = |origin: &'static str| {

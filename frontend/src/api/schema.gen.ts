@@ -8,11 +8,11 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** How many events of each type were recorded on each of the last days. */
+        /** Counts the events of each type on each of the last days. */
         get: {
             parameters: {
                 query?: {
-                    /** @description How many days, today included: 30 by default. */
+                    /** @description Number of days, including today: 1 to 3660, 30 by default. */
                     days?: number;
                 };
                 header?: never;
@@ -21,7 +21,7 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description The answer. */
+                /** @description Success. */
                 200: {
                     headers: {
                         [name: string]: unknown;
@@ -30,7 +30,7 @@ export interface paths {
                         "application/json": components["schemas"]["ActivityReport"];
                     };
                 };
-                /** @description A parameter is wrong; the detail names it. */
+                /** @description A parameter is invalid; the detail names it. */
                 400: {
                     headers: {
                         [name: string]: unknown;
@@ -39,10 +39,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description No access token, or one that is not accepted. */
+                /** @description The access token is missing or not accepted. */
                 401: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -50,10 +50,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The caller may not. */
+                /** @description The caller lacks the right to do this. */
                 403: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -61,10 +61,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                /** @description A dependency is unavailable, or the state is stale; see the detail. */
                 503: {
                     headers: {
-                        /** @description Seconds after which to ask again. */
+                        /** @description Seconds to wait before the next request. */
                         "Retry-After"?: string;
                         [name: string]: unknown;
                     };
@@ -89,13 +89,13 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Deliveries that no retry could mend, the oldest first. */
+        /** Lists deliveries that were set aside because no retry can succeed, oldest first. */
         get: {
             parameters: {
                 query?: {
-                    /** @description How many at most: 1 to 500, 50 by default. */
+                    /** @description Maximum number of dead letters: 1 to 500, 50 by default. */
                     limit?: number;
-                    /** @description `next` of the page before. */
+                    /** @description `next` of the previous page. */
                     cursor?: string;
                 };
                 header?: never;
@@ -104,7 +104,7 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description The answer. */
+                /** @description Success. */
                 200: {
                     headers: {
                         [name: string]: unknown;
@@ -113,7 +113,7 @@ export interface paths {
                         "application/json": components["schemas"]["DeadLetterList"];
                     };
                 };
-                /** @description A parameter is wrong; the detail names it. */
+                /** @description A parameter is invalid; the detail names it. */
                 400: {
                     headers: {
                         [name: string]: unknown;
@@ -122,10 +122,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description No access token, or one that is not accepted. */
+                /** @description The access token is missing or not accepted. */
                 401: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -133,10 +133,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The caller may not. */
+                /** @description The caller lacks the right to do this. */
                 403: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -144,10 +144,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                /** @description A dependency is unavailable, or the state is stale; see the detail. */
                 503: {
                     headers: {
-                        /** @description Seconds after which to ask again. */
+                        /** @description Seconds to wait before the next request. */
                         "Retry-After"?: string;
                         [name: string]: unknown;
                     };
@@ -174,7 +174,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Puts all that are there now into the inbox again. */
+        /** Replays all dead letters that exist now. */
         post: {
             parameters: {
                 query?: never;
@@ -184,10 +184,10 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description It was begun, and goes on. */
+                /** @description The operation has started, and continues in the background. */
                 202: {
                     headers: {
-                        /** @description Where to see how it goes. */
+                        /** @description Path of the operation, which shows its progress. */
                         LOCATION: string;
                         [name: string]: unknown;
                     };
@@ -195,10 +195,10 @@ export interface paths {
                         "application/json": components["schemas"]["Operation"];
                     };
                 };
-                /** @description No access token, or one that is not accepted. */
+                /** @description The access token is missing or not accepted. */
                 401: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -206,10 +206,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The caller may not. */
+                /** @description The caller lacks the right to do this. */
                 403: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -217,10 +217,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The caller changes too much in too short a time. */
+                /** @description The caller made too many changes in a short time. */
                 429: {
                     headers: {
-                        /** @description Seconds after which to ask again. */
+                        /** @description Seconds to wait before the next request. */
                         "Retry-After"?: string;
                         [name: string]: unknown;
                     };
@@ -228,10 +228,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                /** @description A dependency is unavailable, or the state is stale; see the detail. */
                 503: {
                     headers: {
-                        /** @description Seconds after which to ask again. */
+                        /** @description Seconds to wait before the next request. */
                         "Retry-After"?: string;
                         [name: string]: unknown;
                     };
@@ -254,7 +254,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One of them with headers and content, which can be personal data. */
+        /** Returns one dead letter with its headers and content, which can contain personal data. */
         get: {
             parameters: {
                 query?: never;
@@ -266,7 +266,7 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description The answer. */
+                /** @description Success. */
                 200: {
                     headers: {
                         [name: string]: unknown;
@@ -275,7 +275,7 @@ export interface paths {
                         "application/json": components["schemas"]["DeadLetterContent"];
                     };
                 };
-                /** @description A parameter is wrong; the detail names it. */
+                /** @description A parameter is invalid; the detail names it. */
                 400: {
                     headers: {
                         [name: string]: unknown;
@@ -284,10 +284,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description No access token, or one that is not accepted. */
+                /** @description The access token is missing or not accepted. */
                 401: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -295,10 +295,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The caller may not. */
+                /** @description The caller lacks the right to do this. */
                 403: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -306,7 +306,7 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description There is nothing of that name. */
+                /** @description The requested object does not exist. */
                 404: {
                     headers: {
                         [name: string]: unknown;
@@ -315,10 +315,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                /** @description A dependency is unavailable, or the state is stale; see the detail. */
                 503: {
                     headers: {
-                        /** @description Seconds after which to ask again. */
+                        /** @description Seconds to wait before the next request. */
                         "Retry-After"?: string;
                         [name: string]: unknown;
                     };
@@ -330,7 +330,7 @@ export interface paths {
         };
         put?: never;
         post?: never;
-        /** Deletes one of them for good. */
+        /** Deletes one dead letter permanently. */
         delete: {
             parameters: {
                 query?: never;
@@ -342,14 +342,14 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description It is gone. */
+                /** @description The dead letter is deleted. */
                 204: {
                     headers: {
                         [name: string]: unknown;
                     };
                     content?: never;
                 };
-                /** @description A parameter is wrong; the detail names it. */
+                /** @description A parameter is invalid; the detail names it. */
                 400: {
                     headers: {
                         [name: string]: unknown;
@@ -358,10 +358,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description No access token, or one that is not accepted. */
+                /** @description The access token is missing or not accepted. */
                 401: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -369,10 +369,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The caller may not. */
+                /** @description The caller lacks the right to do this. */
                 403: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -380,7 +380,7 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description There is nothing of that name. */
+                /** @description The requested object does not exist. */
                 404: {
                     headers: {
                         [name: string]: unknown;
@@ -389,10 +389,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The caller changes too much in too short a time. */
+                /** @description The caller made too many changes in a short time. */
                 429: {
                     headers: {
-                        /** @description Seconds after which to ask again. */
+                        /** @description Seconds to wait before the next request. */
                         "Retry-After"?: string;
                         [name: string]: unknown;
                     };
@@ -400,10 +400,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                /** @description A dependency is unavailable, or the state is stale; see the detail. */
                 503: {
                     headers: {
-                        /** @description Seconds after which to ask again. */
+                        /** @description Seconds to wait before the next request. */
                         "Retry-After"?: string;
                         [name: string]: unknown;
                     };
@@ -427,7 +427,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Puts one of them into the inbox again, under an id of its own. */
+        /** Replays one dead letter: moves it back into the inbox as a new delivery. */
         post: {
             parameters: {
                 query?: never;
@@ -439,7 +439,7 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description The answer. */
+                /** @description Success. */
                 200: {
                     headers: {
                         [name: string]: unknown;
@@ -448,7 +448,7 @@ export interface paths {
                         "application/json": components["schemas"]["Replayed"];
                     };
                 };
-                /** @description A parameter is wrong; the detail names it. */
+                /** @description A parameter is invalid; the detail names it. */
                 400: {
                     headers: {
                         [name: string]: unknown;
@@ -457,10 +457,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description No access token, or one that is not accepted. */
+                /** @description The access token is missing or not accepted. */
                 401: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -468,10 +468,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The caller may not. */
+                /** @description The caller lacks the right to do this. */
                 403: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -479,7 +479,7 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description There is nothing of that name. */
+                /** @description The requested object does not exist. */
                 404: {
                     headers: {
                         [name: string]: unknown;
@@ -488,10 +488,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The caller changes too much in too short a time. */
+                /** @description The caller made too many changes in a short time. */
                 429: {
                     headers: {
-                        /** @description Seconds after which to ask again. */
+                        /** @description Seconds to wait before the next request. */
                         "Retry-After"?: string;
                         [name: string]: unknown;
                     };
@@ -499,10 +499,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                /** @description A dependency is unavailable, or the state is stale; see the detail. */
                 503: {
                     headers: {
-                        /** @description Seconds after which to ask again. */
+                        /** @description Seconds to wait before the next request. */
                         "Retry-After"?: string;
                         [name: string]: unknown;
                     };
@@ -525,17 +525,17 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Events in their order: all for admins, their own for others. */
+        /** Lists events in order. Admins get all events, others only events about themselves. */
         get: {
             parameters: {
                 query?: {
-                    /** @description Where to begin: `earliest` (the default), `now`, a cursor, or a time in RFC 3339. */
+                    /** @description Start position: `earliest` (the default), `now`, a cursor, or a time in RFC 3339. */
                     after?: string;
-                    /** @description Types of events, separated by commas. */
+                    /** @description Event types, separated by commas. */
                     type?: string;
                     /** @description Primary key of a user. */
                     user?: number;
-                    /** @description How many at most: 1 to 500, 50 by default. */
+                    /** @description Maximum number of events: 1 to 500, 50 by default. */
                     limit?: number;
                 };
                 header?: never;
@@ -544,7 +544,7 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description The answer. */
+                /** @description Success. */
                 200: {
                     headers: {
                         [name: string]: unknown;
@@ -553,7 +553,7 @@ export interface paths {
                         "application/json": components["schemas"]["EventPage"];
                     };
                 };
-                /** @description A parameter is wrong; the detail names it. */
+                /** @description A parameter is invalid; the detail names it. */
                 400: {
                     headers: {
                         [name: string]: unknown;
@@ -562,10 +562,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description No access token, or one that is not accepted. */
+                /** @description The access token is missing or not accepted. */
                 401: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -573,10 +573,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The caller may not. */
+                /** @description The caller lacks the right to do this. */
                 403: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -584,7 +584,7 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The cursor is of another stream, beyond its end, or before what is kept. */
+                /** @description The cursor belongs to another stream, is beyond the last event, or has expired. */
                 410: {
                     headers: {
                         [name: string]: unknown;
@@ -593,10 +593,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                /** @description A dependency is unavailable, or the state is stale; see the detail. */
                 503: {
                     headers: {
-                        /** @description Seconds after which to ask again. */
+                        /** @description Seconds to wait before the next request. */
                         "Retry-After"?: string;
                         [name: string]: unknown;
                     };
@@ -622,22 +622,22 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * Events as they are recorded: all for admins, their own for others.
-         * @description `event: progress` moves the cursor where events are filtered. The stream ends with `event: token-expired`
-         *     or `event: revoked` where the token is no longer good, else come back with the last id.
+         * Streams events as they are recorded. Admins get all events, others only events about themselves.
+         * @description `event: progress` moves the cursor past filtered events. `event: token-expired` and `event: revoked` end the
+         *     stream; get a new token before reconnecting. After any other end, reconnect with the last id.
          */
         get: {
             parameters: {
                 query?: {
-                    /** @description Where to begin: `now` (the default), `earliest`, a cursor, or a time in RFC 3339. */
+                    /** @description Start position: `now` (the default), `earliest`, a cursor, or a time in RFC 3339. */
                     after?: string;
-                    /** @description Types of events, separated by commas. */
+                    /** @description Event types, separated by commas. */
                     type?: string;
                     /** @description Primary key of a user. */
                     user?: number;
                 };
                 header?: {
-                    /** @description The id of the last event that was received. Wins over `after`. */
+                    /** @description Id of the last event that the client received. Takes precedence over `after`. */
                     "Last-Event-ID"?: string;
                 };
                 path?: never;
@@ -645,7 +645,7 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description Server-sent events. Each event of the log is one: `id` is a cursor, `event` its type, `data` the CloudEvent in one line, with a `data` of its own as `/api/schemas/{type}/v1` says. Besides: `event: progress` moves the cursor where events are filtered, `event: token-expired` and `event: revoked` are the last ones of a stream whose token is no longer good, lines that begin with a colon keep the connection alive, and `retry` is how many milliseconds to wait before coming back with `Last-Event-ID`. */
+                /** @description Server-sent events. Each recorded event is one server-sent event: `id` is its cursor, `event` its type, and `data` the CloudEvent on one line. `/api/schemas/{type}/v1` describes the CloudEvent's own `data`. In addition, `event: progress` moves the cursor past filtered events; `event: token-expired` and `event: revoked` end a stream whose token is no longer accepted; lines that start with a colon keep the connection alive; and `retry` is the number of milliseconds to wait before reconnecting with `Last-Event-ID`. */
                 200: {
                     headers: {
                         [name: string]: unknown;
@@ -654,7 +654,7 @@ export interface paths {
                         "text/event-stream": string;
                     };
                 };
-                /** @description A parameter is wrong; the detail names it. */
+                /** @description A parameter is invalid; the detail names it. */
                 400: {
                     headers: {
                         [name: string]: unknown;
@@ -663,10 +663,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description No access token, or one that is not accepted. */
+                /** @description The access token is missing or not accepted. */
                 401: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -674,10 +674,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The caller may not. */
+                /** @description The caller lacks the right to do this. */
                 403: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -685,7 +685,7 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The cursor is of another stream, beyond its end, or before what is kept. */
+                /** @description The cursor belongs to another stream, is beyond the last event, or has expired. */
                 410: {
                     headers: {
                         [name: string]: unknown;
@@ -694,10 +694,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                /** @description A dependency is unavailable, or the state is stale; see the detail. */
                 503: {
                     headers: {
-                        /** @description Seconds after which to ask again. */
+                        /** @description Seconds to wait before the next request. */
                         "Retry-After"?: string;
                         [name: string]: unknown;
                     };
@@ -722,15 +722,15 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Groups that are there, by uuid. */
+        /** Lists groups by uuid, without deleted ones. */
         get: {
             parameters: {
                 query?: {
-                    /** @description Part of the name, in whatever case. */
+                    /** @description Part of the name, ignoring case. */
                     search?: string;
-                    /** @description How many at most: 1 to 500, 50 by default. */
+                    /** @description Maximum number of groups: 1 to 500, 50 by default. */
                     limit?: number;
-                    /** @description `next` of the page before. */
+                    /** @description `next` of the previous page. */
                     cursor?: string;
                 };
                 header?: never;
@@ -739,7 +739,7 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description The answer. */
+                /** @description Success. */
                 200: {
                     headers: {
                         [name: string]: unknown;
@@ -748,7 +748,7 @@ export interface paths {
                         "application/json": components["schemas"]["GroupList"];
                     };
                 };
-                /** @description A parameter is wrong; the detail names it. */
+                /** @description A parameter is invalid; the detail names it. */
                 400: {
                     headers: {
                         [name: string]: unknown;
@@ -757,10 +757,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description No access token, or one that is not accepted. */
+                /** @description The access token is missing or not accepted. */
                 401: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -768,10 +768,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The caller may not. */
+                /** @description The caller lacks the right to do this. */
                 403: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -779,10 +779,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                /** @description A dependency is unavailable, or the state is stale; see the detail. */
                 503: {
                     headers: {
-                        /** @description Seconds after which to ask again. */
+                        /** @description Seconds to wait before the next request. */
                         "Retry-After"?: string;
                         [name: string]: unknown;
                     };
@@ -807,7 +807,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One group. */
+        /** Returns one group. */
         get: {
             parameters: {
                 query?: never;
@@ -819,7 +819,7 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description The answer. */
+                /** @description Success. */
                 200: {
                     headers: {
                         [name: string]: unknown;
@@ -828,7 +828,7 @@ export interface paths {
                         "application/json": components["schemas"]["GroupView"];
                     };
                 };
-                /** @description A parameter is wrong; the detail names it. */
+                /** @description A parameter is invalid; the detail names it. */
                 400: {
                     headers: {
                         [name: string]: unknown;
@@ -837,10 +837,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description No access token, or one that is not accepted. */
+                /** @description The access token is missing or not accepted. */
                 401: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -848,10 +848,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The caller may not. */
+                /** @description The caller lacks the right to do this. */
                 403: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -859,7 +859,7 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description There is nothing of that name. */
+                /** @description The requested object does not exist. */
                 404: {
                     headers: {
                         [name: string]: unknown;
@@ -868,10 +868,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                /** @description A dependency is unavailable, or the state is stale; see the detail. */
                 503: {
                     headers: {
-                        /** @description Seconds after which to ask again. */
+                        /** @description Seconds to wait before the next request. */
                         "Retry-After"?: string;
                         [name: string]: unknown;
                     };
@@ -897,8 +897,8 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The caller's own record.
-         * @description A caller whom nobody recorded yet, such as right after signing up, is looked up in authentik.
+         * Returns the caller's own user.
+         * @description A caller who is not recorded yet, for example right after enrolling, is read from authentik.
          */
         get: {
             parameters: {
@@ -909,7 +909,7 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description The caller as they are recorded. */
+                /** @description The caller's recorded user. */
                 200: {
                     headers: {
                         [name: string]: unknown;
@@ -918,10 +918,10 @@ export interface paths {
                         "application/json": components["schemas"]["Me"];
                     };
                 };
-                /** @description Nobody recorded the caller yet; authentik is being asked. */
+                /** @description The caller is not recorded yet. They are being read from authentik. */
                 202: {
                     headers: {
-                        /** @description Seconds after which to ask again. */
+                        /** @description Seconds to wait before the next request. */
                         "RETRY-AFTER": number;
                         [name: string]: unknown;
                     };
@@ -929,10 +929,10 @@ export interface paths {
                         "application/json": components["schemas"]["Pending"];
                     };
                 };
-                /** @description No access token, or one that is not accepted. */
+                /** @description The access token is missing or not accepted. */
                 401: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -940,7 +940,7 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description There is nothing of that name. */
+                /** @description The requested object does not exist. */
                 404: {
                     headers: {
                         [name: string]: unknown;
@@ -949,10 +949,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                /** @description A dependency is unavailable, or the state is stale; see the detail. */
                 503: {
                     headers: {
-                        /** @description Seconds after which to ask again. */
+                        /** @description Seconds to wait before the next request. */
                         "Retry-After"?: string;
                         [name: string]: unknown;
                     };
@@ -979,7 +979,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Has authentik asked about the caller now. */
+        /** Reads the caller from authentik again, and records what differs. */
         post: {
             parameters: {
                 query?: never;
@@ -989,10 +989,10 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description Stored: the user will be looked at. */
+                /** @description The resync is stored: a projector will read the user from authentik. */
                 202: {
                     headers: {
-                        /** @description Where to see what comes of it: the events of the user from now on, none where nothing differs. */
+                        /** @description Path of the user's events from now on. No event appears if the recorded state is correct. */
                         LOCATION: string;
                         [name: string]: unknown;
                     };
@@ -1000,10 +1000,10 @@ export interface paths {
                         "application/json": components["schemas"]["Accepted"];
                     };
                 };
-                /** @description No access token, or one that is not accepted. */
+                /** @description The access token is missing or not accepted. */
                 401: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -1011,7 +1011,7 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description There is nothing of that name. */
+                /** @description The requested object does not exist. */
                 404: {
                     headers: {
                         [name: string]: unknown;
@@ -1020,10 +1020,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The caller changes too much in too short a time. */
+                /** @description The caller made too many changes in a short time. */
                 429: {
                     headers: {
-                        /** @description Seconds after which to ask again. */
+                        /** @description Seconds to wait before the next request. */
                         "Retry-After"?: string;
                         [name: string]: unknown;
                     };
@@ -1031,10 +1031,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                /** @description A dependency is unavailable, or the state is stale; see the detail. */
                 503: {
                     headers: {
-                        /** @description Seconds after which to ask again. */
+                        /** @description Seconds to wait before the next request. */
                         "Retry-After"?: string;
                         [name: string]: unknown;
                     };
@@ -1057,7 +1057,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What admins had done, and are having done, the newest first: rebuilds, replays and drops. */
+        /** Lists running and completed operations, newest first: rebuilds, replays and drops. */
         get: {
             parameters: {
                 query?: never;
@@ -1067,7 +1067,7 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description The answer. */
+                /** @description Success. */
                 200: {
                     headers: {
                         [name: string]: unknown;
@@ -1076,10 +1076,10 @@ export interface paths {
                         "application/json": components["schemas"]["OperationList"];
                     };
                 };
-                /** @description No access token, or one that is not accepted. */
+                /** @description The access token is missing or not accepted. */
                 401: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -1087,10 +1087,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The caller may not. */
+                /** @description The caller lacks the right to do this. */
                 403: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -1098,10 +1098,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                /** @description A dependency is unavailable, or the state is stale; see the detail. */
                 503: {
                     headers: {
-                        /** @description Seconds after which to ask again. */
+                        /** @description Seconds to wait before the next request. */
                         "Retry-After"?: string;
                         [name: string]: unknown;
                     };
@@ -1126,7 +1126,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One of them. One that is running changes about each second. */
+        /** Returns one operation. A running operation changes about once a second. */
         get: {
             parameters: {
                 query?: never;
@@ -1138,7 +1138,7 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description The answer. */
+                /** @description Success. */
                 200: {
                     headers: {
                         [name: string]: unknown;
@@ -1147,7 +1147,7 @@ export interface paths {
                         "application/json": components["schemas"]["Operation"];
                     };
                 };
-                /** @description A parameter is wrong; the detail names it. */
+                /** @description A parameter is invalid; the detail names it. */
                 400: {
                     headers: {
                         [name: string]: unknown;
@@ -1156,10 +1156,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description No access token, or one that is not accepted. */
+                /** @description The access token is missing or not accepted. */
                 401: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -1167,10 +1167,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The caller may not. */
+                /** @description The caller lacks the right to do this. */
                 403: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -1178,7 +1178,7 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description There is nothing of that name. */
+                /** @description The requested object does not exist. */
                 404: {
                     headers: {
                         [name: string]: unknown;
@@ -1187,10 +1187,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                /** @description A dependency is unavailable, or the state is stale; see the detail. */
                 503: {
                     headers: {
-                        /** @description Seconds after which to ask again. */
+                        /** @description Seconds to wait before the next request. */
                         "Retry-After"?: string;
                         [name: string]: unknown;
                     };
@@ -1218,9 +1218,9 @@ export interface paths {
         get?: never;
         put?: never;
         /**
-         * Folds all events into a new generation beside the one that is read, and switches to it at the end.
-         * @description One rebuild of a projection at a time. The operation's result has the new generation and its fingerprint:
-         *     equal ones hold the same, byte for byte.
+         * Rebuilds a projection: folds all events into a new generation, and then switches readers to it.
+         * @description Each projection has at most one rebuild at a time. The operation's result has the new generation and its
+         *     fingerprint; equal fingerprints mean equal content, byte for byte.
          */
         post: {
             parameters: {
@@ -1234,10 +1234,10 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description It was begun, and goes on. */
+                /** @description The operation has started, and continues in the background. */
                 202: {
                     headers: {
-                        /** @description Where to see how it goes. */
+                        /** @description Path of the operation, which shows its progress. */
                         LOCATION: string;
                         [name: string]: unknown;
                     };
@@ -1245,10 +1245,10 @@ export interface paths {
                         "application/json": components["schemas"]["Operation"];
                     };
                 };
-                /** @description No access token, or one that is not accepted. */
+                /** @description The access token is missing or not accepted. */
                 401: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -1256,10 +1256,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The caller may not. */
+                /** @description The caller lacks the right to do this. */
                 403: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -1267,7 +1267,7 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description There is nothing of that name. */
+                /** @description The requested object does not exist. */
                 404: {
                     headers: {
                         [name: string]: unknown;
@@ -1276,7 +1276,7 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description It cannot be done beside what is being done. */
+                /** @description A running operation prevents this one. */
                 409: {
                     headers: {
                         [name: string]: unknown;
@@ -1285,10 +1285,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The caller changes too much in too short a time. */
+                /** @description The caller made too many changes in a short time. */
                 429: {
                     headers: {
-                        /** @description Seconds after which to ask again. */
+                        /** @description Seconds to wait before the next request. */
                         "Retry-After"?: string;
                         [name: string]: unknown;
                     };
@@ -1296,10 +1296,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                /** @description A dependency is unavailable, or the state is stale; see the detail. */
                 503: {
                     headers: {
-                        /** @description Seconds after which to ask again. */
+                        /** @description Seconds to wait before the next request. */
                         "Retry-After"?: string;
                         [name: string]: unknown;
                     };
@@ -1322,7 +1322,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** JSON Schema of the `data` of a type of event. */
+        /** Returns the JSON Schema of the `data` of an event type. */
         get: {
             parameters: {
                 query?: never;
@@ -1334,7 +1334,7 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description The answer. */
+                /** @description Success. */
                 200: {
                     headers: {
                         [name: string]: unknown;
@@ -1343,7 +1343,7 @@ export interface paths {
                         "application/json": components["schemas"]["JsonSchemaDocument"];
                     };
                 };
-                /** @description There is nothing of that name. */
+                /** @description The requested object does not exist. */
                 404: {
                     headers: {
                         [name: string]: unknown;
@@ -1369,7 +1369,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Projectors, backlog, sequences, lags and sizes. */
+        /** Returns the state of the system: projectors, backlog, streams, projections and lag. */
         get: {
             parameters: {
                 query?: never;
@@ -1379,7 +1379,7 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description The answer. */
+                /** @description Success. */
                 200: {
                     headers: {
                         [name: string]: unknown;
@@ -1388,10 +1388,10 @@ export interface paths {
                         "application/json": components["schemas"]["Status"];
                     };
                 };
-                /** @description No access token, or one that is not accepted. */
+                /** @description The access token is missing or not accepted. */
                 401: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -1399,10 +1399,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The caller may not. */
+                /** @description The caller lacks the right to do this. */
                 403: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -1410,10 +1410,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                /** @description A dependency is unavailable, or the state is stale; see the detail. */
                 503: {
                     headers: {
-                        /** @description Seconds after which to ask again. */
+                        /** @description Seconds to wait before the next request. */
                         "Retry-After"?: string;
                         [name: string]: unknown;
                     };
@@ -1438,21 +1438,21 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Users by primary key. Deleted ones are left out unless asked for. */
+        /** Lists users by primary key. Deleted users are listed only if `status` requests them. */
         get: {
             parameters: {
                 query?: {
-                    /** @description Part of the username, the display name or the e-mail address, in whatever case. */
+                    /** @description Part of the username, display name or e-mail address, ignoring case. */
                     search?: string;
                     /** @description `active`, `inactive`, `deleted` or `erased`. */
                     status?: string;
-                    /** @description authentik's type of user, such as `internal`. */
+                    /** @description Type of the user in authentik, such as `internal`. */
                     type?: string;
-                    /** @description uuid or name of a group that the user is a direct member of. */
+                    /** @description Uuid or name of a group of which the user is a direct member. */
                     group?: string;
-                    /** @description How many at most: 1 to 500, 50 by default. */
+                    /** @description Maximum number of users: 1 to 500, 50 by default. */
                     limit?: number;
-                    /** @description `next` of the page before. */
+                    /** @description `next` of the previous page. */
                     cursor?: string;
                 };
                 header?: never;
@@ -1461,7 +1461,7 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description The answer. */
+                /** @description Success. */
                 200: {
                     headers: {
                         [name: string]: unknown;
@@ -1470,7 +1470,7 @@ export interface paths {
                         "application/json": components["schemas"]["UserList"];
                     };
                 };
-                /** @description A parameter is wrong; the detail names it. */
+                /** @description A parameter is invalid; the detail names it. */
                 400: {
                     headers: {
                         [name: string]: unknown;
@@ -1479,10 +1479,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description No access token, or one that is not accepted. */
+                /** @description The access token is missing or not accepted. */
                 401: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -1490,10 +1490,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The caller may not. */
+                /** @description The caller lacks the right to do this. */
                 403: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -1501,10 +1501,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                /** @description A dependency is unavailable, or the state is stale; see the detail. */
                 503: {
                     headers: {
-                        /** @description Seconds after which to ask again. */
+                        /** @description Seconds to wait before the next request. */
                         "Retry-After"?: string;
                         [name: string]: unknown;
                     };
@@ -1529,7 +1529,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** One user. */
+        /** Returns one user. */
         get: {
             parameters: {
                 query?: never;
@@ -1541,7 +1541,7 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description The answer. */
+                /** @description Success. */
                 200: {
                     headers: {
                         [name: string]: unknown;
@@ -1550,7 +1550,7 @@ export interface paths {
                         "application/json": components["schemas"]["UserView"];
                     };
                 };
-                /** @description A parameter is wrong; the detail names it. */
+                /** @description A parameter is invalid; the detail names it. */
                 400: {
                     headers: {
                         [name: string]: unknown;
@@ -1559,10 +1559,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description No access token, or one that is not accepted. */
+                /** @description The access token is missing or not accepted. */
                 401: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -1570,10 +1570,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The caller may not. */
+                /** @description The caller lacks the right to do this. */
                 403: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -1581,7 +1581,7 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description There is nothing of that name. */
+                /** @description The requested object does not exist. */
                 404: {
                     headers: {
                         [name: string]: unknown;
@@ -1590,10 +1590,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                /** @description A dependency is unavailable, or the state is stale; see the detail. */
                 503: {
                     headers: {
-                        /** @description Seconds after which to ask again. */
+                        /** @description Seconds to wait before the next request. */
                         "Retry-After"?: string;
                         [name: string]: unknown;
                     };
@@ -1618,13 +1618,13 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** What was recorded of a user. A caller's own history begins at their last registration. */
+        /** Lists the events about a user. Callers who are not admins get events from their last registration on. */
         get: {
             parameters: {
                 query?: {
-                    /** @description Where to begin: `earliest` (the default), `now`, a cursor, or a time. */
+                    /** @description Start position: `earliest` (the default), `now`, a cursor, or a time in RFC 3339. */
                     after?: string;
-                    /** @description How many at most: 1 to 500, 50 by default. */
+                    /** @description Maximum number of events: 1 to 500, 50 by default. */
                     limit?: number;
                 };
                 header?: never;
@@ -1635,7 +1635,7 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description The answer. */
+                /** @description Success. */
                 200: {
                     headers: {
                         [name: string]: unknown;
@@ -1644,7 +1644,7 @@ export interface paths {
                         "application/json": components["schemas"]["EventPage"];
                     };
                 };
-                /** @description A parameter is wrong; the detail names it. */
+                /** @description A parameter is invalid; the detail names it. */
                 400: {
                     headers: {
                         [name: string]: unknown;
@@ -1653,10 +1653,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description No access token, or one that is not accepted. */
+                /** @description The access token is missing or not accepted. */
                 401: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -1664,10 +1664,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The caller may not. */
+                /** @description The caller lacks the right to do this. */
                 403: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -1675,7 +1675,7 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description There is nothing of that name. */
+                /** @description The requested object does not exist. */
                 404: {
                     headers: {
                         [name: string]: unknown;
@@ -1684,7 +1684,7 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The cursor is of another stream, beyond its end, or before what is kept. */
+                /** @description The cursor belongs to another stream, is beyond the last event, or has expired. */
                 410: {
                     headers: {
                         [name: string]: unknown;
@@ -1693,10 +1693,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                /** @description A dependency is unavailable, or the state is stale; see the detail. */
                 503: {
                     headers: {
-                        /** @description Seconds after which to ask again. */
+                        /** @description Seconds to wait before the next request. */
                         "Retry-After"?: string;
                         [name: string]: unknown;
                     };
@@ -1723,7 +1723,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Has authentik asked about a user now. */
+        /** Reads a user from authentik again, and records what differs. */
         post: {
             parameters: {
                 query?: never;
@@ -1735,10 +1735,10 @@ export interface paths {
             };
             requestBody?: never;
             responses: {
-                /** @description Stored: the user will be looked at. */
+                /** @description The resync is stored: a projector will read the user from authentik. */
                 202: {
                     headers: {
-                        /** @description Where to see what comes of it: the events of the user from now on, none where nothing differs. */
+                        /** @description Path of the user's events from now on. No event appears if the recorded state is correct. */
                         LOCATION: string;
                         [name: string]: unknown;
                     };
@@ -1746,7 +1746,7 @@ export interface paths {
                         "application/json": components["schemas"]["Accepted"];
                     };
                 };
-                /** @description A parameter is wrong; the detail names it. */
+                /** @description A parameter is invalid; the detail names it. */
                 400: {
                     headers: {
                         [name: string]: unknown;
@@ -1755,10 +1755,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description No access token, or one that is not accepted. */
+                /** @description The access token is missing or not accepted. */
                 401: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -1766,10 +1766,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The caller may not. */
+                /** @description The caller lacks the right to do this. */
                 403: {
                     headers: {
-                        /** @description What is wrong with the token (RFC 6750). */
+                        /** @description Why the token is not sufficient (RFC 6750). */
                         "WWW-Authenticate"?: string;
                         [name: string]: unknown;
                     };
@@ -1777,10 +1777,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description The caller changes too much in too short a time. */
+                /** @description The caller made too many changes in a short time. */
                 429: {
                     headers: {
-                        /** @description Seconds after which to ask again. */
+                        /** @description Seconds to wait before the next request. */
                         "Retry-After"?: string;
                         [name: string]: unknown;
                     };
@@ -1788,10 +1788,10 @@ export interface paths {
                         "application/problem+json": components["schemas"]["Problem"];
                     };
                 };
-                /** @description Something that is needed is away, or the state here is too old; the detail says which. */
+                /** @description A dependency is unavailable, or the state is stale; see the detail. */
                 503: {
                     headers: {
-                        /** @description Seconds after which to ask again. */
+                        /** @description Seconds to wait before the next request. */
                         "Retry-After"?: string;
                         [name: string]: unknown;
                     };
@@ -1811,16 +1811,16 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description A request that was stored, to be worked on. */
+        /** @description A resync that was stored, and will be processed. */
         Accepted: {
-            /** @description Id of the delivery: `causationid` of the events that it leads to. */
+            /** @description Id of the delivery. Events that it causes have it as `causationid`. */
             delivery: string;
         };
         /** @description How many events of each type were recorded on each day. */
         ActivityReport: {
-            /** @description The place in the log that this is true for. */
+            /** @description The position in the log up to which events are certainly counted. */
             as_of: string;
-            /** @description Days on which something was recorded, in their order. */
+            /** @description Days with at least one event, in ascending order. */
             days: components["schemas"]["Day"][];
         };
         /** @description One day. */
@@ -1914,24 +1914,24 @@ export interface components {
             /** @description Why it was set aside. */
             reason: string;
         };
-        /** @description Some dead letters, the oldest first. */
+        /** @description A page of dead letters, oldest first. */
         DeadLetterList: {
-            /** @description A page of long reasons can hold fewer than were asked for. */
+            /** @description Can be fewer than `limit` if their reasons are long. */
             dead_letters: components["schemas"]["DeadLetter"][];
-            /** @description Give this as `cursor` for more; missing at the end. */
+            /** @description Pass this as `cursor` to get the next page; missing on the last page. */
             next?: string | null;
         };
         /** @description Identifies one delivery for ever: authentik's event uuid, perhaps followed by `.<suffix>`. */
         DeliveryId: string;
-        /** @description Some events in their order. */
+        /** @description A page of events, in order. */
         EventPage: {
-            /** @description The last event that was known; `next` equals it at the end. */
+            /** @description The position of the newest event. It equals `next` on the last page. */
             as_of: string;
             /** @description CloudEvents as they are stored. */
             events: unknown[];
             /**
-             * @description Give this as `after` for what comes next: now or later. There can be more even where `events` is empty, as one
-             *     answer looks at some thousands of events.
+             * @description Pass this as `after` to get the next page, now or later. There can be more events even if `events` is empty,
+             *     because one answer examines a limited number of events.
              */
             next: string;
         };
@@ -1954,12 +1954,12 @@ export interface components {
              */
             uuid: string;
         };
-        /** @description Some groups, by uuid. */
+        /** @description A page of groups, by uuid. */
         GroupList: {
-            /** @description The place in the log that this is true for: events after it may change it. */
+            /** @description The position in the log up to which the page is certainly current. Later events may change it. */
             as_of: string;
             groups: components["schemas"]["GroupView"][];
-            /** @description Give this as `cursor` for more; missing at the end. */
+            /** @description Pass this as `cursor` to get the next page; missing on the last page. */
             next?: string | null;
         };
         /** @description One group. */
@@ -2010,11 +2010,11 @@ export interface components {
             /** @description What it came to. */
             report: components["schemas"]["SweepReport"];
         };
-        /** @description The caller as they are recorded. */
+        /** @description The caller's recorded user. */
         Me: {
-            /** @description The place in the log that this is true for. */
+            /** @description The position in the log up to which the answer is certainly current. */
             as_of: string;
-            /** @description Whether they may read everything. */
+            /** @description Whether the caller may read everything. */
             is_admin: boolean;
             /** @description Time of the last event, by authentik's clock. */
             last_event: components["schemas"]["Timestamp"];
@@ -2079,33 +2079,36 @@ export interface components {
         };
         /** @description What an operator can have done. */
         OperationKind: "rebuild" | "replay-dead-letters" | "drop-dead-letter";
-        /** @description Operations, the newest first. */
+        /** @description Operations, newest first. */
         OperationList: {
-            /** @description The last 100. */
+            /** @description The last 100 operations. */
             operations: components["schemas"]["Operation"][];
         };
         /** @description How an operation stands. */
         OperationState: "running" | "done" | "failed";
         /** @description The caller is not recorded yet. */
         Pending: {
-            /** @description What is being done. */
+            /** @description Always `pending`: the caller is being read from authentik. */
             status: string;
         };
-        /** @description RFC 9457 problem details */
+        /** @description RFC 9457 problem details. */
         Problem: {
             detail: string;
             status: number;
             title: string;
             type: string;
         };
-        /** @description How far something has come. */
+        /** @description The position of a reader of the stream of events. */
         Progress: {
             /**
              * Format: uint64
-             * @description How many sequences the stream is ahead; missing where it cannot be asked now.
+             * @description Number of sequences that the stream is ahead; null if its state cannot be read.
              */
             lag?: number | null;
-            /** Format: uint64 */
+            /**
+             * Format: uint64
+             * @description Sequence of the last message that was read.
+             */
             sequence: number;
         };
         /** @description One projection. */
@@ -2146,36 +2149,36 @@ export interface components {
             /** @description The delivery that took its place in the inbox. */
             replay: components["schemas"]["DeliveryId"];
         };
-        /** @description Where everything stands. */
+        /** @description The state of the system. */
         Status: {
-            /** @description This process's copy of `activity`. */
+            /** @description This process's replica of `activity`. */
             activity: components["schemas"]["Progress"];
-            /** @description What the projectors have before them; missing where none of them can be asked now. */
+            /** @description Deliveries that the projectors have not completed; null if no projector answers. */
             backlog?: components["schemas"]["InboxStatus"] | (null);
-            /** @description Whether NATS can be reached now. */
+            /** @description Whether this process is connected to NATS. */
             connected: boolean;
-            /** @description Deliveries that were set aside; missing where it cannot be asked now. */
+            /** @description The dead letters; null if their state cannot be read. */
             dead_letters?: components["schemas"]["StreamStatus"] | (null);
-            /** @description Id of the stream of events: a cursor of another one is about another stream. */
+            /** @description Id of the stream of events. Cursors with another epoch belong to another stream. */
             epoch: string;
-            /** @description The stream of events; missing where it cannot be asked now. */
+            /** @description The stream of events; null if its state cannot be read. */
             events?: components["schemas"]["StreamStatus"] | (null);
-            /** @description The feed of this process. */
+            /** @description This process's live feed. */
             feed: components["schemas"]["Progress"];
-            /** @description This process's copy of `groups`. */
+            /** @description This process's replica of `groups`. */
             groups: components["schemas"]["Progress"];
-            /** @description Deliveries as they came; missing where it cannot be asked now. */
+            /** @description The inbox, which holds deliveries; null if its state cannot be read. */
             inbox?: components["schemas"]["StreamStatus"] | (null);
-            /** @description The last full comparison with authentik; missing before the first one, and where no projector can be asked now. */
+            /** @description The last completed reconciliation with authentik; null before the first one, and if no projector answers. */
             last_sweep?: components["schemas"]["LastSweep"] | (null);
-            /** @description What the projectors have folded; empty where none of them can be asked now. */
+            /** @description The projections in NATS; empty if no projector answers. */
             projections: components["schemas"]["ProjectionStatus"][];
-            /** @description The projectors that run now. */
+            /** @description The running projectors. */
             projectors: components["schemas"]["ProjectorHealth"][];
-            /** @description This process's copy of `users`. */
+            /** @description This process's replica of `users`. */
             users: components["schemas"]["Progress"];
         };
-        /** @description What a stream holds. */
+        /** @description The state of a stream. */
         StreamStatus: {
             /** Format: uint64 */
             bytes: number;
@@ -2280,11 +2283,11 @@ export interface components {
              */
             uuid: string;
         };
-        /** @description Some users, by primary key. */
+        /** @description A page of users, by primary key. */
         UserList: {
-            /** @description The place in the log that this is true for: events after it may change it. */
+            /** @description The position in the log up to which the page is certainly current. Later events may change it. */
             as_of: string;
-            /** @description Give this as `cursor` for more; missing at the end. */
+            /** @description Pass this as `cursor` to get the next page; missing on the last page. */
             next?: string | null;
             users: components["schemas"]["UserView"][];
         };

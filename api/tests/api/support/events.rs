@@ -1,4 +1,4 @@
-//! Events of made-up people.
+//! Events of fictitious users and groups.
 
 use domain::event::payload::{
     ErasedUser, GroupCreated, GroupRef, Trigger, UserDeactivated, UserDeleted, UserErased, UserJoinedGroup,
@@ -9,7 +9,7 @@ use domain::key::{Entity, GroupId, UserPk};
 use domain::snapshot::{Group, User};
 use uuid::Uuid;
 
-/// The uuid of the user of that key.
+/// The uuid of the user with this primary key.
 pub fn uuid(pk: UserPk) -> Uuid {
     Uuid::from_u128(0x5000_0000_0000_4000_8000_0000_0000_0000 + u128::from(pk.unsigned_abs()))
 }
@@ -92,7 +92,7 @@ pub fn entity(body: &EventBody) -> Entity {
         StateAfter::Group(group) | StateAfter::GroupGone(group) => Entity::Group(group.uuid),
         StateAfter::UserErased => match body {
             EventBody::UserErased(data) => Entity::User(data.user.pk),
-            other => panic!("{other:?} is about nobody"),
+            other => panic!("{other:?} erases no user"),
         },
     }
 }

@@ -1,4 +1,4 @@
-//! A world for one test: nats-server, identity provider, API.
+//! The environment of one test: a nats-server, an identity provider and an API.
 
 pub mod events;
 pub mod keys;
@@ -7,7 +7,7 @@ pub mod project;
 pub mod sse;
 
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use api::{Api, Config};
 use clap::Parser;
@@ -27,7 +27,7 @@ use keys::SigningKey;
 
 use crate::contract::check_declared;
 
-/// Making a key takes a while: all tests share one.
+/// Shared by all tests, because generating a key is slow.
 pub static KEY: LazyLock<SigningKey> = LazyLock::new(|| SigningKey::generate("first"));
 
 pub const ADMINS: &str = "authentik Admins";
@@ -42,7 +42,7 @@ pub struct World {
     idp: CancellationToken,
 }
 
-/// An API that runs.
+/// A running API.
 pub struct Running {
     pub url: String,
     pub shutdown: CancellationToken,
@@ -61,7 +61,7 @@ impl World {
         Self::with(&[], &[]).await
     }
 
-    /// With these settings besides, and these events recorded and projected before the API starts.
+    /// Starts the API with additional settings, after recording and projecting these events.
     pub async fn with(settings: &[&str], recorded: &[EventBody]) -> Self {
         let server = NatsServer::start().await;
         let nats = server.provisioned().await;
@@ -79,24 +79,24 @@ impl World {
         world
     }
 
-    /// Ends the API, and starts another one that knows nothing.
+    /// Stops the API, and starts a new one.
     pub async fn restart_api(&mut self) {
         self.api.stop().await;
         self.api = run_api(&self.server, &self.issuer, &[]).await;
         self.ready().await;
     }
 
-    /// Another API beside the first one.
+    /// Starts a second API, and returns it.
     pub async fn another_api(&mut self) -> Running {
         let first = std::mem::replace(&mut self.api, run_api(&self.server, &self.issuer, &[]).await);
         self.ready().await;
         std::mem::replace(&mut self.api, first)
     }
 
-    /// From here on nobody can read the keys.
+    /// Stops the identity provider, so that keys cannot be fetched any more.
     pub async fn end_identity_provider(&self) {
         self.idp.cancel();
-        eventually("the identity provider is gone", || async {
+        eventually("the identity provider has stopped", || async {
             reqwest::get(format!("{}jwks/", self.issuer)).await.is_err().then_some(())
         })
         .await;
@@ -112,23 +112,23 @@ impl World {
         .await;
     }
 
-    /// Appends an event, and waits until the API has taken it in. Returns its sequence.
+    /// Appends an event, and waits until the API has applied it. Returns its sequence.
     pub async fn record(&self, body: EventBody) -> u64 {
         let sequence = record(&self.log, body).await;
-        self.taken_in(sequence).await;
+        self.wait_until_applied(sequence).await;
         sequence
     }
 
-    pub async fn taken_in(&self, sequence: u64) {
+    pub async fn wait_until_applied(&self, sequence: u64) {
         let admin = self.admin();
-        eventually("the API has taken in an event", || async {
+        eventually("the API has applied the event", || async {
             let status = self.json("/api/status", Some(&admin)).await;
             (status["feed"]["sequence"].as_u64()? >= sequence).then_some(())
         })
         .await;
     }
 
-    /// A token of somebody who is an admin and not recorded.
+    /// A token of an admin who is not recorded.
     pub fn admin(&self) -> String {
         self.token(999_999, &[ADMINS])
     }
@@ -149,14 +149,14 @@ impl World {
         self.call(Method::GET, path, token).await
     }
 
-    /// The body of a good answer.
+    /// The body of an answer, which must be 200.
     pub async fn json(&self, path: &str, token: Option<&str>) -> Value {
         let answer = self.get(path, token).await;
         assert_eq!(answer.status(), StatusCode::OK, "{path}: {}", answer.text().await.unwrap());
         answer.json().await.unwrap()
     }
 
-    /// A cursor of this world's stream.
+    /// A cursor of the stream of events.
     pub fn cursor(&self, sequence: u64) -> String {
         format!("{}-{sequence}", self.log.epoch())
     }
@@ -166,21 +166,21 @@ impl Running {
     pub async fn stop(&mut self) {
         self.shutdown.cancel();
         if let Some(task) = self.task.take() {
-            task.await.expect("the API does not panic").expect("the API ends well");
+            task.await.expect("the API does not panic").expect("the API ends without an error");
         }
     }
 }
 
-/// Checks an error answer, and gives its detail.
+/// Checks an error answer, and returns its detail.
 pub async fn problem(answer: Response, status: u16) -> String {
     assert_eq!(answer.status().as_u16(), status, "{}", answer.url());
     assert_eq!(answer.headers()["content-type"], "application/problem+json", "{}", answer.url());
     let body: Value = answer.json().await.expect("a problem is JSON");
     assert_eq!(body["status"], status);
-    body["detail"].as_str().expect("a detail").to_owned()
+    body["detail"].as_str().expect("a problem has a detail").to_owned()
 }
 
-/// Appends an event where its entity stands.
+/// Appends an event after the newest one of its entity.
 pub async fn record(log: &EventLog, body: EventBody) -> u64 {
     let entity = events::entity(&body);
     let position = log.newest(entity).await.unwrap().map_or(0, |newest| newest.sequence);
@@ -193,14 +193,10 @@ pub fn now() -> i64 {
     i64::try_from(since.as_secs()).unwrap()
 }
 
-/// Fails where something took longer than it may.
+/// Fails if more than `seconds` have passed since `begin`.
 #[track_caller]
 pub fn check_within(seconds: u64, begin: Instant) {
-    assert!(
-        begin.elapsed().as_secs_f64() <= f64::from(u32::try_from(seconds).unwrap()),
-        "{:?}",
-        begin.elapsed()
-    );
+    assert!(begin.elapsed() <= Duration::from_secs(seconds), "{:?}", begin.elapsed());
 }
 
 async fn identity_provider() -> (String, Arc<Mutex<String>>, CancellationToken) {

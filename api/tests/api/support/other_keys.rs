@@ -1,4 +1,4 @@
-//! Keys of other kinds than RSA, and an RSA key in the forms that everybody can read.
+//! Keys of other types than RSA, and the public forms of an RSA key.
 
 use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
 use aws_lc_rs::rand::SystemRandom;
@@ -6,62 +6,27 @@ use aws_lc_rs::rsa::{PublicEncryptingKey, PublicKeyComponents};
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use jsonwebtoken::jwk::Jwk;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use serde_json::Value;
+use jsonwebtoken::{Algorithm, EncodingKey};
 
 use super::keys::{SigningKey, jwks};
 
-/// A key pair with a name.
-pub struct OtherKey {
-    pub kid: &'static str,
-    algorithm: Algorithm,
-    key: EncodingKey,
+/// Generates a P-256 key.
+pub fn p_256(kid: &str) -> SigningKey {
+    let random = SystemRandom::new();
+    let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random);
+    let key = EncodingKey::from_ec_der(pkcs8.expect("generating a key").as_ref());
+    SigningKey { kid: kid.to_owned(), algorithm: Algorithm::ES256, key }
 }
 
-impl OtherKey {
-    pub fn p_256(kid: &'static str) -> Self {
-        let random = SystemRandom::new();
-        let pkcs8 = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random);
-        let key = EncodingKey::from_ec_der(pkcs8.expect("generating a key").as_ref());
-        Self { kid, algorithm: Algorithm::ES256, key }
-    }
-
-    pub fn ed25519(kid: &'static str) -> Self {
-        // The second version of PKCS #8, which holds the public key too, is not what jsonwebtoken expects.
-        let pkcs8 = Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8v1());
-        let key = EncodingKey::from_ed_der(pkcs8.expect("generating a key").as_ref());
-        Self { kid, algorithm: Algorithm::EdDSA, key }
-    }
-
-    /// Another key of the same kind and name.
-    pub fn anew(&self) -> Self {
-        match self.algorithm {
-            Algorithm::ES256 => Self::p_256(self.kid),
-            Algorithm::EdDSA => Self::ed25519(self.kid),
-            other => panic!("no keys are made for {other:?}"),
-        }
-    }
-
-    /// The same key by another name.
-    pub fn named(self, kid: &'static str) -> Self {
-        Self { kid, ..self }
-    }
-
-    /// As the identity provider publishes it.
-    pub fn jwk(&self) -> Value {
-        let mut jwk = Jwk::from_encoding_key(&self.key, self.algorithm).expect("a public key");
-        jwk.common.key_id = Some(self.kid.to_owned());
-        serde_json::to_value(jwk).expect("a JWK is JSON")
-    }
-
-    pub fn sign(&self, claims: &Value) -> String {
-        let header = Header { kid: Some(self.kid.to_owned()), ..Header::new(self.algorithm) };
-        encode(&header, claims, &self.key).expect("signing a token")
-    }
+/// Generates an Ed25519 key.
+pub fn ed25519(kid: &str) -> SigningKey {
+    // Version 1 of PKCS #8: jsonwebtoken does not read version 2, which contains the public key.
+    let pkcs8 = Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8v1());
+    let key = EncodingKey::from_ed_der(pkcs8.expect("generating a key").as_ref());
+    SigningKey { kid: kid.to_owned(), algorithm: Algorithm::EdDSA, key }
 }
 
-/// What somebody may take for the key's secret: its JWKS, its modulus, and its public half in DER and in PEM.
+/// Forms of a public key that an attacker could use as an HMAC secret: JWKS, modulus, DER and PEM.
 pub fn public_forms(key: &SigningKey) -> [Vec<u8>; 4] {
     let jwk = key.jwk();
     let number =

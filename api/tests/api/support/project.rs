@@ -1,4 +1,4 @@
-//! Projections as the projector writes them.
+//! Writes projections as the projector does.
 
 use domain::event::Recorded;
 use domain::view::activity::Activity;
@@ -9,13 +9,13 @@ use runtime::nats::Nats;
 use store::log::{EventLog, ReadFrom};
 use store::views::{self, Pointer, pointer_key};
 
-/// Folds everything that is recorded into a first generation of each projection.
+/// Folds all recorded events into the first generation of each projection.
 pub async fn all(nats: &Nats, log: &EventLog) {
     let mut recorded = vec![];
-    let everything = log.namespace().events_filter(None, None);
+    let all_events = log.namespace().events_filter(None, None);
     loop {
         let from = recorded.last().map_or(1, |last: &Recorded| last.sequence + 1);
-        let page = log.page(&everything, ReadFrom::Sequence(from), 500).await.unwrap();
+        let page = log.page(&all_events, ReadFrom::Sequence(from), 500).await.unwrap();
         if page.is_empty() {
             break;
         }
@@ -34,7 +34,7 @@ fn fold<P: Projection>(recorded: &[Recorded]) -> Views<P> {
     views
 }
 
-/// Writes a generation, and points to it.
+/// Writes a generation, and points readers to it.
 pub async fn write<P: Projection>(nats: &Nats, log: &EventLog, views: &Views<P>, generation: u64) {
     let bucket = nats.namespace.projection_bucket(P::NAME, generation);
     runtime::provision::ensure_projection_bucket(nats, &bucket, 1).await.unwrap();

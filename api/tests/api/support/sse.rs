@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::World;
 
-/// One event as it came.
+/// One received event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Received {
     pub id: String,
@@ -16,7 +16,7 @@ pub struct Received {
 }
 
 impl Received {
-    /// The sequence in its id.
+    /// The sequence in the id.
     pub fn sequence(&self) -> u64 {
         self.id.rsplit('-').next().unwrap().parse().unwrap()
     }
@@ -25,12 +25,12 @@ impl Received {
 pub struct Client {
     answer: Response,
     text: String,
-    /// Everything that came, comments too.
+    /// Everything that was received, including comments.
     pub raw: String,
 }
 
 impl World {
-    /// Opens a stream, and waits for what is written at once.
+    /// Opens a stream, and waits for its preamble.
     pub async fn stream(&self, query: &str, token: &str, last_event_id: Option<&str>) -> Client {
         let request = reqwest::Client::new().get(format!("{}/api/events/stream{query}", self.api.url));
         let request = request.bearer_auth(token);
@@ -41,7 +41,7 @@ impl World {
 }
 
 impl Client {
-    /// Opens the stream that is asked for, and waits for what is written at once.
+    /// Sends the request, and waits for the preamble of the stream.
     pub async fn open(request: RequestBuilder) -> Self {
         let answer = request.send().await.unwrap();
         assert_eq!(answer.status().as_u16(), 200, "{}", answer.url());
@@ -50,21 +50,23 @@ impl Client {
         assert_eq!(answer.headers()["x-accel-buffering"], "no");
         let mut client = Self { answer, text: String::new(), raw: String::new() };
         while !client.raw.contains("retry: 2000\n") {
-            assert!(client.more().await, "the stream ended before it began");
+            assert!(client.receive().await, "the stream ended before it began");
         }
         client
     }
 
-    async fn more(&mut self) -> bool {
-        let chunk = timeout(Duration::from_secs(20), self.answer.chunk()).await.expect("something comes");
-        let Some(chunk) = chunk.expect("the stream is not torn") else { return false };
-        let chunk = std::str::from_utf8(&chunk).expect("pieces end with an event");
+    /// Returns false at the end of the stream.
+    async fn receive(&mut self) -> bool {
+        let chunk =
+            timeout(Duration::from_secs(20), self.answer.chunk()).await.expect("data arrives within 20 s");
+        let Some(chunk) = chunk.expect("the connection is not aborted") else { return false };
+        let chunk = std::str::from_utf8(&chunk).expect("chunks contain complete events");
         self.text.push_str(chunk);
         self.raw.push_str(chunk);
         true
     }
 
-    /// The next event; nothing where the stream ended. Comments are passed over.
+    /// The next event, or nothing at the end of the stream. Skips comments.
     pub async fn next(&mut self) -> Option<Received> {
         loop {
             while let Some((block, rest)) = self.text.split_once("\n\n") {
@@ -82,17 +84,22 @@ impl Client {
                     return Some(received);
                 }
             }
-            if !self.more().await {
+            if !self.receive().await {
                 return None;
             }
         }
     }
 
-    /// The next events, which must be there.
+    /// The sequences of the next `n` events.
+    pub async fn sequences(&mut self, n: usize) -> Vec<u64> {
+        self.take(n).await.iter().map(Received::sequence).collect()
+    }
+
+    /// The next `n` events.
     pub async fn take(&mut self, n: usize) -> Vec<Received> {
         let mut received = vec![];
         while received.len() < n {
-            received.push(self.next().await.expect("the stream goes on"));
+            received.push(self.next().await.expect("the stream continues"));
         }
         received
     }

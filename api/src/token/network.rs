@@ -1,9 +1,9 @@
-//! Ranges of addresses, as settings name them.
+//! Address ranges in settings.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-/// An address, or all addresses that begin with the same bits.
+/// One address, or all addresses with a common prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
     first: IpAddr,
@@ -11,8 +11,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// Whether the address is one of these. An IPv4 address counts as such also where it is written as an IPv6 one, as
-    /// a socket that listens on both does.
+    /// Whether the range contains the address. An IPv4-mapped IPv6 address counts as IPv4.
     pub fn contains(self, address: IpAddr) -> bool {
         first(address.to_canonical(), self.n_bits) == self.first
     }
@@ -28,12 +27,12 @@ impl FromStr for Network {
             None => (text.trim(), None),
         };
         let address: IpAddr = address.parse().map_err(|_| EXPECTED)?;
-        let n_all = if address.is_ipv4() { Ipv4Addr::BITS } else { Ipv6Addr::BITS };
-        let n_bits = n_bits.map_or(Ok(n_all), str::parse).map_err(|_| EXPECTED)?;
-        if n_bits > n_all {
+        let max_bits = if address.is_ipv4() { Ipv4Addr::BITS } else { Ipv6Addr::BITS };
+        let n_bits = n_bits.map_or(Ok(max_bits), str::parse).map_err(|_| EXPECTED)?;
+        if n_bits > max_bits {
             return Err(EXPECTED);
         }
-        // Of 10.0.0.5/8 nobody can know whether one address is meant, or sixteen million.
+        // 10.0.0.5/8 is ambiguous: it could mean one address or sixteen million.
         if first(address, n_bits) != address {
             return Err("expected a network whose address ends in zero bits, like 172.18.0.0/16");
         }
@@ -41,7 +40,7 @@ impl FromStr for Network {
     }
 }
 
-/// The first of all addresses that begin with the same bits.
+/// The first address with the same first `n_bits` bits.
 fn first(address: IpAddr, n_bits: u32) -> IpAddr {
     match address {
         IpAddr::V4(address) => {
@@ -70,26 +69,26 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_a_network_of_one() {
+    fn a_single_address_contains_only_itself() {
         check("172.18.0.5", &["172.18.0.5", "::ffff:172.18.0.5"], &["172.18.0.4", "172.18.0.6", "::1"]);
         check("::1", &["::1"], &["::", "127.0.0.1", "::2"]);
     }
 
     #[test]
-    fn a_network_holds_what_begins_with_its_bits() {
+    fn a_network_contains_the_addresses_with_its_prefix() {
         check("172.18.0.0/16", &["172.18.0.0", "172.18.255.255"], &["172.17.255.255", "172.19.0.0"]);
         check("10.0.0.8/30", &["10.0.0.11"], &["10.0.0.12", "10.0.0.7"]);
         check("fd00::/8", &["fd12:3456::1"], &["fe80::1", "10.0.0.1"]);
     }
 
     #[test]
-    fn a_network_of_all_addresses_is_of_one_kind() {
+    fn a_network_of_all_addresses_covers_one_address_family() {
         check("0.0.0.0/0", &["0.0.0.0", "255.255.255.255"], &["::1"]);
         check("::/0", &["::1", "ffff::"], &["127.0.0.1", "::ffff:127.0.0.1"]);
     }
 
     #[test]
-    fn what_is_no_network_is_refused() {
+    fn a_malformed_network_is_refused() {
         let texts =
             ["", "proxy", "10.0.0.0/33", "10.0.0.0/-1", "10.0.0.0/", "::/129", "10.0.0.5/8", "10.0/16"];
         for text in texts {
