@@ -63,7 +63,7 @@ impl Api {
         });
         let started = Box::pin(start(&config, &gate, &health, &mut tasks, &shutdown));
         let started = shutdown.run_until_cancelled(started).await;
-        program::all_started(started, tasks, &shutdown).await
+        program::join_started(started, tasks, &shutdown).await
     }
 }
 

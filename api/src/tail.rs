@@ -26,7 +26,7 @@ const QUIET: Duration = Duration::from_secs(5);
 
 /// The tail of the log: it tells of every event, and of whether it is up to date.
 pub fn tail(live: &Live, from: u64, limit: Duration) -> Follow {
-    live.log.follow(from).asking_after(look(limit))
+    live.log.follow(from).checking_leader_after(look(limit))
 }
 
 /// Takes in every event, for ever.

@@ -17,7 +17,7 @@ use runtime::CancellationToken;
 use runtime::nats::Nats;
 use serde_json::{Value, json};
 use store::log::{EventLog, ReadFrom};
-use store::publish::{Outgoing, publish, publish_batch};
+use store::publish::{NewMessage, publish, publish_batch};
 use testkit::{NatsServer, eventually, free_port, recordings};
 use tokio::sync::watch;
 
@@ -179,7 +179,7 @@ impl Projector {
 
     /// Delivers a hint about each of these, all at the same moment.
     pub async fn deliver_hints(&self, users: impl Iterator<Item = i64>) {
-        let outgoing = users.map(|pk| Outgoing {
+        let outgoing = users.map(|pk| NewMessage {
             subject: self.nats.namespace.inbox_subject(&format!("user-{pk}").parse().unwrap()),
             headers: HeaderMap::new(),
             payload: hint(pk).into(),
@@ -191,7 +191,7 @@ impl Projector {
     /// Stores anything anywhere.
     pub async fn put(&self, subject: &str, payload: impl Into<Bytes>) {
         let (subject, payload) = (subject.to_owned(), payload.into());
-        publish(&self.nats, Outgoing { subject, headers: HeaderMap::new(), payload, expected: None })
+        publish(&self.nats, NewMessage { subject, headers: HeaderMap::new(), payload, expected: None })
             .await
             .unwrap();
     }

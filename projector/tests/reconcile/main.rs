@@ -62,7 +62,7 @@ async fn what_no_webhook_brought_is_found_in_the_event_log_once() {
     // Two more walks see them all again.
     world.swept().await;
     world.swept().await;
-    testkit::nats::inbox_is_worked_off(&world.nats).await;
+    testkit::nats::inbox_is_drained(&world.nats).await;
     assert_eq!(n_facts().await, 130);
     let recorded = world.recorded().await;
     assert!(matches!(recorded["user/8"][1], EventBody::UserLoggedIn(_)), "oldest first");

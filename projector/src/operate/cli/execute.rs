@@ -39,7 +39,7 @@ pub(super) async fn execute(
         let rebuilding = async {
             rebuild(&open(config, nats).await?, projection, Output { json: format.json }, shutdown).await
         };
-        let rebuilt = program::in_time(Box::pin(rebuilding), shutdown).await;
+        let rebuilt = program::within_grace(Box::pin(rebuilding), shutdown).await;
         return rebuilt.context("NATS does not answer: what was begun is deleted by the next rebuild")?;
     }
     // What an erasure left to do is told by itself.

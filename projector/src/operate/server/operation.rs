@@ -10,7 +10,7 @@ use runtime::nats::Nats;
 use runtime::{CancellationToken, clock};
 use serde::Serialize;
 use serde_json::Value;
-use store::operations::{self, BEAT, Record};
+use store::operations::{self, HEARTBEAT, RunningOperation};
 use store::publish::retry_delay;
 use tokio::time::MissedTickBehavior;
 
@@ -32,8 +32,8 @@ impl Progress {
         self.of.store(of, Ordering::Relaxed);
     }
 
-    fn tell(&self, record: &mut Record) {
-        record.at(self.done.load(Ordering::Relaxed), self.of.load(Ordering::Relaxed));
+    fn tell(&self, record: &mut RunningOperation) {
+        record.set_progress(self.done.load(Ordering::Relaxed), self.of.load(Ordering::Relaxed));
     }
 }
 
@@ -43,15 +43,19 @@ pub(super) async fn begin(
     kind: OperationKind,
     subject: Option<String>,
     asked_by: Option<UserPk>,
-) -> Result<Record, Failure> {
+) -> Result<RunningOperation, Failure> {
     let operation = Operation::begun(clock::new_id(), kind, subject, asked_by, clock::now());
     tracing::info!(operation.id = %operation.id, user.id = asked_by, "an operator asked for {kind:?}");
-    let begun = Record::begin(nats, operation).await;
+    let begun = RunningOperation::begin(nats, operation).await;
     begun.map_err(|error| unavailable(&anyhow::Error::new(error).context("keeping the operation")))
 }
 
 /// Does the work, and keeps how far it is meanwhile.
-pub(super) async fn follow<T>(record: &mut Record, progress: &Progress, work: impl Future<Output = T>) -> T {
+pub(super) async fn follow<T>(
+    record: &mut RunningOperation,
+    progress: &Progress,
+    work: impl Future<Output = T>,
+) -> T {
     let ended = CancellationToken::new();
     let work = async {
         let result = work.await;
@@ -59,13 +63,13 @@ pub(super) async fn follow<T>(record: &mut Record, progress: &Progress, work: im
         result
     };
     let beats = async {
-        let mut beats = tokio::time::interval(BEAT);
+        let mut beats = tokio::time::interval(HEARTBEAT);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first one comes at once.
         beats.tick().await;
         while ended.run_until_cancelled(beats.tick()).await.is_some() {
             progress.tell(record);
-            if let Err(error) = record.note().await {
+            if let Err(error) = record.save().await {
                 tracing::debug!("cannot keep how far an operation is: {error}");
             }
         }
@@ -76,7 +80,11 @@ pub(super) async fn follow<T>(record: &mut Record, progress: &Progress, work: im
 }
 
 /// Keeps how it ended, and makes room for later ones.
-pub(super) async fn end<T: Serialize, E: Display>(mut record: Record, nats: &Nats, result: &Result<T, E>) {
+pub(super) async fn end<T: Serialize, E: Display>(
+    mut record: RunningOperation,
+    nats: &Nats,
+    result: &Result<T, E>,
+) {
     let id = record.operation().id;
     let result = match result {
         // What cannot be shown was done all the same.
