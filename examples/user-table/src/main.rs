@@ -112,7 +112,7 @@ async fn follow(path: &Path) -> anyhow::Result<()> {
                 Ok(event) => table.apply(sequence, event),
                 // Skipped and acknowledged: NATS would deliver it again forever.
                 Err(error) => {
-                    eprintln!("skipped message {sequence}, which is not an event about a user: {error}")
+                    eprintln!("skipped message {sequence}, which is not an event about a user: {error}");
                 }
             }
         }
