@@ -1,7 +1,5 @@
 //! A projector on a server of its own, with an authentik that knows every user.
 
-use std::process::Stdio;
-
 use clap::Parser;
 use domain::key::Entity;
 use futures_util::{StreamExt, stream};
@@ -15,8 +13,8 @@ use serde_json::{Value, json};
 use store::log::EventLog;
 use store::views::{self, Pointer, pointer_key};
 use testkit::events::registered;
-use testkit::{NatsServer, eventually, recordings};
-use tokio::process::{Child, Command};
+use testkit::{NatsServer, eventually, program, recordings};
+use tokio::process::Child;
 
 pub struct World {
     pub server: NatsServer,
@@ -102,24 +100,15 @@ impl World {
 
     /// Runs the real binary. Returns its exit status, what it printed, and what it said.
     pub async fn command(&self, arguments: &[&str]) -> (i32, String, String) {
-        let output = self.start_command(arguments).wait_with_output().await.unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+        program::finish(self.start_command(arguments)).await
     }
 
     /// Starts the real binary.
     pub fn start_command(&self, arguments: &[&str]) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_projector"))
-            .env_clear()
-            // No `.env` of a developer must reach a test.
-            .current_dir(self.server.store_dir())
+        program::command(env!("CARGO_BIN_EXE_projector"), &self.server.store_dir())
             .env("NATS_URL", self.server.url())
             .env("RUST_LOG", "warn")
             .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
             .unwrap()
     }

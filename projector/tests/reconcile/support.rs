@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::process::Stdio;
 
 use clap::Parser;
 use domain::event::EventBody;
@@ -13,8 +12,8 @@ use runtime::nats::Nats;
 use serde_json::{Value, json};
 use store::log::{EventLog, ReadFrom};
 use store::views;
-use testkit::{NatsServer, eventually};
-use tokio::process::{Child, Command};
+use testkit::{NatsServer, eventually, program};
+use tokio::process::Child;
 
 pub struct World {
     pub server: NatsServer,
@@ -77,29 +76,20 @@ impl World {
 
     /// Starts the real binary.
     pub fn start(&self, arguments: &[&str]) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_projector"))
-            .env_clear()
-            // No `.env` of a developer must reach a test.
-            .current_dir(self.server.store_dir())
+        program::command(env!("CARGO_BIN_EXE_projector"), &self.server.store_dir())
             .env("NATS_URL", self.server.url())
             .env("AUTHENTIK_URL", &self.authentik)
             .env("AUTHENTIK_TOKEN", "token")
             .env("PROJECTOR_LISTEN", "127.0.0.1:0")
             .env("RUST_LOG", "warn")
             .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
             .unwrap()
     }
 
     /// Runs the real binary. Returns its exit status, what it printed, and what it said.
     pub async fn command(&self, arguments: &[&str]) -> (i32, String, String) {
-        let output = self.start(arguments).wait_with_output().await.unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+        program::finish(self.start(arguments)).await
     }
 
     /// Runs `projector catch-up`, which must succeed. Returns the JSON that it prints.
