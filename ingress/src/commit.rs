@@ -151,7 +151,7 @@ impl Committer {
     }
 }
 
-/// Separates webhooks whose subject occurs earlier in the group: JetStream would refuse a batch with both.
+/// Separates the first webhook on each subject from its repeats: JetStream would refuse a batch with both.
 fn split_repeats(group: Vec<QueuedWebhook>) -> (Vec<QueuedWebhook>, Vec<QueuedWebhook>) {
     let mut subjects = HashSet::new();
     group.into_iter().partition(|webhook| subjects.insert(webhook.message.subject.clone()))

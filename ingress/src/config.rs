@@ -40,10 +40,10 @@ pub struct Config {
         default_missing_value = "true"
     )]
     pub webhook_allow_unsigned: bool,
-    /// The NATS server.
+    /// Settings of the connection to NATS.
     #[command(flatten)]
     pub nats: NatsConfig,
-    /// Logging.
+    /// Settings of logging.
     #[command(flatten)]
     pub telemetry: TelemetryConfig,
 }

@@ -9,7 +9,7 @@ use runtime::config::TelemetryConfig;
 #[derive(Clone, Debug, Parser)]
 #[command(name = "standalone", version)]
 pub struct Config {
-    /// Logging.
+    /// Settings of logging.
     #[command(flatten)]
     pub telemetry: TelemetryConfig,
     /// Directory for all data. Remove it to start with an empty installation.

@@ -1,6 +1,6 @@
 //! A full disk and streams at their limits: the ingress accepts only webhooks that are stored.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use async_nats::jetstream::stream::Config;
 use futures_util::future::join_all;
@@ -8,7 +8,7 @@ use reqwest::StatusCode;
 use runtime::nats::Nats;
 use testkit::{NatsServer, eventually};
 
-use crate::service::{Service, event, inbox};
+use crate::service::{Service, event, n_by_subject};
 
 /// Bytes added to each webhook, so that a few dozen fill the available space.
 const PADDING: usize = 4096;
@@ -45,10 +45,7 @@ async fn fill(service: &Service) -> BTreeSet<u64> {
 
 /// Asserts that every accepted webhook is stored and that none is stored twice.
 async fn assert_stored_once(nats: &Nats, accepted: &BTreeSet<u64>) {
-    let mut counts = BTreeMap::new();
-    for stored in inbox(nats).await {
-        *counts.entry(stored.subject).or_insert(0) += 1;
-    }
+    let counts = n_by_subject(nats).await;
     for n in accepted {
         assert_eq!(counts.get(&format!("authentik.inbox.{}", event(*n).0)), Some(&1), "webhook {n}");
     }

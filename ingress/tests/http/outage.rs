@@ -1,9 +1,8 @@
 //! An outage of NATS: webhooks are refused without waiting, and the ingress recovers by itself.
 
-use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use crate::service::{Service, event, inbox};
+use crate::service::{Service, event, n_by_subject};
 use futures_util::StreamExt;
 use futures_util::future::join_all;
 use reqwest::StatusCode;
@@ -37,10 +36,7 @@ async fn waiting_requests_are_answered_as_soon_as_nats_dies() {
     let mut publishes = nats.client.subscribe("authentik.inbox.>").await.unwrap();
     nats.client.flush().await.unwrap();
     let service = Service::start(&server).await;
-    eventually("the ingress is connected to NATS", || async {
-        (!service.get("/readyz").await.text().await.unwrap().contains("\"nats\"")).then_some(())
-    })
-    .await;
+    service.wait_until_connected().await;
     let death = async {
         publishes.next().await.unwrap();
         server.kill().await;
@@ -79,10 +75,7 @@ async fn while_nats_hangs_one_webhook_at_a_time_waits_for_it() {
     .await;
     let again = send(&service, 0..60).await;
     assert!(again.iter().all(|(status, _)| status.is_success()), "{again:?}");
-    let mut counts = BTreeMap::new();
-    for stored in inbox(&nats).await {
-        *counts.entry(stored.subject).or_insert(0) += 1;
-    }
+    let counts = n_by_subject(&nats).await;
     assert_eq!(counts.len(), 61);
     assert!(counts.values().all(|count| *count == 1), "{counts:?}");
     service.stop().await;

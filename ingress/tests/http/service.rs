@@ -1,5 +1,6 @@
 //! A running ingress on a free port, and requests to it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -57,6 +58,14 @@ impl Service {
     pub async fn wait_until_ready(&self) {
         eventually("the ingress is ready", || async {
             self.get("/readyz").await.status().is_success().then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until NATS is connected. The streams may still be missing.
+    pub async fn wait_until_connected(&self) {
+        eventually("the ingress is connected to NATS", || async {
+            (!self.get("/readyz").await.text().await.unwrap().contains("\"nats\"")).then_some(())
         })
         .await;
     }
@@ -146,6 +155,15 @@ pub async fn inbox(nats: &Nats) -> Vec<Stored> {
         });
     }
     stored
+}
+
+/// Number of messages on each subject of the inbox stream.
+pub async fn n_by_subject(nats: &Nats) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for stored in inbox(nats).await {
+        *counts.entry(stored.subject).or_insert(0) += 1;
+    }
+    counts
 }
 
 /// Asserts that an answer is problem details with this status. Returns its `detail`.

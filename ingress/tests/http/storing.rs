@@ -145,11 +145,7 @@ async fn check_answer(answer: &'static str, expected: StatusCode) {
     let service = Service::start(&server).await;
     let (id, body) = event(1);
     // An unconnected ingress would answer 503 for another reason.
-    eventually("the ingress is connected to NATS", || async {
-        let reasons = service.get("/readyz").await.text().await.unwrap();
-        (!reasons.contains("\"nats\"")).then_some(())
-    })
-    .await;
+    service.wait_until_connected().await;
     let given = service.signed(&id, &body).send().await.unwrap();
     assert_eq!(given.status(), expected, "{answer}");
     service.stop().await;

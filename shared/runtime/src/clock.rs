@@ -1,4 +1,4 @@
-//! The only place that reads the clock and makes random ids. Everywhere else they are arguments.
+//! The only place that reads the clock and creates random ids. Everywhere else they are arguments.
 
 use domain::timestamp::Timestamp;
 use time::OffsetDateTime;
@@ -11,7 +11,7 @@ pub fn now() -> Timestamp {
 }
 
 /// A new random UUID (version 4).
-#[expect(clippy::disallowed_methods, reason = "the only place that makes ids")]
+#[expect(clippy::disallowed_methods, reason = "the only place that creates ids")]
 pub fn new_id() -> Uuid {
     Uuid::new_v4()
 }

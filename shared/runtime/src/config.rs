@@ -13,7 +13,7 @@ use domain::key::Namespace;
 pub struct Secret(String);
 
 impl Secret {
-    /// The value. Keep it out of logs, URLs and errors.
+    /// The secret value. Keep it out of logs, URLs and errors.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -106,9 +106,9 @@ pub enum ConfigError {
     /// The file of a secret cannot be read.
     #[error("{variable}: cannot read {path:?}: {problem}")]
     File {
-        /// The variable that names the file.
+        /// The environment variable that names the file.
         variable: String,
-        /// The file.
+        /// Path of the file.
         path: String,
         /// The error of the operating system.
         problem: String,

@@ -37,13 +37,13 @@ pub async fn bind(address: &str) -> anyhow::Result<Bound> {
     let resolved = lookup_host(&address).await.with_context(|| format!("looking up {address}"))?.next();
     let resolved = resolved.with_context(|| format!("{address} has no address to listen on"))?;
     let socket = if resolved.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
-    let socket = socket.context("making a socket")?;
+    let socket = socket.context("creating a socket")?;
     socket.set_reuseaddr(true).context("setting SO_REUSEADDR")?;
     // Accepted sockets inherit this option and the next one.
     socket.set_nodelay(true).context("setting TCP_NODELAY")?;
     #[cfg(target_os = "linux")]
     SockRef::from(&socket).set_tcp_user_timeout(Some(MAX_STALL)).context("setting TCP_USER_TIMEOUT")?;
-    socket.bind(resolved).with_context(|| format!("listening on {resolved}; is the port taken?"))?;
+    socket.bind(resolved).with_context(|| format!("listening on {resolved}; is the port in use?"))?;
     // With the default backlog of 128, thousands of browsers that reconnect together would wait for seconds.
     let listener = socket.listen(4096).with_context(|| format!("listening on {resolved}"))?;
     let address = listener.local_addr().context("reading the address listened on")?;

@@ -11,6 +11,8 @@ use crate::config::{LogFormat, TelemetryConfig};
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 
 /// Starts logging to standard error and collecting metrics. Later calls in the same process change nothing.
+///
+/// Fails if the log filter is invalid.
 pub fn start(config: &TelemetryConfig) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.filter).context("RUST_LOG")?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

@@ -1,15 +1,15 @@
 //! A cluster of three real nats-servers for one test, configured by `nats/cluster.conf`.
 
 use std::fmt::Write;
+use std::fs::File;
 use std::path::Path;
-use std::process::Stdio;
 
 use domain::key::Namespace;
 use runtime::nats::Nats;
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
-use crate::nats::{binary, connect, password, passwords, provisioned, signal};
+use crate::nats::{command, connect, password, provisioned, signal};
 use crate::port::free_port;
 use crate::wait::eventually;
 
@@ -35,7 +35,7 @@ struct Node {
 impl NatsCluster {
     /// Starts all nodes and waits until JetStream works on each.
     pub async fn start() -> Self {
-        let directory = tempfile::tempdir().expect("making a directory for nats-server");
+        let directory = tempfile::tempdir().expect("creating a directory for nats-server");
         let node = |n| Node {
             name: format!("nats-{n}"),
             port: free_port(),
@@ -168,21 +168,14 @@ impl Node {
     }
 
     fn start(&mut self, directory: &Path, routes: &str) {
-        let log = std::fs::File::options().create(true).append(true).open(directory.join(&self.name));
-        let process = Command::new(binary())
-            .arg("--config")
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../nats/cluster.conf"))
-            .args(["--addr", "127.0.0.1", "--port", &self.port.to_string()])
+        let log = File::options().create(true).append(true).open(directory.join(&self.name));
+        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../nats/cluster.conf");
+        let store_dir = directory.join(format!("store-{}", self.name));
+        let process = command(&config, self.port, &store_dir, log.expect("opening a log file"))
             .args(["--http_port", &self.monitor_port.to_string()])
             .args(["--cluster", &self.route()])
             .env("NATS_NODE", &self.name)
             .env("NATS_ROUTES", routes)
-            .envs(passwords())
-            .env("NATS_STORE_DIR", directory.join(format!("store-{}", self.name)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log.expect("opening a log file"))
-            .kill_on_drop(true)
             .spawn();
         self.process = Some(process.expect("starting nats-server"));
     }

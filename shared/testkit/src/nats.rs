@@ -1,5 +1,6 @@
 //! A real nats-server for one test.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -101,22 +102,14 @@ impl NatsServer {
     /// Kills the server, starts it with the same port and data, and waits until it listens.
     pub async fn restart(&mut self) {
         self.kill().await;
-        let port = self.port.to_string();
-        let log = std::fs::File::create(self.directory.path().join("log")).expect("creating a log file");
-        let mut process = Command::new(binary())
-            .arg("--config")
-            .arg(self.directory.path().join("nats-server.conf"))
-            .envs(passwords())
-            .env("NATS_STORE_DIR", self.store_dir())
-            .args(["--addr", "127.0.0.1", "--port", &port, "--jetstream"])
+        let directory = self.directory.path();
+        let log = File::create(directory.join("log")).expect("creating a log file");
+        let mut process = command(&directory.join("nats-server.conf"), self.port, &self.store_dir(), log)
+            .arg("--jetstream")
             .arg("--store_dir")
             .arg(self.store_dir())
             .arg("--ports_file_dir")
-            .arg(self.directory.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .kill_on_drop(true)
+            .arg(directory)
             .spawn()
             .expect("starting nats-server");
         let ports_file = self.ports_file(&process);
@@ -246,6 +239,15 @@ pub async fn inbox_is_drained_within(deadline: Duration, nats: &Nats) {
         (is_drained && consumer.delivered.stream_sequence == last).then_some(())
     })
     .await;
+}
+
+/// A command that runs nats-server. The process is killed on drop.
+pub(crate) fn command(config: &Path, port: u16, store_dir: &Path, log: File) -> Command {
+    let mut command = Command::new(binary());
+    command.arg("--config").arg(config).args(["--addr", "127.0.0.1", "--port", &port.to_string()]);
+    command.envs(passwords()).env("NATS_STORE_DIR", store_dir).kill_on_drop(true);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+    command
 }
 
 /// Path of nats-server: `NATS_SERVER` if it is set, else the one that `make` installs in `.tools`, else that on the PATH.

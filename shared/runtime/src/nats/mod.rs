@@ -31,7 +31,7 @@ pub struct Nats {
 }
 
 impl Nats {
-    /// Starts to connect and returns without waiting for the server. `health` gets the condition `nats`.
+    /// Starts to connect and returns without waiting for the server. Reports the condition `nats` to `health`.
     ///
     /// Replies are received under `_INBOX.<name>`, so that a NATS user can be restricted to its own replies.
     /// Fails if a file or a URL of the settings is invalid.
@@ -64,15 +64,15 @@ impl Nats {
         }
     }
 
-    /// Changes with each new connection. Recreate consumers then: the server may have restarted, and a consumer
-    /// notices this only by missing heartbeats, which takes 30 s.
+    /// The number of connections made so far. When it changes, recreate consumers: the server may have restarted, and
+    /// a consumer notices this only by missing heartbeats, which takes 30 s.
     pub fn connects(&self) -> watch::Receiver<u64> {
         let mut connects = self.connects.clone();
         connects.mark_unchanged();
         connects
     }
 
-    /// Waits until these streams exist; only the projector creates them. `health` gets the condition `streams`.
+    /// Waits until these streams exist; only the projector creates them. Reports the condition `streams` to `health`.
     ///
     /// Fails only if the shutdown comes first.
     pub async fn wait_for_streams(

@@ -92,11 +92,7 @@ impl EventLog {
                 "stream {name} has no metadata.epoch: the projector did not create it; see nats/README.md"
             )
         })?;
-        let stream = nats
-            .jetstream
-            .get_stream_no_info(&name)
-            .await
-            .with_context(|| format!("opening stream {name}"))?;
+        let stream = nats.jetstream.get_stream_no_info(&name).await.context("opening the event log")?;
         let epoch = epoch.as_str().into();
         Ok(Self { nats: nats.clone(), stream, epoch, batches: Arc::new(Semaphore::new(MAX_OPEN_BATCHES)) })
     }
