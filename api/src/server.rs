@@ -51,7 +51,7 @@ impl Api {
         tasks.spawn(Arc::clone(context.tokens.keys()).keep_fresh(shutdown.clone()));
         let started = Box::pin(start(&config, &context, &health, &mut tasks, &shutdown));
         let started = shutdown.run_until_cancelled(started).await;
-        program::all_started(started, tasks, &shutdown).await
+        program::join_started(started, tasks, &shutdown).await
     }
 }
 

@@ -8,7 +8,7 @@ use domain::snapshot::User;
 use futures_util::{TryStreamExt, stream};
 use runtime::clock;
 use runtime::nats::Nats;
-use store::publish::{Outgoing, publish_batch};
+use store::publish::{NewMessage, publish_batch};
 
 /// Events that are stored as one commit while a stream is filled.
 const COMMIT: usize = 900;
@@ -60,7 +60,7 @@ pub async fn fill(nats: &Nats, n_users: UserPk, n_sign_ins: u32) -> anyhow::Resu
     let events = (1..=n_users).map(registered).chain(sign_ins);
     let messages = stream::iter(events.map(|event| {
         let subject = nats.namespace.event_subject(event.subject, event.body.event_type());
-        anyhow::Ok(Outgoing {
+        anyhow::Ok(NewMessage {
             subject,
             headers: HeaderMap::new(),
             payload: event.to_json()?.into(),

@@ -10,7 +10,7 @@ use futures_util::TryStreamExt;
 use serde_json::Value;
 use store::log::{EventLog, ReadFrom};
 use testkit::eventually;
-use testkit::nats::inbox_is_worked_off_within;
+use testkit::nats::inbox_is_drained_within;
 use testkit::wait::eventually_within;
 
 use crate::System;
@@ -45,7 +45,7 @@ pub async fn converged(system: &System, within: Duration) {
         (system.authentik.n_pending().await == 0).then_some(())
     })
     .await;
-    inbox_is_worked_off_within(within, &system.nats.connect().await).await;
+    inbox_is_drained_within(within, &system.nats.connect().await).await;
 }
 
 /// Everybody whom the API shows as being there.

@@ -2,7 +2,7 @@
 
 use domain::key::DeliveryId;
 use serde_json::json;
-use store::publish::{Outgoing, publish};
+use store::publish::{NewMessage, publish};
 
 use crate::System;
 
@@ -16,6 +16,6 @@ pub async fn set_aside(system: &System, id: &str) {
     let subject = nats.namespace.dead_letter_subject(&id);
     // Nobody has this key.
     let payload = json!({"event_type": "model_updated", "pk": 4_000_000}).to_string().into();
-    let stored = publish(&nats, Outgoing { subject, headers, payload, expected: None }).await;
+    let stored = publish(&nats, NewMessage { subject, headers, payload, expected: None }).await;
     stored.expect("setting a delivery aside");
 }

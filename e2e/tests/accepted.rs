@@ -14,7 +14,7 @@ use poem::endpoint::make;
 use poem::http::StatusCode;
 use runtime::nats::Nats;
 use runtime::{CancellationToken, clock};
-use store::publish::{Expected, Outgoing, publish};
+use store::publish::{Expected, NewMessage, publish};
 use testkit::eventually;
 use testkit::wait::eventually_within;
 
@@ -48,7 +48,7 @@ impl EarlyIngress {
         let Some(nats) = self.nats.get().cloned() else { return StatusCode::SERVICE_UNAVAILABLE };
         let subject = nats.namespace.inbox_subject(&id.parse().unwrap());
         let expected = Some(Expected { last_sequence: 0, filter: None });
-        let message = Outgoing { subject, headers: HeaderMap::new(), payload, expected };
+        let message = NewMessage { subject, headers: HeaderMap::new(), payload, expected };
         tokio::spawn(async move { publish(&nats, message).await });
         self.accepted.lock().unwrap().insert(id);
         StatusCode::NO_CONTENT

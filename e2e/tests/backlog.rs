@@ -12,7 +12,7 @@ use poem::{Request, Response};
 use runtime::CancellationToken;
 use runtime::nats::Nats;
 use serde_json::json;
-use store::publish::{Outgoing, publish_batch};
+use store::publish::{NewMessage, publish_batch};
 use tempfile::TempDir;
 use testkit::free_port;
 use testkit::{NatsServer, eventually, recordings};
@@ -89,7 +89,7 @@ impl Backlog {
         let server = NatsServer::start().await;
         let nats = server.provisioned().await;
         for first in (0..n_deliveries).step_by(usize::try_from(BATCH).unwrap()) {
-            let batch = (first..n_deliveries.min(first + BATCH)).map(|n| Outgoing {
+            let batch = (first..n_deliveries.min(first + BATCH)).map(|n| NewMessage {
                 subject: nats.namespace.inbox_subject(&format!("delivery-{n}").parse().unwrap()),
                 headers: HeaderMap::new(),
                 payload: json!({"event_type": "model_updated", "pk": n % N_USERS + 1}).to_string().into(),

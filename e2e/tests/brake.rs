@@ -11,7 +11,7 @@ use e2e::checks::recorded;
 use serde_json::json;
 use store::inbox::put_hint;
 use testkit::eventually;
-use testkit::nats::inbox_is_worked_off;
+use testkit::nats::inbox_is_drained;
 
 /// More than the brake lets pass.
 const N_USERS: usize = 40;
@@ -101,6 +101,6 @@ async fn a_token_that_is_refused_deletes_nobody() {
     says(&system, "refuses the token").await;
     hint_at_everybody(&system).await;
     system.authentik.faults(json!({"rest_status": null})).await;
-    inbox_is_worked_off(&system.nats.connect().await).await;
+    inbox_is_drained(&system.nats.connect().await).await;
     assert!(!types(&recorded(&system).await).contains(&EventType::UserDeleted));
 }

@@ -43,7 +43,9 @@ async fn is_refused_and_caught_up_with(setup: Setup, said: &str) {
     })
     .await;
     assert!(
-        refusals.iter().all(|refusal| refusal.contains(said) && refusal.contains("are both clocks right?"))
+        refusals
+            .iter()
+            .all(|refusal| refusal.contains(said) && refusal.contains("check the clocks of both hosts"))
     );
     assert!(system.webhooks.accepted().is_empty());
 }

@@ -9,7 +9,7 @@ use e2e::System;
 use e2e::checks::{nothing_is_there_twice, recorded};
 use e2e::system::Setup;
 use testkit::eventually;
-use testkit::nats::inbox_is_worked_off;
+use testkit::nats::inbox_is_drained;
 
 const N_MEMBERS: u64 = 300;
 
@@ -23,7 +23,7 @@ async fn count(system: &System, wanted: EventType) -> (usize, usize) {
 
 async fn n_in_inbox(system: &System) -> u64 {
     let nats = system.nats.connect().await;
-    inbox_is_worked_off(&nats).await;
+    inbox_is_drained(&nats).await;
     let inbox = nats.jetstream.get_stream(nats.namespace.inbox_stream()).await.unwrap();
     inbox.cached_info().state.messages
 }

@@ -5,7 +5,7 @@ use async_nats::jetstream::stream::Config;
 use e2e::System;
 use e2e::checks::converged;
 use testkit::eventually;
-use testkit::nats::inbox_is_worked_off;
+use testkit::nats::inbox_is_drained;
 use testkit::wait::DEADLINE;
 
 /// As much as what happens in a start needs.
@@ -44,7 +44,7 @@ async fn hints_wait_while_no_event_may_be_stored() {
     .await;
     nats.jetstream.update_stream(before).await.unwrap();
     converged(&system, DEADLINE).await;
-    inbox_is_worked_off(&nats).await;
+    inbox_is_drained(&nats).await;
     assert_eq!(n_dead_letters(&system).await, 0, "nothing is set aside for want of room");
 }
 
@@ -61,7 +61,7 @@ async fn after_the_disk_was_full_everything_goes_on() {
     system.nats.restart().await;
     system.ready().await;
     converged(&system, DEADLINE).await;
-    inbox_is_worked_off(&system.nats.connect().await).await;
+    inbox_is_drained(&system.nats.connect().await).await;
     assert_eq!(n_dead_letters(&system).await, 0, "nothing is set aside for want of room");
 }
 

@@ -11,9 +11,9 @@ use e2e::system::Setup;
 use futures_util::TryStreamExt;
 use serde_json::json;
 use store::log::{EventLog, ReadFrom};
-use store::publish::{Outgoing, publish};
+use store::publish::{NewMessage, publish};
 use testkit::eventually;
-use testkit::nats::inbox_is_worked_off;
+use testkit::nats::inbox_is_drained;
 use testkit::wait::DEADLINE;
 
 /// Each stream of a system by its name, and the sequence of its last message.
@@ -53,7 +53,7 @@ async fn recorded(system: &System) -> String {
 async fn break_a_delivery(system: &System) {
     let nats = system.nats.connect().await;
     let subject = nats.namespace.inbox_subject(&"broken".parse().unwrap());
-    let message = Outgoing { subject, headers: HeaderMap::new(), payload: "<html>".into(), expected: None };
+    let message = NewMessage { subject, headers: HeaderMap::new(), payload: "<html>".into(), expected: None };
     publish(&nats, message).await.unwrap();
     eventually("the delivery is a dead letter", || async {
         let letters = nats.jetstream.get_stream(nats.namespace.dead_letters_stream()).await.ok()?;
@@ -79,7 +79,7 @@ async fn two_installations_on_one_server_do_not_see_each_other() {
             (system.authentik.n_pending().await == 0).then_some(())
         })
         .await;
-        inbox_is_worked_off(&system.nats.connect().await).await;
+        inbox_is_drained(&system.nats.connect().await).await;
     }
 
     let prefixes = ["BLUE-2_", "KV_blue-2_"];

@@ -15,7 +15,7 @@ use store::log::EventLog;
 use store::views;
 use testkit::events::registered;
 use testkit::eventually;
-use testkit::nats::inbox_is_worked_off;
+use testkit::nats::inbox_is_drained;
 
 /// Holder of a lease that is none of ours.
 const OTHER: &str = "process 7 on other";
@@ -123,7 +123,7 @@ async fn dead_letters_are_listed_shown_replayed_and_dropped() {
     let done = ended(&system, &begin(&system, "/api/dead-letters/replay").await).await;
     assert_eq!((&done["state"], &done["result"]), (&json!("done"), &json!({"replayed": 2})));
     assert_eq!(ids(&get(&system, "/api/dead-letters").await), Vec::<String>::new());
-    inbox_is_worked_off(&system.nats.connect().await).await;
+    inbox_is_drained(&system.nats.connect().await).await;
 
     let operations = get(&system, "/api/operations").await;
     let kept: Vec<_> = operations["operations"]

@@ -3,7 +3,7 @@
 use e2e::System;
 use e2e::checks::converged;
 use testkit::eventually;
-use testkit::nats::inbox_is_worked_off;
+use testkit::nats::inbox_is_drained;
 use testkit::wait::DEADLINE;
 
 /// Every process says that it has no NATS.
@@ -28,7 +28,7 @@ async fn everything_goes_on(system: &System, username: &str) {
         received.iter().any(|received| received.data["subject"] == format!("user/{pk}"))
     })
     .await;
-    inbox_is_worked_off(&system.nats.connect().await).await;
+    inbox_is_drained(&system.nats.connect().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,8 +15,8 @@ use runtime::CancellationToken;
 use runtime::nats::Nats;
 use serde_json::{Value, json};
 use store::log::{EventLog, ReadFrom};
-use store::publish::{Outgoing, publish};
-use testkit::nats::inbox_is_worked_off;
+use store::publish::{NewMessage, publish};
+use testkit::nats::inbox_is_drained;
 use testkit::recordings::{self, Webhook};
 use testkit::{NatsServer, eventually};
 
@@ -110,8 +110,8 @@ impl Pipeline {
         let subject = self.nats.namespace.inbox_subject(&id);
         let payload = serde_json::to_vec(&hint).unwrap().into();
         let headers = async_nats::HeaderMap::new();
-        publish(&self.nats, Outgoing { subject, headers, payload, expected: None }).await.unwrap();
-        inbox_is_worked_off(&self.nats).await;
+        publish(&self.nats, NewMessage { subject, headers, payload, expected: None }).await.unwrap();
+        inbox_is_drained(&self.nats).await;
     }
 
     async fn events(&self) -> Vec<Value> {
@@ -199,7 +199,7 @@ async fn run<'a, F: AsyncFnOnce(&Pipeline)>(
     prepare(&pipeline).await;
     let status = pipeline.post(&recordings::webhook(name)).await;
     assert_eq!(status, 204, "{name}");
-    inbox_is_worked_off(&pipeline.nats).await;
+    inbox_is_drained(&pipeline.nats).await;
     (name, pipeline)
 }
 
@@ -425,7 +425,7 @@ async fn a_recorded_redelivery_and_six_retries_are_recorded_once() {
         statuses.push(pipeline.post(&webhook).await);
     }
     assert_eq!(statuses, [204, 200, 200, 200, 200, 200, 200]);
-    inbox_is_worked_off(&pipeline.nats).await;
+    inbox_is_drained(&pipeline.nats).await;
     let mut types = pipeline.types().await;
     types.sort();
     assert_eq!(types, ["group-created", "user-deleted", "user-registered"]);

@@ -6,7 +6,7 @@ use e2e::webhooks::Spread;
 use e2e::{Feed, System};
 use serde_json::{Value, json};
 use testkit::eventually;
-use testkit::nats::inbox_is_worked_off;
+use testkit::nats::inbox_is_drained;
 
 const N_USERS: usize = 30;
 
@@ -41,7 +41,7 @@ async fn converged(system: &System, users: &[i64]) {
         (system.authentik.n_pending().await == 0).then_some(())
     })
     .await;
-    inbox_is_worked_off(&system.nats.connect().await).await;
+    inbox_is_drained(&system.nats.connect().await).await;
     for pk in users {
         let awaited = format!("the API agrees with authentik about user {pk}");
         eventually(&awaited, || async {

@@ -9,7 +9,7 @@ use async_nats::HeaderMap;
 use e2e::System;
 use e2e::process::Process;
 use serde_json::json;
-use store::publish::{Outgoing, publish_batch};
+use store::publish::{NewMessage, publish_batch};
 use tempfile::TempDir;
 use testkit::free_port;
 use testkit::{NatsServer, eventually};
@@ -64,7 +64,7 @@ impl Waiting {
     async fn start() -> Self {
         let nats = NatsServer::start().await;
         let connection = nats.provisioned().await;
-        let hints = (1..=100).map(|pk| Outgoing {
+        let hints = (1..=100).map(|pk| NewMessage {
             subject: connection.namespace.inbox_subject(&format!("user-{pk}").parse().unwrap()),
             headers: HeaderMap::new(),
             payload: json!({"event_type": "model_updated", "pk": pk}).to_string().into(),

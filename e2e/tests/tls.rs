@@ -94,7 +94,7 @@ async fn a_file_that_cannot_be_used_stops_the_start_and_is_named() {
     std::fs::write(&empty, "").unwrap();
     for (variable, path, said) in [
         ("NATS_CA_FILE", "/nowhere/ca.pem", "NATS_CA_FILE: reading /nowhere/ca.pem"),
-        ("NATS_CA_FILE", empty.to_str().unwrap(), "has no certificate in PEM"),
+        ("NATS_CA_FILE", empty.to_str().unwrap(), "contains no PEM certificate"),
         ("NATS_CREDENTIALS_FILE", "/nowhere/x.creds", "NATS_CREDENTIALS_FILE: reading /nowhere/x.creds"),
         ("NATS_CREDENTIALS_FILE", empty.to_str().unwrap(), "NATS_CREDENTIALS_FILE: not a credentials file"),
     ] {

@@ -10,17 +10,17 @@ use clap::{ArgAction, Parser};
 use runtime::config::{NatsConfig, TelemetryConfig};
 use standardwebhooks::Webhook;
 
-/// Fewest characters of a secret without its prefix: 16 bytes in Base64. A shorter one could be guessed.
+/// Fewest characters of a secret without its prefix: 16 bytes in Base64. A shorter secret could be guessed.
 const MIN_SECRET_CHARS: usize = 22;
 
 /// Stores authentik's webhooks in NATS JetStream.
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub struct Config {
-    /// Where to listen: a port, or `host:port`.
+    /// Address to listen on: a port, or `host:port`.
     #[arg(long, env = "INGRESS_LISTEN", default_value = "8080")]
     pub ingress_listen: String,
-    /// Secrets that webhooks are signed with (`whsec_…`), separated by commas; several while they are rotated.
+    /// Secrets that authentik signs webhooks with (`whsec_…`), separated by commas; several during a rotation.
     #[arg(
         long,
         env = "WEBHOOK_SECRETS",
@@ -29,7 +29,7 @@ pub struct Config {
         hide_env_values = true
     )]
     pub webhook_secrets: WebhookSecrets,
-    /// Whether webhooks without a signature are accepted.
+    /// Whether to accept webhooks without a signature.
     #[arg(
         long,
         env = "WEBHOOK_ALLOW_UNSIGNED",
@@ -40,18 +40,16 @@ pub struct Config {
         default_missing_value = "true"
     )]
     pub webhook_allow_unsigned: bool,
-    /// The NATS server.
+    /// Settings of the connection to NATS.
     #[command(flatten)]
     pub nats: NatsConfig,
-    /// Logging.
+    /// Settings of logging.
     #[command(flatten)]
     pub telemetry: TelemetryConfig,
 }
 
 impl Config {
-    /// The keys that webhooks are verified with.
-    ///
-    /// None only where unsigned webhooks are accepted.
+    /// The keys that verify webhooks. Empty only if unsigned webhooks are accepted.
     pub(crate) fn keys(&self) -> anyhow::Result<Vec<Webhook>> {
         let secrets = &self.webhook_secrets.0;
         if secrets.is_empty() && !self.webhook_allow_unsigned {
@@ -69,12 +67,12 @@ impl Config {
 
 fn key(secret: &str) -> anyhow::Result<Webhook> {
     let encoded = secret.strip_prefix("whsec_").unwrap_or(secret);
-    ensure!(encoded.len() >= MIN_SECRET_CHARS, "shorter than 16 bytes");
-    // What the decoder says of a wrong character gives away a part of the secret.
-    Webhook::new(secret).ok().context("not whsec_ followed by Base64")
+    ensure!(encoded.len() >= MIN_SECRET_CHARS, "the secret is shorter than 16 bytes");
+    // The decoder's error names the wrong character, which is a part of the secret.
+    Webhook::new(secret).ok().context("the secret is not whsec_ followed by Base64")
 }
 
-/// Secrets as they are given, not yet checked, so that no error shows one. Never shown.
+/// Secrets as configured, not yet checked: clap's errors would show a value that fails to parse. `Debug` hides them.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct WebhookSecrets(Vec<String>);
 
@@ -88,7 +86,7 @@ impl FromStr for WebhookSecrets {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
-        // A file may hold one a line.
+        // A file may hold one secret per line.
         let secrets = text.split(|c: char| c == ',' || c.is_whitespace());
         Ok(Self(secrets.filter(|secret| !secret.is_empty()).map(str::to_owned).collect()))
     }
@@ -105,14 +103,14 @@ mod tests {
     }
 
     fn refusal(arguments: &[&str]) -> String {
-        let error = config(arguments).keys().err().expect("a refusal");
+        let error = config(arguments).keys().err().expect("the settings are refused");
         let line = format!("{error:#}");
         assert!(!line.contains('\n'), "{line}");
         line
     }
 
     #[test]
-    fn without_secrets_the_start_says_what_to_set() {
+    fn without_secrets_the_error_says_what_to_set() {
         let line = refusal(&[]);
         assert!(line.contains("WEBHOOK_SECRETS") && line.contains("WEBHOOK_ALLOW_UNSIGNED"), "{line}");
     }
@@ -127,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_secret_is_named_by_its_place_and_never_shown() {
+    fn an_invalid_secret_is_named_by_its_number_and_never_shown() {
         for wrong in [
             "whsec_not base64 but long enough",
             "whsec_####################################",
@@ -141,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn several_secrets_are_read_and_none_is_shown() {
+    fn several_secrets_are_read_and_debug_shows_none() {
         let config = config(&["--webhook-secrets", &format!("{GOOD}, {GOOD}\n")]);
         assert_eq!(config.keys().unwrap().len(), 2);
         assert!(!format!("{config:?}").contains("whsec"), "{config:?}");

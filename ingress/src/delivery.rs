@@ -1,4 +1,4 @@
-//! From a request to the message that is stored.
+//! Builds the message that stores a request.
 
 use async_nats::HeaderValue;
 use bytes::Bytes;
@@ -8,23 +8,28 @@ use domain::key::{DeliveryId, Namespace};
 use poem::http::HeaderMap;
 use serde_json::Value;
 use standardwebhooks::HEADER_WEBHOOK_ID;
-use store::publish::{Expected, Outgoing};
+use store::publish::{Expected, NewMessage};
 use uuid::Uuid;
 
-/// What is kept of a request's headers. Never the signature: nobody needs it later.
+/// The request headers to store. The signature is not among them: nothing needs it after verification.
 const KEPT_HEADERS: [&str; 4] = ["Content-Type", "User-Agent", HEADER_WEBHOOK_ID, "webhook-timestamp"];
 
-/// The id of a delivery: authentik's event, else what a trusted header says, else `random`.
+/// The id of a delivery: that of authentik's event, else that in the header of a signed request, else `random`.
 ///
-/// The header of an unsigned request is not trusted: it would let anybody take the place of a webhook to come.
+/// The header of an unsigned request is ignored: a forged id would make a later webhook look like a duplicate.
 pub(crate) fn delivery_id(json: &Value, headers: &HeaderMap, is_signed: bool, random: Uuid) -> DeliveryId {
     let header = || headers.get(HEADER_WEBHOOK_ID)?.to_str().ok()?.parse().ok();
-    let trusted = delivery_id_in(json).or_else(|| if is_signed { header() } else { None });
-    trusted.unwrap_or(random).into()
+    let given = delivery_id_in(json).or_else(|| if is_signed { header() } else { None });
+    given.unwrap_or(random).into()
 }
 
-/// The message that keeps a delivery, byte for byte; stored only where none with this id is.
-pub(crate) fn message(namespace: &Namespace, id: &DeliveryId, headers: &HeaderMap, body: Bytes) -> Outgoing {
+/// The message that stores a delivery byte for byte, on the condition that no delivery with this id is stored.
+pub(crate) fn message(
+    namespace: &Namespace,
+    id: &DeliveryId,
+    headers: &HeaderMap,
+    body: Bytes,
+) -> NewMessage {
     let mut kept = async_nats::HeaderMap::new();
     for name in KEPT_HEADERS {
         let value = headers.get(name).and_then(|value| value.to_str().ok()?.parse::<HeaderValue>().ok());
@@ -33,7 +38,7 @@ pub(crate) fn message(namespace: &Namespace, id: &DeliveryId, headers: &HeaderMa
         }
     }
     kept.insert(store::inbox::CHANNEL, Channel::Webhook.as_str());
-    Outgoing {
+    NewMessage {
         subject: namespace.inbox_subject(id),
         headers: kept,
         payload: body,
@@ -59,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn the_event_names_the_delivery_then_a_signed_header_then_chance() {
+    fn the_id_comes_from_the_event_else_from_a_signed_header_else_it_is_random() {
         let with_event = json!({"event": {"id": EVENT}});
         let without_event = json!({"event_type": "model_created", "pk": 1});
         check(&with_event, HEADER, true, EVENT);
@@ -73,12 +78,12 @@ mod tests {
     }
 
     #[test]
-    fn both_spellings_of_an_event_are_one_delivery() {
+    fn an_event_id_with_and_without_hyphens_is_the_same_delivery() {
         check(&json!({"event": {"id": EVENT.replace('-', "")}}), HEADER, true, EVENT);
     }
 
     #[test]
-    fn only_the_listed_headers_are_kept() {
+    fn only_the_listed_headers_are_stored() {
         let given = [
             ("content-type", "application/json"),
             ("user-agent", "authentik@2026.2.2"),

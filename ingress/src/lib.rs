@@ -1,12 +1,25 @@
-//! Takes authentik's webhooks over HTTP and stores them in JetStream, as they came.
+//! Receives authentik's webhooks over HTTP and stores them in JetStream byte for byte.
 //!
-//! A webhook is answered with 2xx only after JetStream acknowledged it, and is stored once however often it
-//! is delivered. What it means is the projector's business.
+//! A webhook is answered with 2xx only after JetStream acknowledged it. It is stored once, however often authentik
+//! delivers it. Ingress does not interpret webhooks; the projector does.
+//!
+//! [`Config`] holds the settings and [`run`] is the program. [`Ingress`] separates listening from serving, so that
+//! a test can listen on port 0, learn the [`Ingress::address`], and set the [`Clock`].
+//!
+//! ```no_run
+//! use clap::Parser;
+//! use runtime::CancellationToken;
+//!
+//! # async fn example() -> anyhow::Result<()> {
+//! let config = ingress::Config::parse_from(["ingress", "--webhook-allow-unsigned"]);
+//! ingress::run(config, CancellationToken::new()).await
+//! # }
+//! ```
 
+mod breaker;
 mod commit;
 pub mod config;
 mod delivery;
-mod gate;
 mod inbox;
 mod routes;
 mod signature;
@@ -17,7 +30,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use domain::timestamp::Timestamp;
 use runtime::health::Health;
 use runtime::http::{self, Bound};
 use runtime::nats::Nats;
@@ -27,23 +39,21 @@ use tokio_util::task::TaskTracker;
 
 pub use config::Config;
 pub use routes::WEBHOOK_PATH;
+pub use webhook::Clock;
 
+use crate::breaker::CircuitBreaker;
 use crate::commit::Committer;
-use crate::gate::Gate;
 use crate::webhook::Receiver;
 
-/// How long a shutdown waits for what is being stored, once all requests are answered.
-const STORING: Duration = Duration::from_secs(2);
-
-/// Tells the time: the age of a signature is measured with it.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+/// How long a shutdown waits for running commits after all requests are answered.
+const MAX_STORING: Duration = Duration::from_secs(2);
 
 /// Receives webhooks until shutdown.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     Ingress::bind(config, Arc::new(runtime::clock::now)).await?.serve(shutdown).await
 }
 
-/// An ingress that listens and does not answer yet.
+/// An ingress that listens but does not answer yet.
 pub struct Ingress {
     bound: Bound,
     config: Config,
@@ -57,27 +67,27 @@ impl Ingress {
         let secrets = config.keys()?;
         if secrets.is_empty() {
             tracing::warn!(
-                "WEBHOOK_ALLOW_UNSIGNED is on and WEBHOOK_SECRETS is empty: anybody may send webhooks"
+                "WEBHOOK_ALLOW_UNSIGNED is on and WEBHOOK_SECRETS is empty: anybody can send webhooks"
             );
         }
         let bound = http::bind(&config.ingress_listen).await.context("INGRESS_LISTEN")?;
         Ok(Self { bound, config, secrets, clock })
     }
 
-    /// Where it listens; tells the port where port 0 was asked for.
+    /// The address it listens on, with the actual port if the settings say port 0.
     pub fn address(&self) -> SocketAddr {
         self.bound.address()
     }
 
-    /// Serves until shutdown, then stores what it has taken.
+    /// Serves until shutdown, then stores the webhooks that it has accepted.
     ///
-    /// HTTP is served from the beginning: until NATS and the streams are there, webhooks are answered with 503.
+    /// Serves HTTP from the start: webhooks are answered with 503 until NATS is connected and the streams exist.
     pub async fn serve(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let health = Health::waiting_for(&["nats", "streams"]);
         let nats = Nats::connect(&self.config.nats, "ingress", &health).await?;
-        let gate = Gate::default();
-        let (inbox, queue) = inbox::channel(gate.clone());
-        let committer = Committer { nats: nats.clone(), gate, health: health.clone() };
+        let breaker = CircuitBreaker::default();
+        let (inbox, queue) = inbox::channel(breaker.clone());
+        let committer = Committer { nats: nats.clone(), breaker, health: health.clone() };
         let receiver = Receiver {
             secrets: self.secrets,
             allow_unsigned: self.config.webhook_allow_unsigned,
@@ -89,11 +99,11 @@ impl Ingress {
 
         let tasks = TaskTracker::new();
         let served = CancellationToken::new();
-        tasks.spawn(committer.clone().watch(shutdown.clone()));
-        let storing = tasks.spawn(inbox::store_until(committer, queue, served.clone()));
+        tasks.spawn(committer.clone().restore_readiness(shutdown.clone()));
+        let storing = tasks.spawn(committer.run(queue, served.clone()));
         tasks.spawn({
             let shutdown = shutdown.clone();
-            // Its only failure is the shutdown.
+            // It fails only at shutdown.
             async move {
                 drop(nats.wait_for_streams(&[nats.namespace.inbox_stream()], &health, &shutdown).await);
             }
@@ -102,9 +112,9 @@ impl Ingress {
         shutdown.cancel();
         served.cancel();
         tasks.close();
-        // Nobody waits for an answer any more: what is not stored now will be delivered again.
-        if timeout(STORING, tasks.wait()).await.is_err() {
-            tracing::warn!("ending, though not every webhook is stored; authentik will deliver them again");
+        // Every request is answered. authentik delivers a webhook again that was not answered with 2xx.
+        if timeout(MAX_STORING, tasks.wait()).await.is_err() {
+            tracing::warn!("exiting before every webhook is stored; authentik will deliver the rest again");
             return result;
         }
         storing.await.context("storing webhooks")?;

@@ -1,5 +1,3 @@
-//! The ingress as a program.
-
 use std::process::ExitCode;
 
 use ingress::Config;

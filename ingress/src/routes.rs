@@ -1,9 +1,9 @@
-//! What is served where.
+//! The HTTP routes.
 
 use std::sync::Arc;
 
 use poem::endpoint::make;
-use poem::http::{HeaderName, StatusCode, header};
+use poem::http::{StatusCode, header};
 use poem::{Endpoint, EndpointExt, IntoResponse, Request, Response, post};
 use runtime::health::Health;
 use runtime::http::operations;
@@ -11,21 +11,21 @@ use runtime::problem::Problem;
 
 use crate::webhook::Receiver;
 
-/// Where authentik posts to.
+/// The path that authentik posts webhooks to.
 pub const WEBHOOK_PATH: &str = "/authentik/webhook";
 
-/// The webhook, and what every program serves; errors are problem details throughout.
+/// The webhook route and the routes that every program serves. Every error is answered with problem details.
 pub(crate) fn routes(receiver: Receiver, health: &Health) -> impl Endpoint<Output = Response> + 'static {
     let receiver = Arc::new(receiver);
     let webhook = make(move |request| {
         let receiver = Arc::clone(&receiver);
         async move { receiver.answer(request).await }
     });
-    operations(health).at(WEBHOOK_PATH, post(webhook)).around(explain)
+    operations(health).at(WEBHOOK_PATH, post(webhook)).around(answer_errors)
 }
 
-/// Gives the errors of routing a body.
-async fn explain<E: Endpoint>(routes: Arc<E>, request: Request) -> poem::Result<Response> {
+/// Answers routing errors with problem details.
+async fn answer_errors<E: Endpoint>(routes: Arc<E>, request: Request) -> poem::Result<Response> {
     let allowed = if request.uri().path() == WEBHOOK_PATH { "POST" } else { "GET, HEAD" };
     let error = match routes.call(request).await {
         Ok(response) => return Ok(response.into_response()),
@@ -34,20 +34,16 @@ async fn explain<E: Endpoint>(routes: Arc<E>, request: Request) -> poem::Result<
     let status = error.status();
     let problem = match status {
         StatusCode::NOT_FOUND => {
-            Problem::new(status, "Not found", format!("webhooks are taken at {WEBHOOK_PATH}"))
+            Problem::new(status, "Not found", format!("send webhooks to {WEBHOOK_PATH}"))
         }
-        StatusCode::METHOD_NOT_ALLOWED => with_allowed(allowed),
+        StatusCode::METHOD_NOT_ALLOWED => method_not_allowed(allowed),
         _ => Problem::new(status, "Request refused", status.canonical_reason().unwrap_or_default()),
     };
     Ok(problem.into_response())
 }
 
-fn with_allowed(methods: &'static str) -> Problem {
-    const ALLOW: HeaderName = header::ALLOW;
-    Problem::new(
-        StatusCode::METHOD_NOT_ALLOWED,
-        "Method not allowed",
-        format!("only {methods} is answered here"),
-    )
-    .with_header(ALLOW, methods)
+fn method_not_allowed(allowed: &'static str) -> Problem {
+    let detail = format!("this path accepts only {allowed}");
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", detail)
+        .with_header(header::ALLOW, allowed)
 }

@@ -1,11 +1,11 @@
-//! Signatures of webhooks, after <https://www.standardwebhooks.com>.
+//! Verification of webhook signatures, as <https://www.standardwebhooks.com> specifies them.
 
 use domain::timestamp::Timestamp;
 use poem::http::HeaderMap;
 use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook};
 use subtle::ConstantTimeEq;
 
-/// How far the time of a signature may be from ours.
+/// Largest difference between the timestamp of a signature and our clock.
 const TOLERANCE_SECONDS: u64 = 5 * 60;
 
 const HEADERS: [&str; 3] = [HEADER_WEBHOOK_ID, HEADER_WEBHOOK_TIMESTAMP, HEADER_WEBHOOK_SIGNATURE];
@@ -13,35 +13,40 @@ const HEADERS: [&str; 3] = [HEADER_WEBHOOK_ID, HEADER_WEBHOOK_TIMESTAMP, HEADER_
 /// Why a webhook is not trusted.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Rejection {
-    /// It carries no signature at all.
+    /// The request has none of the three headers.
     #[error("the webhook is not signed: webhook-id, webhook-timestamp and webhook-signature are missing")]
     Unsigned,
-    /// It carries a part of a signature.
-    #[error("missing or not readable as text: {}", .0.join(", "))]
+    /// The request has some of the three headers.
+    #[error("headers missing or not readable as text: {}", .0.join(", "))]
     Missing(Vec<&'static str>),
-    /// The time of the signature is none.
+    /// The timestamp is not a number.
     #[error("webhook-timestamp is not a number of seconds since 1970")]
     MalformedTimestamp,
     /// The signature is older than the tolerance.
-    #[error("webhook-timestamp is more than {TOLERANCE_SECONDS} s in the past: are both clocks right?")]
+    #[error(
+        "webhook-timestamp is more than {TOLERANCE_SECONDS} s in the past; check the clocks of both hosts"
+    )]
     TooOld,
-    /// The signature is from the future.
-    #[error("webhook-timestamp is more than {TOLERANCE_SECONDS} s in the future: are both clocks right?")]
+    /// The signature is further in the future than the tolerance.
+    #[error(
+        "webhook-timestamp is more than {TOLERANCE_SECONDS} s in the future; check the clocks of both hosts"
+    )]
     TooNew,
-    /// Signatures are over text, and this is none.
+    /// The standard defines signatures only for text.
     #[error("the body is not UTF-8")]
     NotText,
-    /// No secret gives one of the signatures.
-    #[error("webhook-signature is not that of this body with any of WEBHOOK_SECRETS")]
+    /// No configured secret produces any of the signatures.
+    #[error("webhook-signature does not match this body under any of WEBHOOK_SECRETS")]
     WrongSignature,
 }
 
-/// Whether a request claims to be signed: it has one of the headers.
+/// Whether a request claims to be signed: it has at least one of the three headers.
 pub(crate) fn is_claimed(headers: &HeaderMap) -> bool {
     HEADERS.iter().any(|name| headers.contains_key(*name))
 }
 
-/// Whether one of the signatures is that of the very bytes of the body, with one of the secrets, and of now.
+/// Accepts a request if one of its signatures matches the exact bytes of its body under one of the secrets, and
+/// its timestamp is within the tolerance around `now`.
 pub(crate) fn verify(
     secrets: &[Webhook],
     headers: &HeaderMap,
@@ -64,7 +69,7 @@ pub(crate) fn verify(
     for secret in secrets {
         let expected = secret.sign(id, timestamp, body).map_err(|_| Rejection::NotText)?;
         for given in signatures.split(' ') {
-            // Other versions of signatures begin with another prefix, so they never match.
+            // Signatures of other versions have another prefix than `v1,`, so they never match.
             is_genuine |= bool::from(expected.as_bytes().ct_eq(given.as_bytes()));
         }
     }
@@ -105,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn while_a_secret_is_rotated_old_and_new_are_accepted() {
+    fn during_a_rotation_old_and_new_secret_are_accepted() {
         for secret in [OLD, NEW] {
             assert_eq!(check(&[NEW, OLD], &headers(&NOW.to_string(), &signature(secret, NOW)), BODY), Ok(()));
         }
@@ -114,13 +119,13 @@ mod tests {
     }
 
     #[test]
-    fn one_right_signature_among_several_is_enough() {
+    fn one_valid_signature_among_several_is_enough() {
         let several = format!("v1a,abc v1,{} v1 {} ,", "A".repeat(43), signature(NEW, NOW));
         assert_eq!(check(&[NEW], &headers(&NOW.to_string(), &several), BODY), Ok(()));
     }
 
     #[test]
-    fn a_signature_holds_for_its_very_bytes_and_version() {
+    fn a_signature_is_valid_only_for_the_exact_bytes_and_version() {
         let right = signature(NEW, NOW);
         let now = NOW.to_string();
         assert_eq!(check(&[NEW], &headers(&now, &right), b"{\"a\":1}"), Err(Rejection::WrongSignature));
@@ -136,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_is_accepted_for_five_minutes_either_way() {
+    fn a_timestamp_may_differ_from_the_clock_by_five_minutes() {
         assert_eq!(check_timestamp(NOW - 300), Ok(()));
         assert_eq!(check_timestamp(NOW + 300), Ok(()));
         assert_eq!(check_timestamp(NOW - 301), Err(Rejection::TooOld));
@@ -146,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timestamp_that_is_none_is_refused() {
+    fn a_malformed_timestamp_is_refused() {
         for malformed in ["", "now", "1795337559.5", "2026-11-22T08:52:39Z", "99999999999999999999"] {
             let headers = headers(malformed, &signature(NEW, NOW));
             assert_eq!(check(&[NEW], &headers, BODY), Err(Rejection::MalformedTimestamp), "{malformed}");
@@ -154,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn missing_headers_are_named() {
         assert_eq!(check(&[NEW], &HeaderMap::new(), BODY), Err(Rejection::Unsigned));
         let mut headers = headers(&NOW.to_string(), &signature(NEW, NOW));
         headers.remove(HEADER_WEBHOOK_ID);
@@ -164,20 +169,20 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_is_no_text_counts_as_missing() {
+    fn a_header_that_is_not_text_counts_as_missing() {
         let mut headers = headers(&NOW.to_string(), &signature(NEW, NOW));
         headers.insert(HEADER_WEBHOOK_ID, b"\xff".as_slice().try_into().unwrap());
         assert_eq!(check(&[NEW], &headers, BODY), Err(Rejection::Missing(vec![HEADER_WEBHOOK_ID])));
     }
 
     #[test]
-    fn a_body_that_is_no_text_cannot_be_verified() {
+    fn a_body_that_is_not_text_cannot_be_verified() {
         let headers = headers(&NOW.to_string(), &signature(NEW, NOW));
         assert_eq!(check(&[NEW], &headers, b"\"\xff\""), Err(Rejection::NotText));
     }
 
     #[test]
-    fn without_secrets_nothing_is_genuine() {
+    fn without_secrets_no_signature_is_valid() {
         let headers = headers(&NOW.to_string(), &signature(NEW, NOW));
         assert_eq!(check(&[], &headers, BODY), Err(Rejection::WrongSignature));
     }

@@ -1,9 +1,11 @@
-//! `POST /authentik/webhook`.
+//! `POST /authentik/webhook`: limit, authenticate, parse, store, answer.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use domain::key::Namespace;
+use domain::timestamp::Timestamp;
 use futures_util::TryStreamExt;
 use poem::http::{HeaderMap, StatusCode, header};
 use poem::{Body, IntoResponse, Request, Response};
@@ -13,19 +15,21 @@ use serde_json::Value;
 use standardwebhooks::Webhook;
 use tokio::time::timeout;
 
-use crate::Clock;
 use crate::delivery::{delivery_id, message};
 use crate::inbox::{Inbox, NotStored, Receipt};
 use crate::signature::{self, Rejection};
 
-/// The largest body: authentik's are a few kB, and NATS takes 1 MiB.
+/// Largest body in bytes. authentik sends a few kB; NATS accepts messages up to 1 MiB.
 const MAX_BODY: usize = 256 * 1024;
-/// How long a body may take.
+/// How long reading a body may take.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
-/// When to come again, in seconds.
+/// Value of `Retry-After` in seconds.
 const RETRY_AFTER: &str = "5";
 
-/// Takes webhooks.
+/// Reads the time. The age of a signature is measured with it.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// Receives webhooks.
 pub(crate) struct Receiver {
     pub(crate) secrets: Vec<Webhook>,
     pub(crate) allow_unsigned: bool,
@@ -34,29 +38,29 @@ pub(crate) struct Receiver {
     pub(crate) inbox: Inbox,
 }
 
-/// Why a webhook is not taken.
+/// Why a webhook is refused.
 #[derive(Debug, thiserror::Error)]
 enum Refusal {
     #[error("the body is larger than {} KiB", MAX_BODY / 1024)]
     TooLarge,
     #[error("the Content-Type is neither application/json nor text/json")]
     Unsupported,
-    #[error("the body did not come within {} s", BODY_TIMEOUT.as_secs())]
-    Slow,
-    #[error("the body did not come to its end")]
-    Broken,
+    #[error("the body did not arrive within {} s", BODY_TIMEOUT.as_secs())]
+    TooSlow,
+    #[error("the connection ended before the body did")]
+    Truncated,
     #[error("{0}")]
     Unauthorized(Rejection),
     #[error("the body is not JSON: {0}")]
     NotJson(serde_json::Error),
     #[error("the body is not JSON: it is not UTF-8")]
     NotText,
-    #[error("{0}: send it again")]
+    #[error("{0}; send it again")]
     Unavailable(NotStored),
 }
 
 impl Receiver {
-    /// Answers with 2xx only where the webhook is stored.
+    /// Answers with 2xx only if the webhook is stored.
     pub(crate) async fn answer(&self, request: Request) -> Response {
         let begin = Instant::now();
         let result = self.receive(request).await;
@@ -74,12 +78,11 @@ impl Receiver {
         }
     }
 
-    /// Limits, then authenticates, then parses, then stores.
     async fn receive(&self, request: Request) -> Result<Receipt, Refusal> {
         let (parts, body) = request.into_parts();
         check_length(&parts.headers)?;
         check_content_type(&parts.headers)?;
-        let body = timeout(BODY_TIMEOUT, read(body)).await.map_err(|_| Refusal::Slow)??;
+        let body = timeout(BODY_TIMEOUT, read(body)).await.map_err(|_| Refusal::TooSlow)??;
         let is_signed = self.authenticate(&parts.headers, &body)?;
         let json: Value = serde_json::from_slice(&body).map_err(Refusal::NotJson)?;
         let id = delivery_id(&json, &parts.headers, is_signed, clock::new_id());
@@ -87,7 +90,7 @@ impl Receiver {
         self.inbox.store(message).await.map_err(Refusal::Unavailable)
     }
 
-    /// Whether the request is signed; one that is not may be welcome.
+    /// Returns whether the request is signed. An unsigned request is refused unless the settings allow it.
     fn authenticate(&self, headers: &HeaderMap, body: &[u8]) -> Result<bool, Refusal> {
         if self.allow_unsigned && (self.secrets.is_empty() || !signature::is_claimed(headers)) {
             return Ok(false);
@@ -113,11 +116,11 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
     if is_json { Ok(()) } else { Err(Refusal::Unsupported) }
 }
 
-/// Reads up to the limit, whatever length was promised.
+/// Reads up to [`MAX_BODY`] bytes, whatever `Content-Length` says.
 async fn read(body: Body) -> Result<Bytes, Refusal> {
     let mut chunks = std::pin::pin!(body.into_bytes_stream());
     let mut read = BytesMut::new();
-    while let Some(chunk) = chunks.try_next().await.map_err(|_| Refusal::Broken)? {
+    while let Some(chunk) = chunks.try_next().await.map_err(|_| Refusal::Truncated)? {
         if read.len() + chunk.len() > MAX_BODY {
             return Err(Refusal::TooLarge);
         }
@@ -135,9 +138,9 @@ impl Refusal {
         match self {
             Self::TooLarge => "too_large",
             Self::Unsupported => "unsupported",
-            Self::Slow => "timeout",
+            Self::TooSlow => "timeout",
             Self::Unauthorized(_) => "unauthorized",
-            Self::Broken | Self::NotJson(_) | Self::NotText => "invalid",
+            Self::Truncated | Self::NotJson(_) | Self::NotText => "invalid",
             Self::Unavailable(_) => "unavailable",
         }
     }
@@ -146,24 +149,24 @@ impl Refusal {
         let (status, title) = match self {
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "Body too large"),
             Self::Unsupported => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Not a JSON media type"),
-            Self::Slow => (StatusCode::REQUEST_TIMEOUT, "Body too slow"),
+            Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "Body too slow"),
             Self::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "Signature refused"),
-            Self::Broken | Self::NotJson(_) | Self::NotText => (StatusCode::BAD_REQUEST, "Not JSON"),
+            Self::Truncated | Self::NotJson(_) | Self::NotText => (StatusCode::BAD_REQUEST, "Not JSON"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "Not stored"),
         };
         let problem = Problem::new(status, title, self.to_string());
         match self {
             Self::Unavailable(_) => problem.with_header(header::RETRY_AFTER, RETRY_AFTER),
-            // The rest of the body is not read, so the connection is of no more use.
-            Self::TooLarge | Self::Unsupported | Self::Slow => {
+            // The rest of the body is unread, so the connection cannot carry another request.
+            Self::TooLarge | Self::Unsupported | Self::TooSlow => {
                 problem.with_header(header::CONNECTION, "close")
             }
-            Self::Unauthorized(_) | Self::Broken | Self::NotJson(_) | Self::NotText => problem,
+            Self::Unauthorized(_) | Self::Truncated | Self::NotJson(_) | Self::NotText => problem,
         }
     }
 
     fn into_response(self) -> Response {
-        // Why something is not stored is logged where it happens, once for all that it happens to.
+        // The committer logs a failure to store once for the whole group.
         if !matches!(self, Self::Unavailable(_)) {
             tracing::info!(outcome = self.outcome(), "refused a webhook: {self}");
         }
@@ -173,12 +176,10 @@ impl Refusal {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use futures_util::stream;
 
     use super::*;
-    use crate::gate::Gate;
+    use crate::breaker::CircuitBreaker;
     use crate::inbox;
 
     fn receiver() -> Receiver {
@@ -187,7 +188,7 @@ mod tests {
             allow_unsigned: true,
             clock: Arc::new(clock::now),
             namespace: Namespace::default(),
-            inbox: inbox::channel(Gate::default()).0,
+            inbox: inbox::channel(CircuitBreaker::default()).0,
         }
     }
 
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_never_ends_is_given_up() {
+    async fn a_stalled_body_is_refused_after_the_timeout() {
         let begin = tokio::time::Instant::now();
         let body = Body::from_bytes_stream(stream::pending::<Result<Bytes, std::io::Error>>());
         assert_eq!(answer("application/json", body).await, StatusCode::REQUEST_TIMEOUT);
@@ -205,21 +206,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_endless_body_is_read_up_to_the_limit() {
+    async fn an_endless_body_is_refused_at_the_size_limit() {
         let chunks = stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[b' '; 1024])));
         let body = Body::from_bytes_stream(chunks);
         assert_eq!(answer("application/json", body).await, StatusCode::PAYLOAD_TOO_LARGE);
     }
 
     #[tokio::test]
-    async fn a_body_that_breaks_off_is_refused() {
+    async fn a_truncated_body_is_refused() {
         let chunks = [Ok(Bytes::from_static(b"{}")), Err(std::io::Error::other("reset"))];
         let body = Body::from_bytes_stream(stream::iter(chunks));
         assert_eq!(answer("application/json", body).await, StatusCode::BAD_REQUEST);
     }
 
     #[test]
-    fn parameters_and_case_of_a_content_type_do_not_matter() {
+    fn parameters_and_case_of_the_content_type_are_ignored() {
         let check = |value: &str| {
             let headers = [(header::CONTENT_TYPE, value.parse().unwrap())].into_iter().collect();
             check_content_type(&headers).is_ok()

@@ -57,7 +57,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
     tasks.spawn(bound.serve(http::operations(&health), shutdown.clone()));
     let started =
         shutdown.run_until_cancelled(start(&config, directory, &health, &mut tasks, &shutdown)).await;
-    program::all_started(started, tasks, &shutdown).await
+    program::join_started(started, tasks, &shutdown).await
 }
 
 async fn start(
@@ -132,7 +132,7 @@ async fn provision_until_done(nats: &Nats, replicas: u8, health: &Health, shutdo
     while shutdown.run_until_cancelled(attempts.tick()).await.is_some() {
         match provision::provision(nats, replicas).await {
             Ok(drift) => {
-                provision::warn_of(drift);
+                provision::log_drift(drift);
                 health.ok("streams");
                 return;
             }

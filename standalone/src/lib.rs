@@ -1,6 +1,17 @@
-//! Everything in one process, on a nats-server child: for the first five minutes, and for front-end tests.
+//! The whole system in one process, with a nats-server as its child: to try it out, and for front-end tests.
 //!
-//! The parts are the very same programs that run alone in production; only authentik is the simulator.
+//! It runs the same `run` functions as the separate programs in production, with the simulator in place of authentik.
+//! [`Config`] holds the settings and [`run`] is the program.
+//!
+//! ```no_run
+//! use clap::Parser;
+//! use runtime::CancellationToken;
+//!
+//! # async fn example() -> anyhow::Result<()> {
+//! let config = standalone::Config::parse_from(["standalone", "--data-dir", "/tmp/data"]);
+//! standalone::run(config, CancellationToken::new()).await
+//! # }
+//! ```
 
 mod config;
 mod nats_server;
@@ -16,7 +27,7 @@ pub use config::Config;
 use crate::nats_server::NatsServer;
 use crate::parts::Parts;
 
-/// Runs until shutdown, or until one part ends.
+/// Runs until shutdown, or until a part or nats-server fails.
 pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     let mut nats_server = NatsServer::start(&config).await?;
     let parts = Parts::new(&config)?;

@@ -7,23 +7,23 @@ use anyhow::Context;
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
-use crate::Config;
+use crate::config::Config;
 
-/// A running nats-server; killed on drop.
+/// A running nats-server. It is killed on drop.
 pub(crate) struct NatsServer {
     process: Child,
     log: std::path::PathBuf,
 }
 
 impl NatsServer {
-    /// Starts it, and waits until it listens.
+    /// Starts nats-server and waits until it listens.
     pub(crate) async fn start(config: &Config) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&config.data_dir)
-            .with_context(|| format!("STANDALONE_DATA_DIR: making {}", config.data_dir.display()))?;
+            .with_context(|| format!("STANDALONE_DATA_DIR: creating {}", config.data_dir.display()))?;
         let address = ("127.0.0.1", config.nats_port);
         anyhow::ensure!(
             TcpStream::connect(address).await.is_err(),
-            "port {} is taken, perhaps by another nats-server: end it, or choose STANDALONE_NATS_PORT",
+            "port {} is in use, perhaps by another nats-server: stop it, or set STANDALONE_NATS_PORT",
             config.nats_port
         );
         let log = config.data_dir.join("nats-server.log");
@@ -43,26 +43,26 @@ impl NatsServer {
         }
     }
 
-    /// Waits until it ends by itself, which is an error.
+    /// Waits until nats-server exits by itself, and returns the error to report.
     pub(crate) async fn ended(&mut self) -> anyhow::Error {
         let status = self
             .process
             .wait()
             .await
             .map_or_else(|error| error.to_string(), |status: ExitStatus| status.to_string());
-        anyhow::anyhow!("nats-server ended ({status}): see {}", self.log.display())
+        anyhow::anyhow!("nats-server exited ({status}): see {}", self.log.display())
     }
 
-    /// Ends it. What it acknowledged is on disk.
+    /// Kills nats-server. Every acknowledged message is on disk.
     pub(crate) async fn stop(mut self) {
         if let Err(error) = self.process.kill().await {
-            tracing::warn!("ending nats-server: {error}");
+            tracing::warn!("stopping nats-server: {error}");
         }
     }
 }
 
 fn spawn(config: &Config, log: &std::path::Path) -> anyhow::Result<Child> {
-    // As in nats/nats-server.conf: an acknowledgement means "on disk".
+    // As in nats/nats-server.conf: a message is on disk before it is acknowledged.
     let settings = "jetstream { sync_interval: always }\nmax_payload: 1MB\n";
     let file = config.data_dir.join("nats-server.conf");
     std::fs::write(&file, settings).with_context(|| format!("writing {}", file.display()))?;
@@ -73,7 +73,7 @@ fn spawn(config: &Config, log: &std::path::Path) -> anyhow::Result<Child> {
         .arg("--store_dir")
         .arg(config.data_dir.join("nats"))
         .args(["--addr", "127.0.0.1", "--port", &config.nats_port.to_string()])
-        // A Ctrl-C in the terminal is ours to hand on, after the others have finished.
+        // Its own process group, so that a Ctrl-C in the terminal does not stop nats-server before the other parts.
         .process_group(0)
         .stdin(Stdio::null())
         .stdout(Stdio::null())

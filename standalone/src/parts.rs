@@ -1,4 +1,4 @@
-//! The settings of each part, so that they find each other.
+//! The settings of each part, so that the parts reach each other.
 
 use std::net::SocketAddr;
 
@@ -8,9 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use clap::Parser;
 use runtime::clock;
 
-use crate::Config;
+use crate::config::Config;
 
-/// The application's name in the stand-in for authentik.
+/// Slug and client id of the application in the simulator.
 const SLUG: &str = "authentik-events";
 
 pub(crate) struct Parts {
@@ -21,7 +21,7 @@ pub(crate) struct Parts {
     pub(crate) addresses: Addresses,
 }
 
-/// Where everything is to be reached.
+/// URLs of the parts, and the simulator's administrator token.
 #[derive(Clone, Debug)]
 pub(crate) struct Addresses {
     pub(crate) front_end: String,
@@ -41,7 +41,7 @@ impl Parts {
             projector: local(config.projector_port),
             admin_token: config.admin_token.clone(),
         };
-        // RecordedState to this process alone: made anew at each start.
+        // Webhook secret and API token exist only in this process and are new at each start.
         let secret = format!(
             "whsec_{}",
             STANDARD.encode([clock::new_id().into_bytes(), clock::new_id().into_bytes()].concat())

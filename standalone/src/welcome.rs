@@ -1,4 +1,4 @@
-//! Says where to look, when everything is ready.
+//! The message that tells the user how to start, once everything is ready.
 
 use std::io::Write;
 use std::time::Duration;
@@ -8,11 +8,13 @@ use tokio::time::Instant;
 
 use crate::parts::Addresses;
 
-/// Waits until each part is ready, then prints how to begin.
+/// Waits until ingress and api are ready, then prints the message to standard output.
 pub(crate) async fn when_ready(addresses: &Addresses) -> anyhow::Result<()> {
-    let client =
-        reqwest::Client::builder().timeout(Duration::from_secs(2)).build().context("an HTTP client")?;
-    let began = Instant::now();
+    let client = reqwest::Client::builder()
+        .timeout(Duration::from_secs(2))
+        .build()
+        .context("creating an HTTP client")?;
+    let begin = Instant::now();
     for (name, url) in [("ingress", &addresses.ingress), ("api", &addresses.front_end)] {
         let mut n_tries = 0_u32;
         while !is_ready(&client, url).await {
@@ -23,7 +25,7 @@ pub(crate) async fn when_ready(addresses: &Addresses) -> anyhow::Result<()> {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     }
-    tracing::debug!("ready after {:?}", began.elapsed());
+    tracing::debug!("ready after {:?}", begin.elapsed());
     std::io::stdout().write_all(text(addresses).as_bytes()).context("writing to standard output")
 }
 
@@ -40,15 +42,15 @@ authentik-events is ready.
   Front end   {front_end}            sign in as akadmin / akadmin-password (sees everything)
                                                or grace / grace-password (sees herself)
   API         {front_end}/api/docs
-  authentik   {authentik}            a stand-in: administrator's token {admin_token:?}
+  authentik   {authentik}            a simulator; administrator token {admin_token:?}
   ingress     {ingress}/metrics     projector {projector}/metrics
 
-Register somebody, and watch the front end:
+Register a user and watch the front end:
 
   curl -X POST {authentik}/api/v3/core/users/ -H 'Authorization: Bearer {admin_token}' \\
     -H 'Content-Type: application/json' -d '{{\"username\": \"mary\", \"name\": \"Mary Jackson\"}}'
 
-Ctrl-C ends it. Data stay in the data directory.
+Press Ctrl-C to stop. The data remain in the data directory.
 
 "
     )

@@ -26,7 +26,7 @@ const QUIET: Duration = Duration::from_secs(5);
 
 /// Opens the log after the newest applied message. `limit` is the staleness limit, which the log's checks must keep.
 pub fn open(live: &LiveState, limit: Duration) -> Follow {
-    live.log().follow(live.head() + 1).asking_after(check_interval(limit))
+    live.log().follow(live.head() + 1).checking_leader_after(check_interval(limit))
 }
 
 /// Applies every message of the log, until shutdown.

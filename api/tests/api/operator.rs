@@ -3,7 +3,7 @@
 use domain::operation::{Operation, OperationKind};
 use reqwest::Method;
 use serde_json::{Value, json};
-use store::operations::{self, Record};
+use store::operations::{self, RunningOperation};
 use testkit::eventually;
 use uuid::Uuid;
 
@@ -58,7 +58,7 @@ async fn operations_are_kept_over_a_restart() {
         let id = Uuid::from_u128(number);
         let kind = OperationKind::Rebuild;
         let operation = Operation::begun(id, kind, Some("users".into()), Some(1), began.parse().unwrap());
-        Record::begin(&world.nats, operation).await.unwrap()
+        RunningOperation::begin(&world.nats, operation).await.unwrap()
     };
     let mut first = begin(1, "2026-11-22T08:00:00Z").await;
     let mut second = begin(2, "2026-11-22T09:00:00Z").await;
@@ -76,8 +76,8 @@ async fn operations_are_kept_over_a_restart() {
     });
     assert_eq!(list["operations"][1], done);
     // An operation without a recent update would count as failed, because its projector may have died.
-    second.at(3, 7);
-    second.note().await.unwrap();
+    second.set_progress(3, 7);
+    second.save().await.unwrap();
     let running = world.json(&format!("/api/operations/{}", Uuid::from_u128(2)), Some(&admin)).await;
     let progress = (&running["state"], &running["done"], &running["of"], running.get("ended"));
     assert_eq!(progress, (&json!("running"), &json!(3), &json!(7), None));

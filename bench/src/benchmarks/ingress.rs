@@ -16,7 +16,7 @@ use runtime::nats::Nats;
 use runtime::{CancellationToken, clock, http};
 use serde_json::Value;
 use standardwebhooks::Webhook;
-use store::publish::{Expected, Outgoing, publish};
+use store::publish::{Expected, NewMessage, publish};
 use testkit::{eventually, recordings};
 
 use crate::compare::{Comparison, Done, Plan, Unit, Way};
@@ -122,7 +122,7 @@ async fn take(secret: Arc<Webhook>, nats: Nats, request: Request) -> poem::Resul
     let id = id.ok_or_else(|| Error::from_status(StatusCode::BAD_REQUEST))?;
     let expected = Some(Expected { last_sequence: 0, filter: None });
     let subject = nats.namespace.inbox_subject(&id);
-    let message = Outgoing { subject, headers: HeaderMap::new(), payload, expected };
+    let message = NewMessage { subject, headers: HeaderMap::new(), payload, expected };
     publish(&nats, message).await.map_err(unavailable)?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -13,7 +13,7 @@ use projector::projections::{ProjectionName, Projections};
 use runtime::nats::Nats;
 use runtime::{CancellationToken, clock, provision};
 use store::log::EventLog;
-use store::publish::{Outgoing, publish};
+use store::publish::{NewMessage, publish};
 use store::{generations, views};
 
 use crate::compare::{Comparison, Done, Plan, Unit, Way};
@@ -107,7 +107,7 @@ fn folded(n_users: i64) -> Views<Users> {
 async fn put_each(nats: &Nats, bucket: &str, views: &Views<Users>, n_in_flight: usize) -> anyhow::Result<()> {
     let put = async |(key, view): (&String, &UserView)| {
         let (subject, payload) = (format!("$KV.{bucket}.{key}"), serde_json::to_vec(view)?.into());
-        publish(nats, Outgoing { subject, headers: HeaderMap::new(), payload, expected: None }).await?;
+        publish(nats, NewMessage { subject, headers: HeaderMap::new(), payload, expected: None }).await?;
         anyhow::Ok(())
     };
     stream::iter(views.iter()).map(put).buffer_unordered(n_in_flight).try_collect::<()>().await

@@ -12,7 +12,7 @@ use projector::Config;
 use runtime::nats::Nats;
 use runtime::{CancellationToken, clock};
 use store::log::EventLog;
-use store::publish::{Outgoing, publish_batch};
+use store::publish::{NewMessage, publish_batch};
 use testkit::{eventually, free_port};
 
 use crate::compare::{Comparison, Done, Plan, Unit, Way};
@@ -42,7 +42,7 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Vec<Comparison>> {
         let shutdown = CancellationToken::new();
         let projector = projector(&server.url(), &authentik, concurrency, &shutdown).await?;
         let done = record(&nats, &users).await?;
-        testkit::nats::inbox_is_worked_off(&nats).await;
+        testkit::nats::inbox_is_drained(&nats).await;
         shutdown.cancel();
         projector.await.context("the projector panicked")??;
         authentik.delay(0).await;
@@ -93,7 +93,7 @@ async fn record(nats: &Nats, users: &[UserPk]) -> anyhow::Result<Done> {
         headers.insert(store::inbox::CHANNEL, Channel::Api.as_str());
         let subject = nats.namespace.inbox_subject(&clock::new_id().into());
         let payload = serde_json::to_vec(&OwnHint::about_user(*user, "resync", None))?.into();
-        anyhow::Ok(Outgoing { subject, headers, payload, expected: None })
+        anyhow::Ok(NewMessage { subject, headers, payload, expected: None })
     });
     let hints = hints.collect::<anyhow::Result<Vec<_>>>()?;
     let batch = clock::new_id().simple().to_string();

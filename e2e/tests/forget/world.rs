@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use store::log::{EventLog, ReadFrom};
 use store::messages;
 use testkit::eventually;
-use testkit::nats::inbox_is_worked_off;
+use testkit::nats::inbox_is_drained;
 
 /// Where they signed in from: nobody else did.
 pub const SIGN_UP_IP: &str = "203.0.113.77";
@@ -104,7 +104,7 @@ impl World {
             (self.system.authentik.n_pending().await == 0).then_some(())
         })
         .await;
-        inbox_is_worked_off(&self.nats).await;
+        inbox_is_drained(&self.nats).await;
     }
 
     pub async fn types_of(&self, pk: i64) -> Vec<&'static str> {

@@ -83,7 +83,7 @@ async fn on_the_shipped_configuration_each_service_can_do_its_work_and_no_user_w
     let directory = tempfile::tempdir().unwrap();
     let service = Process::start("user-table", directory.path(), system.nats.environment("consumer"));
     do_everything(&mut system).await;
-    service.logged("the table is as of event").await;
+    service.logged("the table contains the events up to").await;
     let log = system.nats.as_server().log();
     let refusals: Vec<_> = log.lines().filter(|line| line.contains("Violation")).collect();
     assert_eq!(refusals, Vec::<&str>::new());
@@ -118,7 +118,7 @@ async fn who_has_no_password_or_a_wrong_one_is_not_let_in_and_told_so() {
     eventually("readiness says who is refused", || async {
         let answer = reqwest::get(format!("http://127.0.0.1:{port}/readyz")).await.ok()?;
         let text = answer.text().await.ok()?;
-        text.contains("NATS refuses the NATS_USER ingress").then_some(())
+        text.contains("NATS refuses NATS_USER ingress").then_some(())
     })
     .await;
     assert!(!ingress.log().contains("wrong"), "a password is never told");
@@ -138,7 +138,7 @@ async fn a_right_that_is_missing_is_named_in_the_log_of_who_lacks_it() {
         ("WEBHOOK_ALLOW_UNSIGNED", "true".to_owned()),
     ]);
     let ingress = Process::start("ingress", directory.path(), environment);
-    ingress.logged("NATS refuses the NATS_USER consumer a right").await;
+    ingress.logged("NATS denies NATS_USER consumer a permission").await;
     ingress.logged("$JS.API.STREAM.INFO.AUTHENTIK_INBOX").await;
     let ready = reqwest::get(format!("http://127.0.0.1:{port}/readyz")).await.unwrap();
     assert_eq!(ready.status().as_u16(), 503);

@@ -1,4 +1,4 @@
-//! Another service's own table of users, kept from the events: `docs/consuming.md` explains it.
+//! An example of another service: it keeps its own table of users from the events. `docs/consuming.md` explains it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,26 +12,27 @@ use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Stands for that service's database.
+/// Takes the place of the service's database.
 const TABLE: &str = "users.json";
 
-/// Name of the consumer, which remembers in NATS what was acknowledged. Each table needs one of its own.
+/// Name of the consumer, for which NATS stores what was acknowledged. Each table needs a consumer of its own.
 const CONSUMER: &str = "user-table";
 
-/// How many events are kept by one write.
+/// Most events per write of the table.
 const MAX_BATCH: usize = 256;
 
-/// What is known of a user; without `user` the one is deleted or erased.
+/// The newest state of a user.
 #[derive(Serialize, Deserialize)]
 struct Row {
-    /// Place of the event that says so: an older one changes nothing.
+    /// Sequence of the event with this state. An event with a smaller sequence is ignored.
     sequence: u64,
+    /// `None` if the user was deleted or erased.
     user: Option<BTreeMap<String, Value>>,
 }
 
 #[derive(Default, Serialize, Deserialize)]
 struct Table {
-    /// Which stream the sequences are of.
+    /// Identifies the stream that the sequences belong to.
     epoch: String,
     rows: BTreeMap<i64, Row>,
 }
@@ -59,27 +60,27 @@ impl Table {
     fn load(path: &Path) -> anyhow::Result<Self> {
         match std::fs::read(path) {
             Ok(bytes) => {
-                serde_json::from_slice(&bytes).context("the table is damaged: delete it to begin anew")
+                serde_json::from_slice(&bytes).context("the table is damaged: delete it to rebuild it")
             }
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
             Err(error) => Err(error).context("reading the table"),
         }
     }
 
-    /// Replaces the file at once, so that a crash leaves the one or the other.
+    /// Replaces the file atomically: a crash leaves either the old table or the new one.
     fn save(&self, path: &Path) -> anyhow::Result<()> {
         let new = path.with_extension("new");
         std::fs::write(&new, serde_json::to_vec_pretty(self)?).context("writing the table")?;
         std::fs::rename(&new, path).context("replacing the table")
     }
 
-    /// Takes in an event, in whatever order and however often it comes.
+    /// Applies an event. Events may arrive in any order and more than once.
     fn apply(&mut self, sequence: u64, event: Event) {
         let User { pk, state } = event.data.user;
         if self.rows.get(&pk).is_some_and(|row| row.sequence >= sequence) {
             return;
         }
-        // Every other event, also of a type that is not known here, carries the whole state of the user after it.
+        // Every other event carries the complete state of the user after it, even if its type is unknown here.
         let is_gone = matches!(event.r#type.as_str(), "user-deleted" | "user-erased");
         self.rows.insert(pk, Row { sequence, user: (!is_gone).then_some(state) });
     }
@@ -93,53 +94,53 @@ impl Table {
 async fn main() {
     loop {
         let Err(error) = follow(Path::new(TABLE)).await else { continue };
-        eprintln!("trying again in a second: {error:#}");
+        eprintln!("retrying in a second: {error:#}");
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
 
-/// Keeps the table until something fails.
+/// Keeps the table up to date until something fails.
 async fn follow(path: &Path) -> anyhow::Result<()> {
     let mut table = Table::load(path)?;
     let consumer = consumer(&mut table).await?;
-    let mut batches = consumer.messages().await.context("asking for events")?.ready_chunks(MAX_BATCH);
+    let mut batches = consumer.messages().await.context("requesting events")?.ready_chunks(MAX_BATCH);
     while let Some(batch) = batches.next().await {
         let batch: Vec<Message> = batch.into_iter().collect::<Result<_, _>>().context("receiving events")?;
         for message in &batch {
-            let place = message.info().map_err(anyhow::Error::from_boxed)?.stream_sequence;
+            let sequence = message.info().map_err(anyhow::Error::from_boxed)?.stream_sequence;
             match serde_json::from_slice(&message.payload) {
-                Ok(event) => table.apply(place, event),
-                // It would come again for ever.
+                Ok(event) => table.apply(sequence, event),
+                // Skipped and acknowledged: NATS would deliver it again forever.
                 Err(error) => {
-                    eprintln!("passed over message {place}, which is no event about a user: {error}");
+                    eprintln!("skipped message {sequence}, which is not an event about a user: {error}");
                 }
             }
         }
-        // First kept, then acknowledged: what a crash leaves between the two comes again, and changes nothing.
+        // Save first, then acknowledge: after a crash in between, NATS delivers events again that change nothing.
         table.save(path)?;
         for message in batch {
             message.ack().await.map_err(anyhow::Error::from_boxed)?;
         }
-        eprintln!("the table is as of event {}", table.newest());
+        eprintln!("the table contains the events up to {}", table.newest());
     }
-    anyhow::bail!("NATS gives no more events")
+    anyhow::bail!("the consumer delivers no more events")
 }
 
 async fn consumer(table: &mut Table) -> anyhow::Result<Consumer<pull::Config>> {
     let variable = |name: &str, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
     let (user, password) = (variable("NATS_USER", ""), variable("NATS_PASSWORD", ""));
     let options = ConnectOptions::with_user_and_password(user, password).name(CONSUMER);
-    // Where the rights of its user let it read answers.
+    // The permissions of the user `consumer` allow replies only under this prefix.
     let options = options.custom_inbox_prefix(format!("_INBOX.{CONSUMER}"));
     let url = variable("NATS_URL", "nats://127.0.0.1:4222");
     let client = options.connect(url).await.context("connecting to NATS")?;
     let namespace = variable("NATS_NAMESPACE", "authentik");
     let stream = jetstream::new(client).get_stream(format!("{}_EVENTS", namespace.to_uppercase())).await;
-    let stream = stream.context("opening the stream of events")?;
+    let stream = stream.context("opening the event log")?;
 
     let epoch = stream.cached_info().config.metadata.get("epoch").cloned().unwrap_or_default();
     if table.epoch != epoch {
-        // Sequences of another stream say nothing about this one.
+        // The sequences in the table belong to another stream, so start again.
         *table = Table { epoch, rows: BTreeMap::new() };
     }
     let config = pull::Config {
@@ -148,16 +149,16 @@ async fn consumer(table: &mut Table) -> anyhow::Result<Consumer<pull::Config>> {
         filter_subject: format!("{namespace}.events.user.>"),
         deliver_policy: DeliverPolicy::All,
         ack_policy: AckPolicy::Explicit,
-        // What a crash leaves comes again after this time.
+        // After a crash, unacknowledged events are delivered again after this time.
         ack_wait: Duration::from_secs(5),
         ..pull::Config::default()
     };
     let consumer =
-        stream.get_or_create_consumer(CONSUMER, config.clone()).await.context("making the consumer")?;
+        stream.get_or_create_consumer(CONSUMER, config.clone()).await.context("creating the consumer")?;
     if consumer.cached_info().ack_floor.stream_sequence <= table.newest() {
         return Ok(consumer);
     }
-    // The table was lost, or is an older copy: what it lacks was acknowledged long ago, so all is read again.
+    // The table was lost or restored from an older copy. It lacks acknowledged events, so read all events again.
     stream.delete_consumer(CONSUMER).await.context("deleting the consumer")?;
-    stream.create_consumer(config).await.context("making the consumer anew")
+    stream.create_consumer(config).await.context("creating the consumer again")
 }

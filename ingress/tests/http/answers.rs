@@ -1,4 +1,4 @@
-//! What the ingress answers to what it does not take.
+//! Answers to requests that the ingress refuses.
 
 use std::fmt::Write as _;
 
@@ -19,8 +19,8 @@ async fn check(request: RequestBuilder, status: StatusCode, detail: &str) {
     assert!(given.contains(detail), "{given:?} does not say {detail:?}");
 }
 
-/// A webhook whose parts are as given.
-fn with(service: &Service, timestamp: &str, signature: &str, body: &str) -> RequestBuilder {
+/// A webhook with this timestamp, signature and body.
+fn webhook(service: &Service, timestamp: &str, signature: &str, body: &str) -> RequestBuilder {
     service
         .post()
         .header("content-type", "application/json")
@@ -31,7 +31,7 @@ fn with(service: &Service, timestamp: &str, signature: &str, body: &str) -> Requ
 }
 
 #[tokio::test]
-async fn a_signature_that_does_not_hold_is_401_and_says_why() {
+async fn an_invalid_signature_is_401_and_the_answer_says_why() {
     let server = NatsServer::start().await;
     let nats = server.provisioned().await;
     let service = Service::ready(&server).await;
@@ -44,27 +44,27 @@ async fn a_signature_that_does_not_hold_is_401_and_says_why() {
     let half = service.post().header("content-type", "application/json").header("webhook-id", ID).body("{}");
     check(half, unauthorized, "webhook-timestamp, webhook-signature").await;
     let wrong_secret = sign(OTHER_SECRET, ID, NOW, "{}");
-    check(with(&service, &now, &wrong_secret, "{}"), unauthorized, "webhook-signature is not").await;
+    let mismatch = "webhook-signature does not match";
+    check(webhook(&service, &now, &wrong_secret, "{}"), unauthorized, mismatch).await;
     let right = sign(&secret, ID, NOW, "{}");
-    check(with(&service, &now, &right, "{ }"), unauthorized, "webhook-signature is not").await;
-    check(with(&service, &now, "garbage", "{}"), unauthorized, "webhook-signature is not").await;
-    check(with(&service, &(NOW - 1).to_string(), &right, "{}"), unauthorized, "webhook-signature is not")
-        .await;
+    check(webhook(&service, &now, &right, "{ }"), unauthorized, mismatch).await;
+    check(webhook(&service, &now, "garbage", "{}"), unauthorized, mismatch).await;
+    check(webhook(&service, &(NOW - 1).to_string(), &right, "{}"), unauthorized, mismatch).await;
     for (offset, detail) in [(-301, "in the past"), (301, "in the future")] {
         let signature = sign(&secret, ID, NOW + offset, "{}");
-        check(with(&service, &(NOW + offset).to_string(), &signature, "{}"), unauthorized, detail).await;
+        check(webhook(&service, &(NOW + offset).to_string(), &signature, "{}"), unauthorized, detail).await;
     }
-    check(with(&service, "yesterday", &right, "{}"), unauthorized, "not a number of seconds").await;
-    check(with(&service, "-9223372036854775808", &right, "{}"), unauthorized, "in the past").await;
-    // Authenticated before it is parsed.
-    check(with(&service, &now, "v1,x", "not JSON"), unauthorized, "webhook-signature is not").await;
+    check(webhook(&service, "yesterday", &right, "{}"), unauthorized, "not a number of seconds").await;
+    check(webhook(&service, "-9223372036854775808", &right, "{}"), unauthorized, "in the past").await;
+    // The signature is checked before the body is parsed.
+    check(webhook(&service, &now, "v1,x", "not JSON"), unauthorized, mismatch).await;
 
     assert!(inbox(&nats).await.is_empty());
     service.stop().await;
 }
 
 #[tokio::test]
-async fn any_right_signature_with_any_secret_is_enough() {
+async fn one_valid_signature_with_any_secret_is_enough() {
     let server = NatsServer::start().await;
     let nats = server.provisioned().await;
     let secrets = format!("{OTHER_SECRET},{}", webhook_secret());
@@ -75,11 +75,11 @@ async fn any_right_signature_with_any_secret_is_enough() {
     let answer = service.signed(&id, &body).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::NO_CONTENT);
     let several = format!("v1,wrong v1a,other {}", sign(OTHER_SECRET, ID, NOW, "{}"));
-    let answer = with(&service, &NOW.to_string(), &several, "{}").send().await.unwrap();
+    let answer = webhook(&service, &NOW.to_string(), &several, "{}").send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::NO_CONTENT);
 
     let subjects: Vec<_> = inbox(&nats).await.into_iter().map(|stored| stored.subject).collect();
-    // The second one has no event: the signed header names it.
+    // The second webhook has no event, so its id comes from the signed header.
     assert_eq!(subjects, [format!("authentik.inbox.{id}"), format!("authentik.inbox.{ID}")]);
     service.stop().await;
 }
@@ -103,7 +103,7 @@ async fn a_body_that_is_not_json_is_400() {
 }
 
 #[tokio::test]
-async fn a_body_over_the_limit_is_413_whatever_its_length_is_said_to_be() {
+async fn a_body_over_the_limit_is_413_whatever_its_content_length_says() {
     let server = NatsServer::start().await;
     let nats = server.provisioned().await;
     let service = Service::ready(&server).await;
@@ -116,7 +116,7 @@ async fn a_body_over_the_limit_is_413_whatever_its_length_is_said_to_be() {
         chunks.chunks(8192).map(Bytes::copy_from_slice).map(Ok::<_, std::io::Error>).collect::<Vec<_>>(),
     );
     check(service.signed(ID, "").body(Body::wrap_stream(chunks)), too_large, "256 KiB").await;
-    // Refused by its length alone: not a byte of it comes.
+    // The `Content-Length` alone suffices; the body is never sent.
     let answer = raw(&service, "Content-Length: 99999999999", "").await;
     assert!(answer.starts_with("HTTP/1.1 413 "), "{answer}");
 
@@ -127,7 +127,7 @@ async fn a_body_over_the_limit_is_413_whatever_its_length_is_said_to_be() {
 }
 
 #[tokio::test]
-async fn only_json_is_taken() {
+async fn only_json_is_accepted() {
     let server = NatsServer::start().await;
     let nats = server.provisioned().await;
     let service = Service::ready(&server).await;
@@ -139,7 +139,7 @@ async fn only_json_is_taken() {
     }
     for json in ["text/json", "application/json; charset=utf-8"] {
         let request = service.client.post(service.url(ingress::WEBHOOK_PATH)).body("{}");
-        // Taken as JSON, and refused for another reason.
+        // The media type is accepted, so the missing signature is the next reason to refuse.
         check(request.header("content-type", json), StatusCode::UNAUTHORIZED, "not signed").await;
     }
     assert!(inbox(&nats).await.is_empty());
@@ -147,7 +147,7 @@ async fn only_json_is_taken() {
 }
 
 #[tokio::test]
-async fn other_routes_and_methods_are_problems_too() {
+async fn unknown_routes_and_methods_are_answered_with_problem_details() {
     let server = NatsServer::start().await;
     server.provisioned().await;
     let service = Service::ready(&server).await;
@@ -168,7 +168,7 @@ async fn other_routes_and_methods_are_problems_too() {
 }
 
 #[tokio::test]
-async fn unsigned_webhooks_are_taken_where_that_is_allowed() {
+async fn unsigned_webhooks_are_accepted_if_the_settings_allow_them() {
     let server = NatsServer::start().await;
     let nats = server.provisioned().await;
     let secret = webhook_secret();
@@ -185,11 +185,11 @@ async fn unsigned_webhooks_are_taken_where_that_is_allowed() {
     let answer = service.replay(&recordings::webhook("no_mapping_default_body")).await;
     assert_eq!(answer.status(), StatusCode::NO_CONTENT);
     service.set_clock(NOW);
-    // A signature that is there must hold.
-    check(with(&service, &NOW.to_string(), "v1,x", body), StatusCode::UNAUTHORIZED, "webhook-signature")
+    // A webhook that carries a signature must carry a valid one.
+    check(webhook(&service, &NOW.to_string(), "v1,x", body), StatusCode::UNAUTHORIZED, "webhook-signature")
         .await;
 
-    // Without an event each is a delivery of its own.
+    // Bodies without an event are separate deliveries, even if they are equal.
     let stored = inbox(&nats).await;
     assert_eq!(
         stored.iter().map(|stored| stored.payload == body.as_bytes()).collect::<Vec<_>>(),
@@ -199,19 +199,19 @@ async fn unsigned_webhooks_are_taken_where_that_is_allowed() {
 }
 
 #[tokio::test]
-async fn without_secrets_a_header_names_no_delivery() {
+async fn without_secrets_the_header_does_not_set_the_id() {
     let server = NatsServer::start().await;
     let nats = server.provisioned().await;
     let service = Service::start_with(&server, &["--webhook-allow-unsigned"]).await;
     service.wait_until_ready().await;
-    let answer = with(&service, "1", "v1,x", "{}").send().await.unwrap();
+    let answer = webhook(&service, "1", "v1,x", "{}").send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::NO_CONTENT);
     assert!(!inbox(&nats).await[0].subject.contains(ID));
     service.stop().await;
 }
 
 #[tokio::test]
-async fn a_body_that_does_not_come_is_408() {
+async fn a_body_that_does_not_arrive_is_408() {
     let server = NatsServer::start().await;
     server.provisioned().await;
     let service = Service::ready(&server).await;
@@ -223,7 +223,7 @@ async fn a_body_that_does_not_come_is_408() {
 }
 
 #[tokio::test]
-async fn until_the_streams_are_there_webhooks_are_503() {
+async fn without_streams_webhooks_are_503() {
     let server = NatsServer::start().await;
     let service = Service::start(&server).await;
     let (id, body) = event(1);
@@ -244,7 +244,7 @@ async fn until_the_streams_are_there_webhooks_are_503() {
     service.stop().await;
 }
 
-/// Sends a webhook with these headers by hand, and reads the answer to the end of the connection.
+/// Sends a webhook with these header lines over plain TCP and reads until the server closes the connection.
 async fn raw(service: &Service, headers: &str, body: &str) -> String {
     let mut request = String::new();
     write!(request, "POST {} HTTP/1.1\r\nHost: localhost\r\n", ingress::WEBHOOK_PATH).unwrap();

@@ -1,5 +1,5 @@
 //! The ingress over real HTTP, with a real nats-server.
-#![expect(clippy::unwrap_used, reason = "what cannot be set up, sent or read must fail the test")]
+#![expect(clippy::unwrap_used, reason = "a failed setup, request or read must fail the test")]
 
 mod answers;
 mod limits;

@@ -1,4 +1,4 @@
-//! Webhooks of a real authentik are stored as they came.
+//! Webhooks recorded from a real authentik are stored byte for byte.
 
 use crate::service::{Service, inbox, problem};
 use reqwest::StatusCode;
@@ -6,12 +6,12 @@ use serde_json::Value;
 use testkit::NatsServer;
 use testkit::recordings::{self, Webhook};
 
-/// Those that are not one signed webhook.
+/// Recordings that are not exactly one signed webhook.
 const SPECIAL: [&str; 4] =
     ["SECRET", "no_mapping_default_body", "retries_on_500", "redelivery_after_worker_sigkill"];
 
 #[tokio::test]
-async fn each_recording_is_stored_byte_for_byte_under_its_event() {
+async fn each_recording_is_stored_byte_for_byte_under_the_id_of_its_event() {
     let server = NatsServer::start().await;
     let nats = server.provisioned().await;
     let service = Service::ready(&server).await;
@@ -49,7 +49,7 @@ async fn each_recording_is_stored_byte_for_byte_under_its_event() {
 }
 
 #[tokio::test]
-async fn authentiks_default_body_is_unsigned() {
+async fn authentiks_default_body_is_refused_as_unsigned() {
     let server = NatsServer::start().await;
     server.provisioned().await;
     let service = Service::ready(&server).await;
@@ -80,7 +80,7 @@ async fn a_redelivery_after_a_crash_of_authentik_is_a_duplicate() {
 }
 
 #[tokio::test]
-async fn of_all_attempts_of_a_delivery_the_first_is_stored() {
+async fn only_the_first_attempt_of_a_delivery_is_stored() {
     let server = NatsServer::start().await;
     let nats = server.provisioned().await;
     let service = Service::ready(&server).await;
@@ -89,7 +89,7 @@ async fn of_all_attempts_of_a_delivery_the_first_is_stored() {
         let headers: Vec<(String, String)> = serde_json::from_value(attempt["headers"].clone()).unwrap();
         let mut webhook = Webhook { note: String::new(), headers, body: String::new() };
         let id = webhook.header("webhook-id").unwrap().to_owned();
-        // The recording has no bodies: one of the same event stands in, signed anew.
+        // The recording has no bodies, so the test makes one for the same event and signs it.
         webhook.body = format!("{{\"schema\": \"authentik.event.v1\", \"event\": {{\"id\": \"{id}\"}}}}");
         let signature =
             recordings::sign(&recordings::webhook_secret(), &id, webhook.timestamp(), &webhook.body);

@@ -1,5 +1,6 @@
-//! An ingress that serves on a free port, and requests to it.
+//! A running ingress on a free port, and requests to it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -15,7 +16,7 @@ use time::OffsetDateTime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-/// When the tests take place, unless they say otherwise.
+/// The time of the ingress's clock at its start, in seconds since 1970.
 pub const NOW: i64 = 1_795_337_559;
 
 pub struct Service {
@@ -27,7 +28,7 @@ pub struct Service {
 }
 
 impl Service {
-    /// With the secret that the recordings are signed with.
+    /// Starts an ingress with the secret that signed the recordings.
     pub async fn start(nats: &NatsServer) -> Self {
         Self::start_with(nats, &["--webhook-secrets", &recordings::webhook_secret()]).await
     }
@@ -38,8 +39,8 @@ impl Service {
         let config = Config::try_parse_from(base.iter().chain(arguments)).unwrap();
         runtime::telemetry::start(&config.telemetry).unwrap();
         let clock = Arc::new(AtomicI64::new(NOW));
-        let told = Arc::clone(&clock);
-        let now = move || OffsetDateTime::from_unix_timestamp(told.load(Ordering::SeqCst)).unwrap().into();
+        let seconds = Arc::clone(&clock);
+        let now = move || OffsetDateTime::from_unix_timestamp(seconds.load(Ordering::SeqCst)).unwrap().into();
         let ingress = Ingress::bind(config, Arc::new(now)).await.unwrap();
         let address = ingress.address().to_string();
         let shutdown = CancellationToken::new();
@@ -47,7 +48,7 @@ impl Service {
         Self { address, client: Client::new(), clock, shutdown, task }
     }
 
-    /// As [`Service::start`], and waits until it is ready.
+    /// Starts an ingress and waits until it is ready.
     pub async fn ready(nats: &NatsServer) -> Self {
         let service = Self::start(nats).await;
         service.wait_until_ready().await;
@@ -57,6 +58,14 @@ impl Service {
     pub async fn wait_until_ready(&self) {
         eventually("the ingress is ready", || async {
             self.get("/readyz").await.status().is_success().then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until NATS is connected. The streams may still be missing.
+    pub async fn wait_until_connected(&self) {
+        eventually("the ingress is connected to NATS", || async {
+            (!self.get("/readyz").await.text().await.unwrap().contains("\"nats\"")).then_some(())
         })
         .await;
     }
@@ -78,7 +87,7 @@ impl Service {
         self.client.post(self.url(WEBHOOK_PATH))
     }
 
-    /// A webhook as authentik signs it.
+    /// A webhook signed as authentik signs it.
     pub fn signed(&self, id: &str, body: &str) -> RequestBuilder {
         let signature = recordings::sign(&recordings::webhook_secret(), id, NOW, body);
         self.post()
@@ -89,12 +98,12 @@ impl Service {
             .body(body.to_owned())
     }
 
-    /// A recording with its bytes, its headers and at its time.
+    /// Sends a recorded webhook with its exact headers and body, after setting the clock to its timestamp.
     pub async fn replay(&self, webhook: &Webhook) -> Response {
         self.set_clock(webhook.timestamp());
         let mut request = self.post();
         for (name, value) in &webhook.headers {
-            // These belong to the connection.
+            // The HTTP client sets these itself.
             if !["host", "connection", "content-length"].contains(&name.to_lowercase().as_str()) {
                 request = request.header(name, value);
             }
@@ -102,14 +111,14 @@ impl Service {
         request.body(webhook.body.clone()).send().await.unwrap()
     }
 
-    /// Ends it, and fails where it failed.
+    /// Shuts the ingress down. Fails the test if the ingress failed.
     pub async fn stop(self) {
         self.shutdown.cancel();
         self.task.await.unwrap().unwrap();
     }
 }
 
-/// The body of the event with this number, and its id.
+/// Id and body of the event with this number.
 pub fn event(n: u64) -> (String, String) {
     let id = format!("00000000-0000-4000-8000-{n:012}");
     let body = format!("{{\"schema\": \"authentik.event.v1\", \"event\": {{\"id\": \"{id}\"}}}}");
@@ -124,7 +133,7 @@ pub struct Stored {
 }
 
 impl Stored {
-    /// Names of the headers that the ingress gave it, sorted; the server's own begin with `Nats-`.
+    /// Sorted names of the headers that the ingress set. The headers of nats-server begin with `Nats-`.
     pub fn header_names(&self) -> Vec<String> {
         let names = self.headers.iter().map(|(name, _)| name.to_string());
         let mut names: Vec<_> = names.filter(|name| !name.starts_with("Nats-")).collect();
@@ -133,7 +142,7 @@ impl Stored {
     }
 }
 
-/// Everything in the inbox, in order.
+/// All messages of the inbox stream in order.
 pub async fn inbox(nats: &Nats) -> Vec<Stored> {
     let stream = nats.jetstream.get_stream(nats.namespace.inbox_stream()).await.unwrap();
     let mut stored = vec![];
@@ -148,7 +157,16 @@ pub async fn inbox(nats: &Nats) -> Vec<Stored> {
     stored
 }
 
-/// An error answer must be problem details; returns its `detail`.
+/// Number of messages on each subject of the inbox stream.
+pub async fn n_by_subject(nats: &Nats) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for stored in inbox(nats).await {
+        *counts.entry(stored.subject).or_insert(0) += 1;
+    }
+    counts
+}
+
+/// Asserts that an answer is problem details with this status. Returns its `detail`.
 pub async fn problem(response: Response, status: StatusCode) -> String {
     assert_eq!(response.status(), status);
     assert_eq!(response.headers()["content-type"], "application/problem+json");

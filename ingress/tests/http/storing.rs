@@ -1,4 +1,4 @@
-//! Accepted means stored, and stored once: under load, with duplicates, and while NATS dies.
+//! An accepted webhook is stored exactly once: under load, with duplicates, and when NATS dies.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -11,7 +11,7 @@ use reqwest::StatusCode;
 use testkit::{NatsServer, eventually};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_webhook_that_comes_fifty_times_at_once_is_stored_once() {
+async fn fifty_concurrent_copies_of_a_webhook_are_stored_once() {
     let server = NatsServer::start().await;
     let nats = server.provisioned().await;
     let service = Service::ready(&server).await;
@@ -27,7 +27,7 @@ async fn a_webhook_that_comes_fifty_times_at_once_is_stored_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn webhooks_that_come_together_are_stored_together() {
+async fn concurrent_webhooks_are_stored_in_batches() {
     let server = NatsServer::start().await;
     let nats = server.provisioned().await;
     let service = Service::ready(&server).await;
@@ -40,7 +40,7 @@ async fn webhooks_that_come_together_are_stored_together() {
     };
     let statuses = send(0..500).await;
     assert!(statuses.iter().all(|status| *status == StatusCode::NO_CONTENT), "{statuses:?}");
-    // Where some are there before, the batches are refused, and their members are stored singly.
+    // A batch with a webhook that is already stored is refused, so its members are stored one by one.
     let statuses = send(400..600).await;
     assert!(statuses[..100].iter().all(|status| *status == StatusCode::OK), "{statuses:?}");
     assert!(statuses[100..].iter().all(|status| *status == StatusCode::NO_CONTENT), "{statuses:?}");
@@ -64,7 +64,7 @@ async fn webhooks_that_come_together_are_stored_together() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_answered_with_2xx_outlives_the_death_of_nats() {
+async fn webhooks_answered_with_2xx_survive_the_death_of_nats() {
     let mut server = NatsServer::start().await;
     server.provisioned().await;
     let service = Service::ready(&server).await;
@@ -84,7 +84,7 @@ async fn what_is_answered_with_2xx_outlives_the_death_of_nats() {
     let answer = service.signed(&id, &body).send().await.unwrap();
     assert!(answer.headers().contains_key("retry-after"));
     problem(answer, StatusCode::SERVICE_UNAVAILABLE).await;
-    eventually("the ingress is not ready", || async {
+    eventually("the ingress is unready", || async {
         (service.get("/readyz").await.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(())
     })
     .await;
@@ -105,7 +105,7 @@ async fn what_is_answered_with_2xx_outlives_the_death_of_nats() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shutdown_stores_what_was_taken() {
+async fn a_shutdown_stores_every_accepted_webhook() {
     let server = NatsServer::start().await;
     let nats = server.provisioned().await;
     let service = Service::ready(&server).await;
@@ -125,7 +125,7 @@ async fn a_shutdown_stores_what_was_taken() {
     assert!(n_accepted > 0 && n_accepted <= n_stored, "{n_accepted} accepted, {n_stored} stored");
 }
 
-/// Takes the place of JetStream: gives each publish this answer, or none.
+/// Replaces JetStream: gives each publish this answer, or none.
 async fn answer_as_jetstream(server: &NatsServer, answer: Option<&'static str>) {
     let nats = server.connect().await;
     let mut publishes = nats.client.subscribe("authentik.inbox.>").await.unwrap();
@@ -144,12 +144,8 @@ async fn check_answer(answer: &'static str, expected: StatusCode) {
     answer_as_jetstream(&server, Some(answer)).await;
     let service = Service::start(&server).await;
     let (id, body) = event(1);
-    // Until it is connected it is 503 for another reason.
-    eventually("connected to NATS", || async {
-        let reasons = service.get("/readyz").await.text().await.unwrap();
-        (!reasons.contains("\"nats\"")).then_some(())
-    })
-    .await;
+    // An unconnected ingress would answer 503 for another reason.
+    service.wait_until_connected().await;
     let given = service.signed(&id, &body).send().await.unwrap();
     assert_eq!(given.status(), expected, "{answer}");
     service.stop().await;
@@ -172,7 +168,7 @@ async fn only_an_acknowledgement_or_a_conflict_is_success() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_jetstream_that_does_not_answer_holds_no_request() {
+async fn requests_are_answered_although_jetstream_is_silent() {
     let server = NatsServer::start().await;
     answer_as_jetstream(&server, None).await;
     let service = Service::start(&server).await;

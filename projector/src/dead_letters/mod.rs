@@ -14,7 +14,7 @@ use domain::command::{DeadLetter, DeadLetterContent, Replayed};
 use domain::key::{DeliveryId, UserPk};
 use runtime::nats::Nats;
 use store::messages;
-use store::publish::{Expected, Outgoing, PublishError, publish, retry_delay};
+use store::publish::{Expected, NewMessage, PublishError, publish, retry_delay};
 
 pub use page::{list, page, replay_all};
 pub(crate) use set_aside::set_aside;
@@ -159,7 +159,7 @@ async fn publish_replay(
     let mut number = 1;
     loop {
         let id = original.replay(number);
-        let outgoing = Outgoing {
+        let outgoing = NewMessage {
             subject: nats.namespace.inbox_subject(&id),
             headers: headers.clone(),
             payload: letter.payload.clone(),

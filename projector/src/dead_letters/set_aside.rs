@@ -5,7 +5,7 @@ use async_nats::jetstream::Message;
 use bytes::Bytes;
 use runtime::clock;
 use runtime::nats::Nats;
-use store::publish::{self, Expected, Outgoing, PublishError};
+use store::publish::{self, Expected, NewMessage, PublishError};
 
 use super::{ATTEMPTS, FIRST_FAILURE, LAST_FAILURE, REASON, SERVER_HEADERS};
 use crate::delivery::Delivery;
@@ -46,7 +46,7 @@ async fn publish_letter(
     headers.insert(ATTEMPTS, delivery.n_deliveries.to_string());
     headers.insert(FIRST_FAILURE, delivery.received.to_string());
     headers.insert(LAST_FAILURE, clock::now().to_string());
-    let outgoing = Outgoing {
+    let outgoing = NewMessage {
         subject: nats.namespace.dead_letter_subject(&delivery.id),
         headers,
         payload,

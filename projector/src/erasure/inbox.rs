@@ -11,7 +11,7 @@ use async_nats::jetstream::context::ConsumerInfoErrorKind;
 use domain::hint::ERASED_BODY;
 use futures_util::TryStreamExt;
 use runtime::nats::Nats;
-use store::messages::{self, Placed};
+use store::messages::{self, SequencedMessage};
 use store::publish::{PublishError, retry_delay};
 use tokio::time::Instant;
 
@@ -176,7 +176,7 @@ async fn erase_replaced(nats: &Nats, subject: &str, replacement: u64) -> anyhow:
 pub(super) async fn erase_dead_letters(nats: &Nats, identifiers: &Identifiers) -> anyhow::Result<u64> {
     let name = &nats.namespace.dead_letters_stream();
     let all = messages::all(nats, name, OrderedConfig::default()).await?;
-    let found = all.try_filter_map(|Placed { sequence, message }| {
+    let found = all.try_filter_map(|SequencedMessage { sequence, message }| {
         ready(Ok(is_mentioned(identifiers, &message).then_some(sequence)))
     });
     let erased = found.map_ok(|sequence| messages::erase(nats, name, sequence));

@@ -38,7 +38,7 @@ impl<P: Projection> Generation<P> {
     pub(super) async fn open(projections: &Projections, number: u64) -> anyhow::Result<Self> {
         let Projections { nats, replicas, .. } = projections;
         let bucket = nats.namespace.projection_bucket(P::NAME, number);
-        provision::warn_of(provision::ensure_projection_bucket(nats, &bucket, *replicas).await?);
+        provision::log_drift(provision::ensure_projection_bucket(nats, &bucket, *replicas).await?);
         let loaded = views::load::<P>(nats, &bucket).await?;
         let (sequence, revision) =
             loaded.checkpoint.map_or((0, 0), |entry| (entry.value.sequence, entry.revision));

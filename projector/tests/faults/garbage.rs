@@ -8,9 +8,9 @@ use projector::projections::{ProjectionName, Projections};
 use runtime::nats::Nats;
 use serde_json::json;
 use store::log::EventLog;
-use store::publish::{Outgoing, publish};
+use store::publish::{NewMessage, publish};
 use store::views;
-use testkit::nats::inbox_is_worked_off;
+use testkit::nats::inbox_is_drained;
 use testkit::{NatsServer, eventually};
 
 use crate::support::{Authentik, Projector, hint};
@@ -33,7 +33,7 @@ async fn put_value(nats: &Nats, bucket: &str, key: &str, operation: Option<&str>
     }
     let payload = if operation.is_none() { GARBAGE.into() } else { Bytes::new() };
     let subject = format!("$KV.{bucket}.{key}");
-    publish(nats, Outgoing { subject, headers, payload, expected: None }).await.unwrap();
+    publish(nats, NewMessage { subject, headers, payload, expected: None }).await.unwrap();
 }
 
 impl Projector {
@@ -73,7 +73,7 @@ async fn garbage_in_the_inbox_becomes_dead_letters_and_does_not_block_hints() {
         projector.deliver(&format!("fine-{pk}"), &hint(pk)).await;
         projector.recorded(pk).await;
     }
-    inbox_is_worked_off(&projector.nats).await;
+    inbox_is_drained(&projector.nats).await;
     let letters = dead_letters::list(&projector.nats).await.unwrap();
     for (id, _) in &bodies {
         assert!(
@@ -98,7 +98,7 @@ async fn garbage_among_the_events_of_a_user_affects_only_that_user() {
     }
     let group = json!({"event_type": "model_updated", "model_name": "group", "pk": "6f0f4f1e-0000-4000-8000-000000000001"});
     projector.deliver("group", &group.to_string()).await;
-    inbox_is_worked_off(&projector.nats).await;
+    inbox_is_drained(&projector.nats).await;
     let letters = dead_letters::list(&projector.nats).await.unwrap();
     let ids: Vec<_> = letters.iter().map(|letter| letter.id.as_str()).collect();
     assert_eq!(ids.iter().filter(|id| id.starts_with("about-")).count(), 3, "{letters:?}");

@@ -3,12 +3,14 @@
 
 mod garbage;
 mod outage;
+#[path = "../support/service.rs"]
+mod service;
 mod slow;
 mod support;
 
 use store::log::EventLog;
 use support::{Projector, hint};
-use testkit::nats::inbox_is_worked_off;
+use testkit::nats::inbox_is_drained;
 use testkit::{eventually, recordings};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -82,7 +84,7 @@ async fn a_second_delivery_of_the_whole_inbox_records_nothing() {
     let inbox = nats.jetstream.get_stream("AUTHENTIK_INBOX").await.unwrap();
     inbox.delete_consumer("projector").await.unwrap();
     let projector = Projector::start_on(server).await;
-    inbox_is_worked_off(&projector.nats).await;
+    inbox_is_drained(&projector.nats).await;
     assert_eq!(log.head().await.unwrap(), n_events);
     projector.stop().await;
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use testkit::nats::inbox_is_worked_off;
+use testkit::nats::inbox_is_drained;
 
 use crate::support::{Authentik, Projector};
 
@@ -36,7 +36,7 @@ async fn recovers(projector: Projector) {
     projector.authentik.answer_all(200);
     projector.becomes_ready().await;
     projector.all_recorded(1..=N_USERS).await;
-    inbox_is_worked_off(&projector.nats).await;
+    inbox_is_drained(&projector.nats).await;
     assert_eq!(projector.n_dead_letters().await, 0, "an outage creates no dead letter");
     projector.stop().await;
 }

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use testkit::nats::inbox_is_worked_off;
+use testkit::nats::inbox_is_drained;
 use testkit::{NatsServer, eventually};
 
 use crate::support::{Authentik, Projector, SLOW, hint};
@@ -50,7 +50,7 @@ async fn quick_hints_get_every_slot_while_more_slow_hints_than_slots_wait() {
     all_slow_users_are_requested(&projector).await;
     projector.authentik.release();
     projector.all_recorded(QUICK_USERS.chain(SLOW_USERS)).await;
-    inbox_is_worked_off(&projector.nats).await;
+    inbox_is_drained(&projector.nats).await;
     assert_eq!(projector.n_dead_letters().await, 0);
     projector.stop().await;
 }
@@ -64,7 +64,7 @@ async fn a_hint_is_not_redelivered_while_its_request_takes_half_a_minute() {
     tokio::time::sleep(Duration::from_secs(31)).await;
     projector.authentik.release();
     projector.all_recorded(SLOW_USERS).await;
-    inbox_is_worked_off(&projector.nats).await;
+    inbox_is_drained(&projector.nats).await;
     let delivered = projector.consumer().await.delivered;
     assert_eq!(delivered.consumer_sequence, delivered.stream_sequence, "no hint was redelivered");
     projector.stop().await;

@@ -7,19 +7,19 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use async_nats::HeaderMap;
 use async_nats::jetstream::consumer;
 use bytes::Bytes;
-use clap::Parser;
 use domain::key::Entity;
 use poem::endpoint::make;
 use poem::http::StatusCode;
 use poem::{Request, Response};
-use projector::Config;
 use runtime::CancellationToken;
 use runtime::nats::Nats;
 use serde_json::{Value, json};
 use store::log::{EventLog, ReadFrom};
-use store::publish::{Outgoing, publish, publish_batch};
+use store::publish::{NewMessage, publish, publish_batch};
 use testkit::{NatsServer, eventually, free_port, recordings};
 use tokio::sync::watch;
+
+use crate::service::Service;
 
 /// While authentik is held, requests for users with this key or a larger one wait.
 pub const SLOW: i64 = 1000;
@@ -129,9 +129,7 @@ pub struct Projector {
     pub nats: Nats,
     pub authentik: Arc<Authentik>,
     nats_url: String,
-    health_url: String,
-    shutdown: CancellationToken,
-    running: tokio::task::JoinHandle<anyhow::Result<()>>,
+    service: Service,
 }
 
 impl Projector {
@@ -157,20 +155,9 @@ impl Projector {
     async fn run(nats: Nats, nats_url: String, authentik: Authentik, more_flags: &[&str]) -> Self {
         let authentik = Arc::new(authentik);
         let url = Arc::clone(&authentik).serve().await;
-        let shutdown = CancellationToken::new();
-        let listen = free_port();
-        let flags = [
-            "projector".to_owned(),
-            format!("--nats-url={nats_url}"),
-            format!("--projector-listen=127.0.0.1:{listen}"),
-            format!("--authentik-url={url}"),
-            "--authentik-token=token".to_owned(),
-        ];
         let more_flags = if more_flags.is_empty() { &["--sweep-interval=0"] } else { more_flags };
-        let flags = flags.into_iter().chain(more_flags.iter().map(|flag| (*flag).to_owned()));
-        let running = tokio::spawn(projector::run(Config::parse_from(flags), shutdown.clone()));
-        let health_url = format!("http://127.0.0.1:{listen}");
-        Self { server: None, nats, authentik, nats_url, health_url, shutdown, running }
+        let service = Service::start(&nats_url, &url, free_port(), more_flags);
+        Self { server: None, nats, authentik, nats_url, service }
     }
 
     pub async fn deliver(&self, id: &str, body: &str) {
@@ -179,7 +166,7 @@ impl Projector {
 
     /// Delivers a hint about each of these users with one commit.
     pub async fn deliver_hints(&self, users: impl Iterator<Item = i64>) {
-        let outgoing = users.map(|pk| Outgoing {
+        let outgoing = users.map(|pk| NewMessage {
             subject: self.nats.namespace.inbox_subject(&format!("user-{pk}").parse().unwrap()),
             headers: HeaderMap::new(),
             payload: hint(pk).into(),
@@ -191,7 +178,7 @@ impl Projector {
     /// Stores a message under any subject.
     pub async fn put(&self, subject: &str, payload: impl Into<Bytes>) {
         let (subject, payload) = (subject.to_owned(), payload.into());
-        publish(&self.nats, Outgoing { subject, headers: HeaderMap::new(), payload, expected: None })
+        publish(&self.nats, NewMessage { subject, headers: HeaderMap::new(), payload, expected: None })
             .await
             .unwrap();
     }
@@ -237,7 +224,7 @@ impl Projector {
 
     /// The answer of `/readyz`; empty until the projector listens.
     pub async fn readiness(&self) -> String {
-        match reqwest::get(format!("{}/readyz", self.health_url)).await {
+        match reqwest::get(format!("{}/readyz", self.service.health_url)).await {
             Ok(answer) => answer.text().await.unwrap(),
             Err(_) => String::new(),
         }
@@ -257,8 +244,7 @@ impl Projector {
     }
 
     pub async fn stop(self) -> Option<NatsServer> {
-        self.shutdown.cancel();
-        self.running.await.unwrap().unwrap();
+        self.service.stop().await;
         self.server
     }
 }

@@ -4,9 +4,9 @@ use async_nats::HeaderMap;
 use domain::key::{DeliveryId, Entity};
 use projector::dead_letters::{self, DeadLetterError, REPLAY_OF};
 use serde_json::json;
-use store::publish::{Expected, Outgoing, publish, publish_batch};
+use store::publish::{Expected, NewMessage, publish, publish_batch};
 use testkit::eventually;
-use testkit::nats::inbox_is_worked_off;
+use testkit::nats::inbox_is_drained;
 
 use super::support::World;
 
@@ -20,7 +20,7 @@ impl World {
         let outgoing = |(id, body): &(&str, &str)| {
             let mut headers = HeaderMap::new();
             headers.insert("Content-Type", "application/json");
-            Outgoing {
+            NewMessage {
                 subject: self.nats.namespace.inbox_subject(&id.parse().unwrap()),
                 headers,
                 payload: (*body).to_owned().into(),
@@ -98,7 +98,7 @@ async fn a_replayed_hint_is_processed() {
     let mut headers = HeaderMap::new();
     headers.insert("Channel", "webhook");
     headers.insert("Dead-Letter-Reason", "a bug that is fixed now");
-    let letter = Outgoing {
+    let letter = NewMessage {
         subject: world.nats.namespace.dead_letter_subject(&id("mended")),
         headers,
         payload: json!({"event_type": "model_updated", "pk": 8}).to_string().into(),
@@ -114,6 +114,6 @@ async fn a_replayed_hint_is_processed() {
     })
     .await;
     assert_eq!(recorded.decode().unwrap().event.causationid, id("mended.replay-1"));
-    inbox_is_worked_off(&world.nats).await;
+    inbox_is_drained(&world.nats).await;
     projector.stop().await;
 }

@@ -11,7 +11,7 @@ use poem::http::StatusCode;
 use poem::{IntoResponse, Response};
 use runtime::CancellationToken;
 use serde_json::json;
-use store::publish::{Outgoing, PublishError, publish};
+use store::publish::{NewMessage, PublishError, publish};
 use testkit::events::registered;
 use testkit::{eventually, recordings};
 use uuid::Uuid;
@@ -32,7 +32,7 @@ impl World {
 
     async fn publish(&self, subject: String, payload: &'static str) -> u64 {
         let outgoing =
-            Outgoing { subject, headers: HeaderMap::new(), payload: payload.into(), expected: None };
+            NewMessage { subject, headers: HeaderMap::new(), payload: payload.into(), expected: None };
         publish(&self.nats, outgoing).await.unwrap().sequence
     }
 

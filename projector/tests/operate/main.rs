@@ -1,8 +1,6 @@
 //! The interface for operators: rebuild, verify, forget, dead letters and status, and the operator commands.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-#[path = "../support/binary.rs"]
-mod binary;
 mod cli;
 mod dead_letters;
 mod forget;

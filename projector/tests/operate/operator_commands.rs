@@ -11,7 +11,7 @@ use domain::operation::{Operation, OperationKind, OperationState};
 use projector::projections::ProjectionName;
 use runtime::CancellationToken;
 use serde_json::{Value, json};
-use store::publish::{Outgoing, publish};
+use store::publish::{NewMessage, publish};
 use store::{generations, operations};
 use testkit::eventually;
 
@@ -45,7 +45,7 @@ impl World {
         headers.insert("Dead-Letter-Reason", "a bug that is fixed now");
         let subject = self.nats.namespace.dead_letter_subject(&id.parse().unwrap());
         let payload = json!({"event_type": "model_updated", "pk": 8}).to_string().into();
-        publish(&self.nats, Outgoing { subject, headers, payload, expected: None }).await.unwrap();
+        publish(&self.nats, NewMessage { subject, headers, payload, expected: None }).await.unwrap();
     }
 
     async fn wait_until_ended(&self, begun: &Operation) -> Operation {
@@ -195,7 +195,7 @@ async fn a_replay_of_all_ends_although_the_replays_fail_again() {
         // Unreadable deliveries.
         let subject = world.nats.namespace.inbox_subject(&id.parse().unwrap());
         let headers = HeaderMap::new();
-        publish(&world.nats, Outgoing { subject, headers, payload: "<html>".into(), expected: None })
+        publish(&world.nats, NewMessage { subject, headers, payload: "<html>".into(), expected: None })
             .await
             .unwrap();
     }

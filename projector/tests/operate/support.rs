@@ -11,10 +11,9 @@ use serde_json::{Value, json};
 use store::log::EventLog;
 use store::views::{self, Pointer, pointer_key};
 use testkit::events::registered;
-use testkit::{NatsServer, eventually, recordings};
+use testkit::{NatsServer, eventually, program, recordings};
 use tokio::process::Child;
 
-use super::binary;
 use super::service::Service;
 
 pub struct World {
@@ -79,12 +78,17 @@ impl World {
     }
 
     pub fn start_binary(&self, arguments: &[&str]) -> Child {
-        binary::start(&self.server, &[], arguments)
+        program::command(env!("CARGO_BIN_EXE_projector"), &self.server.store_dir())
+            .env("NATS_URL", self.server.url())
+            .env("RUST_LOG", "warn")
+            .args(arguments)
+            .spawn()
+            .unwrap()
     }
 
     /// Runs the binary. Returns its exit status, standard output and standard error.
     pub async fn run(&self, arguments: &[&str]) -> (i32, String, String) {
-        binary::output(self.start_binary(arguments)).await
+        program::finish(self.start_binary(arguments)).await
     }
 
     /// Runs the binary with `--json`, which must succeed. Returns the JSON that it prints.

@@ -4,6 +4,8 @@
 mod brake;
 mod catch_up;
 mod scale;
+#[path = "../support/service.rs"]
+mod service;
 mod support;
 
 use domain::event::EventBody;
@@ -62,7 +64,7 @@ async fn events_without_a_webhook_are_backfilled_from_the_event_log_once() {
     // Two more backfills read the same events again.
     world.swept().await;
     world.swept().await;
-    testkit::nats::inbox_is_worked_off(&world.nats).await;
+    testkit::nats::inbox_is_drained(&world.nats).await;
     assert_eq!(n_facts().await, 130);
     let recorded = world.recorded().await;
     assert!(matches!(recorded["user/8"][1], EventBody::UserLoggedIn(_)), "oldest event first");

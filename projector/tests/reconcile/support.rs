@@ -2,19 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::process::Stdio;
 
-use clap::Parser;
 use domain::event::EventBody;
-use projector::Config;
 use projector::reconcile::{LAST_SWEEP_KEY, LastSweep};
 use runtime::CancellationToken;
 use runtime::nats::Nats;
 use serde_json::{Value, json};
 use store::log::{EventLog, ReadFrom};
 use store::views;
-use testkit::{NatsServer, eventually};
-use tokio::process::{Child, Command};
+use testkit::{NatsServer, eventually, free_port, program};
+use tokio::process::Child;
+
+use crate::service::Service;
 
 pub struct World {
     pub server: NatsServer,
@@ -23,13 +22,6 @@ pub struct World {
     /// The URL of authentik for projectors and commands.
     pub authentik: String,
     simulator: String,
-}
-
-/// A projector in this process.
-pub struct Sweeping {
-    pub health_url: String,
-    shutdown: CancellationToken,
-    running: tokio::task::JoinHandle<anyhow::Result<()>>,
 }
 
 async fn simulator() -> String {
@@ -55,51 +47,31 @@ impl World {
     }
 
     /// Starts a projector in this process with a full pass every second.
-    pub fn sweep(&self) -> Sweeping {
+    pub fn sweep(&self) -> Service {
         self.sweep_with(&["--sweep-interval=1"])
     }
 
     /// Starts a projector in this process with additional flags.
-    pub fn sweep_with(&self, flags: &[&str]) -> Sweeping {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let shutdown = CancellationToken::new();
-        let mut line = vec![
-            "projector".to_owned(),
-            format!("--nats-url={}", self.server.url()),
-            format!("--projector-listen=127.0.0.1:{port}"),
-            format!("--authentik-url={}", self.authentik),
-            "--authentik-token=token".to_owned(),
-        ];
-        line.extend(flags.iter().map(|flag| (*flag).to_owned()));
-        let running = tokio::spawn(projector::run(Config::parse_from(line), shutdown.clone()));
-        Sweeping { health_url: format!("http://127.0.0.1:{port}"), shutdown, running }
+    pub fn sweep_with(&self, flags: &[&str]) -> Service {
+        Service::start(&self.server.url(), &self.authentik, free_port(), flags)
     }
 
     /// Starts the real binary.
     pub fn start(&self, arguments: &[&str]) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_projector"))
-            .env_clear()
-            // Keeps a developer's `.env` file out of the test.
-            .current_dir(self.server.store_dir())
+        program::command(env!("CARGO_BIN_EXE_projector"), &self.server.store_dir())
             .env("NATS_URL", self.server.url())
             .env("AUTHENTIK_URL", &self.authentik)
             .env("AUTHENTIK_TOKEN", "token")
             .env("PROJECTOR_LISTEN", "127.0.0.1:0")
             .env("RUST_LOG", "warn")
             .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
             .spawn()
             .unwrap()
     }
 
     /// Runs the real binary. Returns its exit status, standard output and standard error.
     pub async fn command(&self, arguments: &[&str]) -> (i32, String, String) {
-        let output = self.start(arguments).wait_with_output().await.unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+        program::finish(self.start(arguments)).await
     }
 
     /// Runs `projector catch-up --json`, which must succeed. Returns the printed JSON.
@@ -211,7 +183,7 @@ impl World {
     }
 }
 
-impl Sweeping {
+impl Service {
     /// The answer of `/readyz`; empty until the projector listens.
     pub async fn readiness(&self) -> String {
         match reqwest::get(format!("{}/readyz", self.health_url)).await {
@@ -231,10 +203,5 @@ impl Sweeping {
             self.readiness().await.contains(words).then_some(())
         })
         .await;
-    }
-
-    pub async fn stop(self) {
-        self.shutdown.cancel();
-        self.running.await.unwrap().unwrap();
     }
 }

@@ -4,7 +4,9 @@ use clap::Parser;
 use projector::Config;
 use runtime::CancellationToken;
 
+/// A projector in this process.
 pub struct Service {
+    pub health_url: String,
     shutdown: CancellationToken,
     task: tokio::task::JoinHandle<anyhow::Result<()>>,
 }
@@ -22,7 +24,7 @@ impl Service {
         let flags = flags.into_iter().chain(more_flags.iter().map(|flag| (*flag).to_owned()));
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(projector::run(Config::parse_from(flags), shutdown.clone()));
-        Self { shutdown, task }
+        Self { health_url: format!("http://127.0.0.1:{port}"), shutdown, task }
     }
 
     /// Stops the projector, which must end without an error.

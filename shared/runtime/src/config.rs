@@ -1,4 +1,4 @@
-//! Configuration: flags and environment variables of one name, secrets also from files.
+//! Configuration from flags and environment variables of the same name. Secrets can also come from files.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -8,12 +8,12 @@ use std::str::FromStr;
 use clap::{Arg, ArgMatches, Args, Command, Parser, ValueEnum};
 use domain::key::Namespace;
 
-/// A value that is never shown.
+/// A value that `Debug` does not show. Parsing trims whitespace and refuses an empty value.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// The value. Keep it out of logs, URLs and errors.
+    /// The secret value. Keep it out of logs, URLs and errors.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -34,34 +34,34 @@ impl FromStr for Secret {
     }
 }
 
-/// How log lines are written.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
-    /// For people.
+    /// Lines of text for people.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// One JSON object per line.
     Json,
 }
 
-/// Logging.
+/// Settings of logging.
 #[derive(Clone, Debug, Args)]
 pub struct TelemetryConfig {
-    /// How log lines are written.
+    /// Format of log lines.
     #[arg(long, env = "LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
-    /// Which log lines are written, as `tracing` filters them.
+    /// Filter of log lines in the syntax of `tracing`'s `EnvFilter`.
     #[arg(long = "rust-log", env = "RUST_LOG", default_value = "info,poem=warn")]
     pub filter: String,
 }
 
-/// The NATS server.
+/// Settings of the connection to NATS.
 #[derive(Clone, Debug, Args)]
 pub struct NatsConfig {
-    /// One or more servers, separated by commas.
+    /// URLs of one or more NATS servers, separated by commas.
     #[arg(long, env = "NATS_URL", default_value = "nats://127.0.0.1:4222")]
     pub nats_url: String,
-    /// User to connect as.
+    /// NATS user to connect as.
     #[arg(long, env = "NATS_USER", requires = "nats_password")]
     pub nats_user: Option<String>,
     /// Password of that user.
@@ -70,10 +70,10 @@ pub struct NatsConfig {
     /// Credentials file (JWT and seed) instead of user and password.
     #[arg(long, env = "NATS_CREDENTIALS_FILE", conflicts_with = "nats_user")]
     pub nats_credentials_file: Option<PathBuf>,
-    /// Certificates (PEM) to check the servers with, instead of the system's; with them TLS is a must.
+    /// CA certificates (PEM) to verify the servers with, instead of the system's. Setting this requires TLS.
     #[arg(long, env = "NATS_CA_FILE")]
     pub nats_ca_file: Option<PathBuf>,
-    /// Certificate (PEM) to show to servers that ask for one.
+    /// Client certificate (PEM) for servers that require one. Setting this requires TLS.
     #[arg(long, env = "NATS_CERTIFICATE_FILE", requires = "nats_key_file")]
     pub nats_certificate_file: Option<PathBuf>,
     /// Private key (PEM) of that certificate.
@@ -85,7 +85,7 @@ pub struct NatsConfig {
 }
 
 impl NatsConfig {
-    /// An unprotected server, as tests and `standalone` use it.
+    /// Settings for a server without authentication and TLS.
     pub fn plain(url: String, namespace: Namespace) -> Self {
         Self {
             nats_url: url,
@@ -100,28 +100,28 @@ impl NatsConfig {
     }
 }
 
-/// A setting that cannot be used.
+/// A setting that is invalid.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
-    /// A secret's file cannot be read.
+    /// The file of a secret cannot be read.
     #[error("{variable}: cannot read {path:?}: {problem}")]
     File {
-        /// The variable that names the file.
+        /// The environment variable that names the file.
         variable: String,
-        /// The file.
+        /// Path of the file.
         path: String,
-        /// What the system says.
+        /// The error of the operating system.
         problem: String,
     },
-    /// A secret is given twice.
-    #[error("{0} and {0}_FILE are both set: set one of them")]
+    /// A secret is set both directly and by a file.
+    #[error("{0} and {0}_FILE are both set: set only one of them")]
     Twice(String),
-    /// A flag or variable has a wrong value; help and version are asked for in the same way.
+    /// A flag or variable is invalid, or the arguments request help or version.
     #[error("{}", .0.to_string())]
     Clap(#[from] ClapError),
 }
 
-/// What clap says.
+/// An error of clap. `Display` is its first paragraph on one line, which names the setting.
 #[derive(Debug)]
 pub struct ClapError(pub clap::Error);
 
@@ -135,7 +135,6 @@ impl Eq for ClapError {}
 
 impl std::error::Error for ClapError {}
 
-/// The first line, which names the variable; clap's whole text is for `--help`.
 impl fmt::Display for ClapError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let text = self.0.to_string();
@@ -144,9 +143,10 @@ impl fmt::Display for ClapError {
     }
 }
 
-/// Reads the configuration from arguments and environment, and which of `flags` are set besides.
+/// Reads a configuration from arguments and environment, and the matches of the additional `flags`.
 ///
-/// Each of `secrets` is the name of a variable that `<NAME>_FILE` may stand for.
+/// Each of `secrets` names an environment variable whose value may instead be in the file that `<NAME>_FILE` names.
+/// `variable` looks up an environment variable.
 pub fn parse<C: Parser>(
     arguments: impl IntoIterator<Item = OsString>,
     secrets: &[&str],
@@ -166,7 +166,7 @@ pub fn parse<C: Parser>(
             problem: error.to_string(),
         })?;
         let flag = name.to_lowercase().replace('_', "-");
-        // Options of the program come before a subcommand.
+        // An option of the program must precede a subcommand.
         arguments.insert(1.min(arguments.len()), format!("--{flag}={}", value.trim()).into());
     }
     read(C::command().args(flags), arguments).map_err(|error| ConfigError::Clap(ClapError(error)))
@@ -199,16 +199,16 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_comes_from_its_file_without_the_line_end() {
-        let directory = std::env::temp_dir().join(format!("secret-{}", std::process::id()));
-        std::fs::write(&directory, "s3cret\n").unwrap();
-        let config = read(&[], &[("TEST_ONLY_TOKEN_FILE", directory.to_str().unwrap())]).unwrap();
+    fn a_secret_is_read_from_its_file_without_the_line_break() {
+        let file = std::env::temp_dir().join(format!("secret-{}", std::process::id()));
+        std::fs::write(&file, "s3cret\n").unwrap();
+        let config = read(&[], &[("TEST_ONLY_TOKEN_FILE", file.to_str().unwrap())]).unwrap();
         assert_eq!(config.test_only_token.unwrap().expose(), "s3cret");
-        std::fs::remove_file(directory).unwrap();
+        std::fs::remove_file(file).unwrap();
     }
 
     #[test]
-    fn a_missing_file_is_named_with_its_variable() {
+    fn the_error_names_a_missing_file_and_its_variable() {
         let error = read(&[], &[("TEST_ONLY_TOKEN_FILE", "/nowhere/token")]).unwrap_err();
         assert!(
             error.to_string().starts_with("TEST_ONLY_TOKEN_FILE: cannot read \"/nowhere/token\""),
@@ -217,19 +217,19 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_is_set_twice_is_refused() {
+    fn a_secret_set_directly_and_by_file_is_refused() {
         let error = read(&[], &[("TEST_ONLY_TOKEN_FILE", "x"), ("TEST_ONLY_TOKEN", "y")]).unwrap_err();
         assert_eq!(error, ConfigError::Twice("TEST_ONLY_TOKEN".into()));
     }
 
     #[test]
-    fn a_wrong_value_gives_one_line_that_names_the_setting() {
+    fn an_invalid_value_gives_an_error_of_one_line_that_names_the_setting() {
         let error = read(&["--test-only-number", "many"], &[]).unwrap_err().to_string();
         assert!(error.contains("--test-only-number") && !error.contains('\n'), "{error}");
     }
 
     #[test]
-    fn a_secret_is_never_shown() {
+    fn debug_does_not_show_a_secret() {
         let config = read(&["--test-only-token", "s3cret"], &[]).unwrap();
         assert!(!format!("{config:?}").contains("s3cret"));
     }

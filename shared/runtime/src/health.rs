@@ -1,16 +1,16 @@
-//! Whether a process can do its work, condition by condition.
+//! Readiness of a process, condition by condition.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The conditions under which a process is ready. Clones share them.
+/// The conditions of readiness. The process is ready while all of them hold. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     conditions: Arc<Mutex<BTreeMap<&'static str, Result<(), String>>>>,
 }
 
 impl Health {
-    /// A process that waits for the named conditions.
+    /// A process that is starting: each of the named conditions fails until it is reported [`Health::ok`].
     pub fn waiting_for(conditions: &[&'static str]) -> Self {
         let health = Self::default();
         for condition in conditions {
@@ -19,12 +19,12 @@ impl Health {
         health
     }
 
-    /// The condition holds.
+    /// Reports that the condition holds.
     pub fn ok(&self, condition: &'static str) {
         self.set(condition, Ok(()));
     }
 
-    /// The condition does not hold, for a reason that tells an operator what to do.
+    /// Reports that the condition does not hold. The reason should tell an operator what to do.
     pub fn failed(&self, condition: &'static str, reason: impl Into<String>) {
         self.set(condition, Err(reason.into()));
     }
@@ -34,7 +34,7 @@ impl Health {
         self.conditions.lock().unwrap_or_else(PoisonError::into_inner).insert(condition, state);
     }
 
-    /// What keeps the process from being ready, by condition; empty when it is.
+    /// Reason of each condition that does not hold. Empty if the process is ready.
     pub fn failures(&self) -> BTreeMap<&'static str, String> {
         let conditions = self.conditions.lock().unwrap_or_else(PoisonError::into_inner);
         conditions.iter().filter_map(|(name, state)| Some((*name, state.clone().err()?))).collect()

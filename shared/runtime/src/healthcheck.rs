@@ -1,4 +1,4 @@
-//! Whether the program that runs with the same settings is ready: what a container asks that has no shell and no `curl`.
+//! The `--healthcheck` flag: readiness of a running program, for containers without a shell and `curl`.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, ToSocketAddrs};
@@ -9,31 +9,33 @@ use clap::{Arg, ArgAction};
 
 use crate::http::host_and_port;
 
-/// Name of the flag that asks.
+/// Name of the flag.
 pub(crate) const FLAG: &str = "healthcheck";
 
-/// How long each step may take.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// How long connecting, each read and each write may take.
+const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Longer than any answer of `/readyz`.
+/// Bytes of an answer that are read. Every answer of `/readyz` is shorter.
 const MAX_ANSWER: u64 = 64 * 1024;
 
 pub(crate) fn flag() -> Arg {
     Arg::new(FLAG).long(FLAG).action(ArgAction::SetTrue).help(
-        "Ask the process that runs with the same settings whether it is ready, and fail where it is not",
+        "Check whether the running process with the same settings is ready; exit with an error if it is not",
     )
 }
 
-/// Fails where what listens there is not ready; the error says what `/readyz` says.
+/// Asks the program that listens on `listen` (a port, or `host:port`) for its readiness. Blocks for a few seconds at most.
+///
+/// Fails if the program cannot be reached or is not ready; the error then contains the answer of `/readyz`.
 pub fn check(listen: &str) -> anyhow::Result<()> {
-    let address = reachable(listen)?;
-    let asking = || format!("asking http://{address}/readyz: is it running?");
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).with_context(asking)?;
+    let address = address_to_connect_to(listen)?;
+    let asking = || format!("requesting http://{address}/readyz: is the program running?");
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT).with_context(asking)?;
     stream
-        .set_read_timeout(Some(PATIENCE))
-        .and(stream.set_write_timeout(Some(PATIENCE)))
+        .set_read_timeout(Some(TIMEOUT))
+        .and(stream.set_write_timeout(Some(TIMEOUT)))
         .with_context(asking)?;
-    // HTTP/1.0: the answer is in one piece, and ends with the connection.
+    // An HTTP/1.0 answer is not chunked and ends with the connection.
     write!(stream, "GET /readyz HTTP/1.0\r\nHost: {address}\r\n\r\n").with_context(asking)?;
     let mut answer = String::new();
     stream.take(MAX_ANSWER).read_to_string(&mut answer).with_context(asking)?;
@@ -44,11 +46,11 @@ pub fn check(listen: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Who listens on all interfaces is asked on the loopback one.
-fn reachable(listen: &str) -> anyhow::Result<SocketAddr> {
+/// The address to reach a listener at: the loopback address if it listens on all interfaces.
+fn address_to_connect_to(listen: &str) -> anyhow::Result<SocketAddr> {
     let listen = host_and_port(listen);
     let mut addresses = listen.to_socket_addrs().with_context(|| format!("looking up {listen}"))?;
-    let mut address = addresses.next().with_context(|| format!("{listen} names no address"))?;
+    let mut address = addresses.next().with_context(|| format!("{listen} has no address"))?;
     if address.ip().is_unspecified() {
         let is_v4 = address.is_ipv4();
         address.set_ip(if is_v4 { Ipv4Addr::LOCALHOST.into() } else { Ipv6Addr::LOCALHOST.into() });
@@ -58,25 +60,26 @@ fn reachable(listen: &str) -> anyhow::Result<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
-    use crate::CancellationToken;
     use crate::health::Health;
     use crate::http;
 
     #[test]
-    fn what_listens_on_all_interfaces_is_asked_on_the_loopback_one() {
+    fn a_listener_on_all_interfaces_is_checked_on_the_loopback_address() {
         for (listen, expected) in [
             ("8080", "127.0.0.1:8080"),
             ("0.0.0.0:8080", "127.0.0.1:8080"),
             ("[::]:8080", "[::1]:8080"),
             ("127.0.0.2:80", "127.0.0.2:80"),
         ] {
-            assert_eq!(reachable(listen).unwrap().to_string(), expected);
+            assert_eq!(address_to_connect_to(listen).unwrap().to_string(), expected);
         }
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn it_fails_until_everything_is_ready_and_says_what_is_not() {
+    async fn the_check_fails_until_every_condition_holds_and_names_those_that_do_not() {
         let bound = http::bind("127.0.0.1:0").await.unwrap();
         let address = bound.address().to_string();
         let health = Health::waiting_for(&["nats"]);
@@ -97,6 +100,6 @@ mod tests {
         shutdown.cancel();
         serving.await.unwrap().unwrap();
         let error = ask(address).await.unwrap_err();
-        assert!(error.contains("is it running?"), "{error}");
+        assert!(error.contains("is the program running?"), "{error}");
     }
 }

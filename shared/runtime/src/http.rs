@@ -1,4 +1,4 @@
-//! HTTP as every binary serves it.
+//! The HTTP server of every program.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -17,51 +17,51 @@ use tokio_util::sync::CancellationToken;
 use crate::health::Health;
 use crate::telemetry;
 
-/// How long a shutdown waits for requests that are under way: shorter than [`crate::program::GRACE`].
+/// How long a shutdown waits for open requests: shorter than [`crate::program::GRACE`].
 const GRACE: Duration = Duration::from_secs(7);
 
-/// Who takes nothing of what is sent to them for so long is cut off: a reader who hangs, or a machine that is gone.
-/// Nothing else ends the connection of such a one, as the program is not asked for more.
+/// A connection whose client accepts no data for this long is closed: the client hangs, or its machine is gone.
+/// Without this limit it would stay open, because a blocked response never reaches a timeout of the program.
 #[cfg(target_os = "linux")]
 const MAX_STALL: Duration = Duration::from_secs(20);
 
-/// A port that is listened on, not yet served.
+/// A listening socket that does not serve yet.
 pub struct Bound {
     acceptor: TcpAcceptor,
     address: SocketAddr,
 }
 
-/// Listens on `address` (`host:port`, or a port alone for all interfaces).
+/// Listens on `address`: `host:port`, or a port alone for all IPv4 interfaces.
 pub async fn bind(address: &str) -> anyhow::Result<Bound> {
     let address = host_and_port(address);
     let resolved = lookup_host(&address).await.with_context(|| format!("looking up {address}"))?.next();
-    let resolved = resolved.with_context(|| format!("{address} names no address to listen on"))?;
+    let resolved = resolved.with_context(|| format!("{address} has no address to listen on"))?;
     let socket = if resolved.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
-    let socket = socket.context("making a socket")?;
+    let socket = socket.context("creating a socket")?;
     socket.set_reuseaddr(true).context("setting SO_REUSEADDR")?;
-    // Accepted sockets inherit both.
+    // Accepted sockets inherit this option and the next one.
     socket.set_nodelay(true).context("setting TCP_NODELAY")?;
     #[cfg(target_os = "linux")]
     SockRef::from(&socket).set_tcp_user_timeout(Some(MAX_STALL)).context("setting TCP_USER_TIMEOUT")?;
-    socket.bind(resolved).with_context(|| format!("listening on {resolved}; is the port taken?"))?;
-    // Thousands of browsers that reconnect at once would wait seconds behind the default backlog of 128.
+    socket.bind(resolved).with_context(|| format!("listening on {resolved}; is the port in use?"))?;
+    // With the default backlog of 128, thousands of browsers that reconnect together would wait for seconds.
     let listener = socket.listen(4096).with_context(|| format!("listening on {resolved}"))?;
     let address = listener.local_addr().context("reading the address listened on")?;
     Ok(Bound { acceptor: TcpAcceptor::from_tokio(listener).context("accepting connections")?, address })
 }
 
-/// A port alone means all interfaces.
+/// Adds the address of all IPv4 interfaces to a port alone.
 pub(crate) fn host_and_port(address: &str) -> String {
     if address.contains(':') { address.to_owned() } else { format!("0.0.0.0:{address}") }
 }
 
 impl Bound {
-    /// Where it listens; tells the port where port 0 was asked for.
+    /// The address it listens on, with the actual port if port 0 was requested.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Serves until shutdown, then lets requests that are under way finish for a while.
+    /// Serves until shutdown, then gives open requests 7 seconds to finish.
     pub async fn serve<E: Endpoint + 'static>(
         self,
         app: E,
@@ -74,7 +74,8 @@ impl Bound {
     }
 }
 
-/// `/healthz` (alive), `/readyz` (can do its work) and `/metrics` (Prometheus text).
+/// Routes for operators: `/healthz` (always 200), `/readyz` (200 if ready, else 503 and the failed conditions as
+/// JSON) and `/metrics` (Prometheus text).
 pub fn operations(health: &Health) -> Route {
     let health = health.clone();
     Route::new()

@@ -1,10 +1,10 @@
-//! Errors on the wire: RFC 9457 problem details.
+//! HTTP errors as problem details ([RFC 9457](https://www.rfc-editor.org/rfc/rfc9457)).
 
 use poem::http::{HeaderName, HeaderValue, StatusCode, header};
 use poem::{IntoResponse, Response};
 use serde::Serialize;
 
-/// An error answer.
+/// An error response with the media type `application/problem+json`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     status: StatusCode,
@@ -23,12 +23,12 @@ struct Body<'a> {
 }
 
 impl Problem {
-    /// `title` names the kind of problem, `detail` says what is wrong with this request and what to do.
+    /// `title` names the kind of problem. `detail` says what is wrong with this request and what to do about it.
     pub fn new(status: StatusCode, title: &'static str, detail: impl Into<String>) -> Self {
         Self { status, title, detail: detail.into(), headers: vec![] }
     }
 
-    /// With a header besides, such as `Retry-After`. A value that no header may have is left out.
+    /// Adds a header, such as `Retry-After`. A value that is not valid in a header is ignored.
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: &str) -> Self {
         self.headers.extend(HeaderValue::from_str(value).map(|value| (name, value)));
@@ -59,7 +59,7 @@ impl IntoResponse for Problem {
             status: self.status.as_u16(),
             detail: &self.detail,
         };
-        // Three strings and a number are always JSON.
+        // Serializing strings and a number cannot fail.
         let body = serde_json::to_string(&body).unwrap_or_default();
         let mut response = Response::builder()
             .status(self.status)

@@ -1,4 +1,4 @@
-//! From `main` to `run(config, shutdown)`.
+//! The `main` function of every program, which calls its `run(config, shutdown)`.
 
 use std::future::Future;
 use std::io::Write;
@@ -17,11 +17,13 @@ use crate::{healthcheck, telemetry};
 /// Exit status after a second signal: 128 + SIGTERM.
 const KILLED: i32 = 143;
 
-/// How long an orderly end may take. Whoever runs a container kills it after 10 s.
+/// How long an orderly shutdown may take. Docker kills a container 10 s after SIGTERM
+/// (<https://docs.docker.com/reference/cli/docker/container/stop/>).
 pub const GRACE: Duration = Duration::from_secs(9);
 
-/// Everything that `main` does: reads `.env` and the configuration, starts logging, and runs the program until
-/// it ends or a signal asks it to.
+/// Reads `.env` and the configuration, starts logging, and runs the program until it ends or a signal shuts it down.
+///
+/// `secrets` names environment variables that can be read from files; see [`config::parse`].
 pub fn main<C, F>(
     secrets: &[&str],
     telemetry: fn(&C) -> &TelemetryConfig,
@@ -31,13 +33,15 @@ where
     C: Parser,
     F: Future<Output = anyhow::Result<()>>,
 {
-    started(secrets, &[], |config, _| {
+    configured(secrets, &[], |config, _| {
         telemetry::start(telemetry(&config))?;
         run_until_signalled(config, run)
     })
 }
 
-/// [`main`] of a service: with `--healthcheck` it asks the one that runs, which listens on `listen`, and ends.
+/// [`main`] of a program that serves [`crate::http::operations`] on the address that `listen` returns.
+///
+/// With the flag `--healthcheck` it only checks whether the running process is ready.
 pub fn service<C, F>(
     secrets: &[&str],
     telemetry: fn(&C) -> &TelemetryConfig,
@@ -48,7 +52,7 @@ where
     C: Parser,
     F: Future<Output = anyhow::Result<()>>,
 {
-    started(secrets, &[healthcheck::flag()], |config, flags| {
+    configured(secrets, &[healthcheck::flag()], |config, flags| {
         if flags.get_flag(healthcheck::FLAG) {
             return healthcheck::check(listen(&config));
         }
@@ -57,12 +61,13 @@ where
     })
 }
 
-fn started<C: Parser>(
+/// Reads the configuration and runs `body` with it. Prints an error of either to standard error.
+fn configured<C: Parser>(
     secrets: &[&str],
     flags: &[Arg],
-    go_on: impl FnOnce(C, ArgMatches) -> anyhow::Result<()>,
+    body: impl FnOnce(C, ArgMatches) -> anyhow::Result<()>,
 ) -> ExitCode {
-    // A missing `.env` is usual; a broken one is not.
+    // A missing `.env` is normal; a malformed one is an error.
     if let Err(error) = dotenvy::dotenv()
         && !error.not_found()
     {
@@ -74,16 +79,19 @@ fn started<C: Parser>(
         Err(ConfigError::Clap(error)) if !error.0.use_stderr() => error.0.exit(),
         Err(error) => return failed(&error.to_string()),
     };
-    match go_on(config, flags) {
+    match body(config, flags) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failed(&format!("{error:#}")),
     }
 }
 
-/// Waits until all tasks have ended. One that fails or panics ends the others by the shutdown; its error is the result.
+/// Waits until all tasks have ended. If a task fails or panics, shuts the others down and returns the first error.
 ///
-/// After the shutdown a task has [`GRACE`] to end: what hangs then is left to whoever finds it unfinished.
-pub async fn all(mut tasks: JoinSet<anyhow::Result<()>>, shutdown: &CancellationToken) -> anyhow::Result<()> {
+/// Tasks have [`GRACE`] to end after the shutdown. Tasks that hang longer are abandoned.
+pub async fn join_tasks(
+    mut tasks: JoinSet<anyhow::Result<()>>,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
     let mut result = Ok(());
     let ending = async {
         while let Some(ended) = tasks.join_next().await {
@@ -96,26 +104,29 @@ pub async fn all(mut tasks: JoinSet<anyhow::Result<()>>, shutdown: &Cancellation
             }
         }
     };
-    if in_time(ending, shutdown).await.is_none() {
-        tracing::warn!("ending, though {} tasks have not ended in {GRACE:?}", tasks.len());
+    if within_grace(ending, shutdown).await.is_none() {
+        tracing::warn!("exiting although {} tasks have not ended within {GRACE:?}", tasks.len());
     }
     result
 }
 
-/// Waits for the end of something; nothing where [`GRACE`] after the shutdown it has not come.
-pub async fn in_time<T>(ending: impl Future<Output = T>, shutdown: &CancellationToken) -> Option<T> {
-    let late = async {
+/// Runs a future to its end. `None` if it has not ended [`GRACE`] after the shutdown.
+pub async fn within_grace<T>(work: impl Future<Output = T>, shutdown: &CancellationToken) -> Option<T> {
+    let deadline = async {
         shutdown.cancelled().await;
         tokio::time::sleep(GRACE).await;
     };
     tokio::select! {
-        ended = ending => Some(ended),
-        () = late => None,
+        output = work => Some(output),
+        () = deadline => None,
     }
 }
 
-/// [`all`], after a start that may have failed: then the tasks that were begun are ended, and its error is the result.
-pub async fn all_started(
+/// [`join_tasks`] after a start that may have failed.
+///
+/// `started` is the result of the start, or `None` if the shutdown interrupted it. If the start failed, shuts the tasks
+/// down and returns its error.
+pub async fn join_started(
     started: Option<anyhow::Result<()>>,
     tasks: JoinSet<anyhow::Result<()>>,
     shutdown: &CancellationToken,
@@ -124,11 +135,11 @@ pub async fn all_started(
     if started.is_err() {
         shutdown.cancel();
     }
-    all(tasks, shutdown).await.and(started)
+    join_tasks(tasks, shutdown).await.and(started)
 }
 
 fn failed(problem: &str) -> ExitCode {
-    // Nobody is left to tell where standard error is closed.
+    // If standard error is closed, the error cannot be reported.
     let _ = writeln!(std::io::stderr(), "error: {problem}");
     ExitCode::FAILURE
 }
@@ -145,17 +156,17 @@ where
         tokio::spawn(keep_metrics_small(shutdown.clone()));
         run(config, shutdown).await
     });
-    // A name that is being looked up cannot be cancelled: it must not keep the process.
+    // A running DNS lookup blocks a thread and cannot be cancelled. It must not delay the exit.
     runtime.shutdown_background();
     result
 }
 
-/// The first SIGTERM or SIGINT asks for an orderly end, the second one ends at once.
+/// The first SIGTERM or SIGINT starts an orderly shutdown; the second exits immediately.
 async fn cancel_on_signal(shutdown: CancellationToken) {
     let (Ok(mut terminate), Ok(mut interrupt)) =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
     else {
-        tracing::error!("cannot listen for signals: only SIGKILL ends this process");
+        tracing::error!("cannot listen for signals: only SIGKILL can end this process");
         return;
     };
     for times in 1.. {
@@ -166,7 +177,7 @@ async fn cancel_on_signal(shutdown: CancellationToken) {
         if times > 1 {
             std::process::exit(KILLED);
         }
-        tracing::info!("shutting down; a second signal ends at once");
+        tracing::info!("shutting down; a second signal exits immediately");
         shutdown.cancel();
     }
 }
@@ -183,7 +194,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_task_that_fails_ends_the_others_and_is_the_result() {
+    async fn a_failed_task_shuts_the_others_down_and_its_error_is_returned() {
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let other = shutdown.clone();
@@ -191,22 +202,22 @@ mod tests {
             other.cancelled().await;
             Ok(())
         });
-        tasks.spawn(async { anyhow::bail!("out of luck") });
-        let error = all(tasks, &shutdown).await.unwrap_err();
-        assert_eq!(error.to_string(), "out of luck");
+        tasks.spawn(async { anyhow::bail!("broken") });
+        let error = join_tasks(tasks, &shutdown).await.unwrap_err();
+        assert_eq!(error.to_string(), "broken");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_task_that_hangs_is_not_waited_for_after_the_shutdown() {
+    async fn a_hanging_task_does_not_delay_the_shutdown_beyond_the_grace_period() {
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(std::future::pending());
-        let mut all = std::pin::pin!(all(tasks, &shutdown));
+        let mut joined = std::pin::pin!(join_tasks(tasks, &shutdown));
         assert!(
-            tokio::time::timeout(GRACE * 10, &mut all).await.is_err(),
-            "while it runs, tasks may take long"
+            tokio::time::timeout(GRACE * 10, &mut joined).await.is_err(),
+            "before the shutdown a task may run for any time"
         );
         shutdown.cancel();
-        assert!(tokio::time::timeout(GRACE * 2, all).await.unwrap().is_ok());
+        assert!(tokio::time::timeout(GRACE * 2, joined).await.unwrap().is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! Streams and buckets, from the JSON in `nats/`: made where they are missing, never changed where they are not.
+//! Creates missing streams and buckets from the JSON files in `nats/`. Existing ones are never changed.
 
 use std::time::{Duration, Instant};
 
@@ -16,23 +16,23 @@ const DEAD_LETTERS: &str = include_str!("../../../nats/dead-letters.json");
 const META: &str = include_str!("../../../nats/meta.json");
 const PROJECTION: &str = include_str!("../../../nats/projection.json");
 
-/// What is made at a start.
+/// The streams and the bucket that every installation needs. Buckets of projections are created on demand.
 const TEMPLATES: [&str; 4] = [INBOX, EVENTS, DEAD_LETTERS, META];
 
-/// JetStream's error code for a stream that is not there.
+/// JetStream's error code for a stream that does not exist.
 const STREAM_NOT_FOUND: u64 = 10059;
 
-/// JetStream's error code for a stream that is there with another configuration.
+/// JetStream's error code for a stream that exists with another configuration.
 const STREAM_NAME_IN_USE: u64 = 10058;
 
-/// How long a new stream of a cluster may take to listen, and how often that is tried.
-const LISTENS_WITHIN: Duration = Duration::from_secs(5);
-const LISTENS_LOOK: Duration = Duration::from_millis(20);
+/// How long a new stream of a cluster may take until it accepts messages, and how often to probe it.
+const MAX_LISTEN_DELAY: Duration = Duration::from_secs(5);
+const LISTEN_PROBE: Duration = Duration::from_millis(20);
 
-/// Makes what is missing, and reports what differs from `nats/`.
+/// Creates the missing streams and the meta bucket, with `replicas` copies each.
 ///
-/// Safe to run in several processes at once. Returns one line for each setting that differs, which only an
-/// operator can judge.
+/// Several processes may run it concurrently. Returns one line for each existing setting that differs from `nats/`.
+/// Differences are not corrected, because only an operator knows whether they are intended.
 pub async fn provision(nats: &Nats, replicas: u8) -> anyhow::Result<Vec<String>> {
     let mut drift = vec![];
     for template in TEMPLATES {
@@ -45,18 +45,18 @@ pub async fn provision(nats: &Nats, replicas: u8) -> anyhow::Result<Vec<String>>
     Ok(drift)
 }
 
-/// A stream, or the stream of a bucket, as it stands.
+/// The current state of a stream, or of the stream behind a bucket.
 #[derive(Clone, Debug)]
 pub struct Inspected {
-    /// Its name.
+    /// Name of the stream.
     pub name: String,
-    /// What JetStream says of it (`config`, `state`, `cluster`, `ts`); nothing where it is missing.
+    /// JetStream's answer to `STREAM.INFO` (`config`, `state`, `cluster`, `ts`). `None` if the stream is missing.
     pub info: Option<Value>,
     /// One line for each setting that differs from `nats/`.
     pub differences: Vec<String>,
 }
 
-/// What [`provision`] would find; nothing is made.
+/// The state of every stream that [`provision`] would create. Creates nothing.
 pub async fn inspect(nats: &Nats, replicas: u8) -> anyhow::Result<Vec<Inspected>> {
     let mut inspected = vec![];
     for template in TEMPLATES {
@@ -70,7 +70,7 @@ pub async fn inspect(nats: &Nats, replicas: u8) -> anyhow::Result<Vec<Inspected>
     Ok(inspected)
 }
 
-/// Makes the bucket of one generation of a projection, where it is missing. Returns what differs, as [`provision`].
+/// Creates the bucket of one generation of a projection if it is missing. Returns differences as [`provision`] does.
 pub async fn ensure_projection_bucket(
     nats: &Nats,
     bucket: &str,
@@ -83,14 +83,14 @@ pub async fn ensure_projection_bucket(
     ensure(nats, &config).await
 }
 
-/// Tells an operator of the differences that [`provision`] found.
-pub fn warn_of(drift: Vec<String>) {
+/// Logs a warning for each difference that [`provision`] returned.
+pub fn log_drift(drift: Vec<String>) {
     for difference in drift {
-        tracing::warn!("{difference}; nothing was changed: see nats/README.md");
+        tracing::warn!("{difference}; the setting was not changed: see nats/README.md");
     }
 }
 
-/// The template with its names in the namespace of this installation.
+/// The configuration of a template, with its names in the namespace of this installation.
 fn wanted(template: &str, nats: &Nats, replicas: u8) -> anyhow::Result<Value> {
     let upper = format!("{}_", nats.namespace.to_string().to_uppercase());
     let named = template
@@ -107,26 +107,27 @@ async fn ensure(nats: &Nats, wanted: &Value) -> anyhow::Result<Vec<String>> {
     let name = wanted["name"].as_str().context("a stream has a name")?;
     let Some(info) = info(nats, name).await? else {
         let created = api(nats, &format!("STREAM.CREATE.{name}"), wanted).await?;
-        // Another process was faster: what it made is as good.
+        // Another process has created the stream since we looked.
         if error_code(&created).is_some_and(|code| code != STREAM_NAME_IN_USE) {
-            anyhow::bail!("making stream {name}: {}", created["error"]["description"]);
+            anyhow::bail!("creating stream {name}: {}", created["error"]["description"]);
         }
-        listens(nats, wanted)
+        wait_until_it_listens(nats, wanted)
             .await
-            .with_context(|| format!("waiting until the new stream {name} listens"))?;
-        tracing::info!("made stream {name}");
+            .with_context(|| format!("waiting until the new stream {name} accepts messages"))?;
+        tracing::info!("created stream {name}");
         return Ok(vec![]);
     };
     Ok(differences(name, wanted, &info["config"]))
 }
 
-/// Waits until a stream that was just made takes messages.
+/// Waits until a new stream accepts messages.
 ///
-/// In a cluster our node may not have heard yet that its leader listens: a publish would find nobody.
-async fn listens(nats: &Nats, wanted: &Value) -> anyhow::Result<()> {
+/// In a cluster, our node can learn late that the stream's leader subscribes to its subjects. Until then a publish is
+/// answered with "no responders".
+async fn wait_until_it_listens(nats: &Nats, wanted: &Value) -> anyhow::Result<()> {
     let filter = wanted["subjects"][0].as_str().context("a stream has a subject")?;
     let subject = filter.replace('>', "probe");
-    // Refused, as no stream is called so: any answer will do, and nothing is stored.
+    // No stream has this name, so the message is refused and not stored. Any answer shows that the stream listens.
     let mut headers = HeaderMap::new();
     headers.insert("Nats-Expected-Stream", "none");
     let begin = Instant::now();
@@ -134,16 +135,16 @@ async fn listens(nats: &Nats, wanted: &Value) -> anyhow::Result<()> {
         let refused = nats.client.request_with_headers(subject.clone(), headers.clone(), vec![].into()).await;
         match refused {
             Err(error)
-                if error.kind() == RequestErrorKind::NoResponders && begin.elapsed() < LISTENS_WITHIN =>
+                if error.kind() == RequestErrorKind::NoResponders && begin.elapsed() < MAX_LISTEN_DELAY =>
             {
-                tokio::time::sleep(LISTENS_LOOK).await;
+                tokio::time::sleep(LISTEN_PROBE).await;
             }
-            answer => return answer.map(drop).context("nobody answers on its subject"),
+            answer => return answer.map(drop).context("no stream answers on its subject"),
         }
     }
 }
 
-/// What JetStream says of a stream; nothing where there is none.
+/// JetStream's answer to `STREAM.INFO`. `None` if the stream does not exist.
 async fn info(nats: &Nats, name: &str) -> anyhow::Result<Option<Value>> {
     let info = api(nats, &format!("STREAM.INFO.{name}"), &Value::Null).await?;
     match error_code(&info) {
@@ -158,7 +159,7 @@ fn differences(name: &str, wanted: &Value, actual: &Value) -> Vec<String> {
     let compared = settings.filter(|(setting, _)| !matches!(setting.as_str(), "metadata" | "description"));
     compared
         .filter(|(setting, wanted)| {
-            // The server leaves out what is off.
+            // The server omits settings that are off.
             let off = matches!(wanted, Value::Bool(false)) || **wanted == json!(0);
             actual[setting.as_str()] != **wanted && !(off && actual[setting.as_str()].is_null())
         })
@@ -168,12 +169,14 @@ fn differences(name: &str, wanted: &Value, actual: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Asks the JetStream API; an error of JetStream is in the answer's `error`.
+/// Sends a request to the JetStream API. An error of JetStream is in the `error` field of the returned answer.
 async fn api(nats: &Nats, subject: &str, request: &Value) -> anyhow::Result<Value> {
     let payload = if request.is_null() { vec![] } else { serde_json::to_vec(request)? };
     let answer = nats.client.request(format!("$JS.API.{subject}"), payload.into()).await;
-    let answer = answer.with_context(|| format!("asking JetStream for {subject}; is JetStream on?"))?;
-    serde_json::from_slice(&answer.payload).with_context(|| format!("JetStream's answer to {subject}"))
+    let answer =
+        answer.with_context(|| format!("requesting {subject} from JetStream; is JetStream enabled?"))?;
+    serde_json::from_slice(&answer.payload)
+        .with_context(|| format!("parsing JetStream's answer to {subject}"))
 }
 
 fn error_code(answer: &Value) -> Option<u64> {

@@ -10,7 +10,9 @@ use crate::config::{LogFormat, TelemetryConfig};
 
 static METRICS: OnceLock<PrometheusHandle> = OnceLock::new();
 
-/// Starts logging to standard error, and collecting metrics. Once a process.
+/// Starts logging to standard error and collecting metrics. Later calls in the same process change nothing.
+///
+/// Fails if the log filter is invalid.
 pub fn start(config: &TelemetryConfig) -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&config.filter).context("RUST_LOG")?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
@@ -18,7 +20,7 @@ pub fn start(config: &TelemetryConfig) -> anyhow::Result<()> {
         LogFormat::Text => lines.with_target(false).try_init(),
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
-    // Tests start several programs in one process: the first one's logging stays.
+    // Tests start several programs in one process: the first one's logging remains.
     drop(started);
     start_metrics()
 }
@@ -39,12 +41,12 @@ fn start_metrics() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// All metrics as Prometheus text.
+/// All metrics as Prometheus text. Empty before [`start`].
 pub fn render_metrics() -> String {
     METRICS.get().map(PrometheusHandle::render).unwrap_or_default()
 }
 
-/// Frees what histograms keep of samples already counted; to be called every few seconds.
+/// Frees the samples that histograms have already counted. Call it every few seconds.
 pub fn upkeep() {
     if let Some(metrics) = METRICS.get() {
         metrics.run_upkeep();

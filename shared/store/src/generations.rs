@@ -1,4 +1,4 @@
-//! The generations of a projection: one bucket each, of which readers use the one that the pointer names.
+//! The generations of a projection. Each has a bucket; readers use the generation that the pointer names.
 
 use std::collections::BTreeSet;
 
@@ -8,7 +8,7 @@ use async_nats::jetstream::context::DeleteStreamErrorKind;
 use futures_util::TryStreamExt;
 use runtime::nats::Nats;
 
-/// Numbers of the generations whose buckets are there.
+/// Numbers of the generations whose buckets exist.
 pub async fn list(nats: &Nats, projection: &str) -> anyhow::Result<BTreeSet<u64>> {
     let prefix = format!("KV_{}_{projection}_", nats.namespace);
     let mut names = nats.jetstream.stream_names();
@@ -19,7 +19,7 @@ pub async fn list(nats: &Nats, projection: &str) -> anyhow::Result<BTreeSet<u64>
     Ok(generations)
 }
 
-/// Deletes the bucket of a generation with everything in it. One that is not there is as good.
+/// Deletes the bucket of a generation with its contents. Succeeds if the bucket does not exist.
 pub async fn delete(nats: &Nats, projection: &str, generation: u64) -> anyhow::Result<()> {
     let bucket = nats.namespace.projection_bucket(projection, generation);
     match nats.jetstream.delete_stream(format!("KV_{bucket}")).await {

@@ -1,13 +1,13 @@
-//! All events of one user or group, a page at a time.
+//! All events of one user or group, page by page.
 
 use domain::key::Entity;
 
 use crate::log::{EventLog, ReadFrom, StoredMessage};
 
-/// How many events are read at once.
+/// Most events of a page.
 const PAGE: usize = 256;
 
-/// A way through the events of an entity, from the first to one that is known to be there.
+/// A cursor over the events of an entity, from the first to a given one.
 #[derive(Debug)]
 pub struct History {
     log: EventLog,
@@ -17,12 +17,12 @@ pub struct History {
 }
 
 impl History {
-    /// Up to the event of that sequence.
+    /// A cursor up to the event at sequence `until`, which must be stored.
     pub fn new(log: &EventLog, entity: Entity, until: u64) -> Self {
         Self { log: log.clone(), filter: log.namespace().entity_filter(entity), next: 1, until }
     }
 
-    /// The events that come next; none at the end.
+    /// The next events, oldest first. Empty after the last one.
     pub async fn page(&mut self) -> anyhow::Result<Vec<StoredMessage>> {
         if self.next > self.until {
             return Ok(vec![]);

@@ -1,4 +1,4 @@
-//! Hints of our own and what was pulled, put into the inbox beside authentik's webhooks.
+//! Deliveries that do not come by webhook: our own hints, and events pulled from authentik's event log.
 
 use anyhow::Context;
 use async_nats::HeaderMap;
@@ -9,26 +9,23 @@ use domain::hint::{ERASED_BODY, OwnHint};
 use domain::key::DeliveryId;
 use runtime::nats::Nats;
 
-use crate::publish::{Expected, Outgoing, PublishError, Stored, publish};
+use crate::publish::{Expected, NewMessage, PublishError, Stored, not_json, publish};
 
-/// Header that tells how a delivery came.
+/// Header with the name of the [`Channel`] by which a delivery came.
 pub const CHANNEL: &str = "Channel";
 
-/// Stores the hint. A conflict means that a delivery of this id was stored before.
+/// Stores a hint. A conflict means that a delivery with this id is already stored.
 pub async fn put_hint(
     nats: &Nats,
     id: &DeliveryId,
     channel: Channel,
     hint: &OwnHint,
 ) -> Result<Stored, PublishError> {
-    let body = serde_json::to_vec(hint).map_err(|error| PublishError::Refused {
-        code: 0,
-        description: format!("the hint is no JSON: {error}"),
-    })?;
+    let body = serde_json::to_vec(hint).map_err(|error| not_json("the hint", &error))?;
     put_delivery(nats, id, channel, body.into()).await
 }
 
-/// Stores a delivery that did not come by webhook. A conflict means that one of this id was stored before.
+/// Stores a delivery. A conflict means that a delivery with this id is already stored.
 pub async fn put_delivery(
     nats: &Nats,
     id: &DeliveryId,
@@ -39,21 +36,21 @@ pub async fn put_delivery(
     headers.insert("Content-Type", "application/json");
     headers.insert(CHANNEL, channel.as_str());
     let expected = Some(Expected { last_sequence: 0, filter: None });
-    publish(nats, Outgoing { subject: nats.namespace.inbox_subject(id), headers, payload, expected }).await
+    publish(nats, NewMessage { subject: nats.namespace.inbox_subject(id), headers, payload, expected }).await
 }
 
-/// Puts an empty delivery in the place of the one at `sequence`, which can be deleted then: the subject stays occupied,
-/// so nobody can store the delivery once more.
+/// Stores an empty delivery on the subject of the delivery at `sequence`, which can then be deleted.
 ///
-/// A conflict means that something newer keeps the subject occupied already.
+/// The subject stays occupied, so the same delivery cannot be stored again. A conflict means that a newer message
+/// already occupies the subject.
 pub async fn replace(nats: &Nats, subject: String, sequence: u64) -> Result<Stored, PublishError> {
     let mut headers = HeaderMap::new();
     headers.insert("Content-Type", "application/json");
     let expected = Some(Expected { last_sequence: sequence, filter: None });
-    publish(nats, Outgoing { subject, headers, payload: ERASED_BODY.into(), expected }).await
+    publish(nats, NewMessage { subject, headers, payload: ERASED_BODY.into(), expected }).await
 }
 
-/// Whether a delivery of this id is stored, from the leader. Nothing is written.
+/// Whether a delivery with this id is stored, according to the leader.
 pub async fn has_delivery(nats: &Nats, id: &DeliveryId) -> anyhow::Result<bool> {
     let inbox = nats.jetstream.get_stream_no_info(nats.namespace.inbox_stream()).await;
     let inbox = inbox.context("opening the inbox")?;

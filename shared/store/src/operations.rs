@@ -1,12 +1,12 @@
-//! Operations: what operators have done, each kept under a key of the meta bucket.
+//! Operations: the history of operator actions, one key of the meta bucket for each.
 //!
-//! The projector that is at one writes it again every [`BEAT`]. Readers take one that is running and was not
-//! written for long for abandoned, by the clock of the server that stores it: theirs may differ.
+//! The projector that runs an operation writes it every [`HEARTBEAT`]. Readers consider a running operation abandoned
+//! that was not written for 10 seconds. They use the clock of the NATS server, because their own may differ from it.
 
 use std::time::Duration;
 
 use anyhow::Context;
-use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
+use async_nats::jetstream::stream::Stream;
 use domain::operation::{Operation, OperationState};
 use domain::timestamp::Timestamp;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -18,115 +18,114 @@ use uuid::Uuid;
 use crate::publish::PublishError;
 use crate::views;
 
-/// How many are kept, besides those that are running.
-pub const KEPT: usize = 100;
+/// Number of operations to keep. Running ones are kept in addition.
+pub const MAX_KEPT: usize = 100;
 
-/// How often an operation that is running is written.
-pub const BEAT: Duration = Duration::from_secs(1);
+/// How often a running operation is written.
+pub const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// Nobody is at an operation that was not written for so long.
+/// A running operation that was not written for this time is abandoned.
 const ABANDONED: Duration = Duration::from_secs(10);
 
-/// How many are read at once.
-const AT_ONCE: usize = 16;
+/// How many operations to read concurrently.
+const N_READS: usize = 16;
 
-/// An operation that this process is at. Nobody else writes it.
+/// An operation that this process runs. No other process writes it.
 #[derive(Debug)]
-pub struct Record {
+pub struct RunningOperation {
     nats: Nats,
     operation: Operation,
     revision: u64,
 }
 
-impl Record {
-    /// Keeps an operation that begins.
+impl RunningOperation {
+    /// Stores an operation that begins.
     pub async fn begin(nats: &Nats, operation: Operation) -> Result<Self, PublishError> {
-        let mut record = Self { nats: nats.clone(), operation, revision: 0 };
-        record.write().await?;
-        Ok(record)
+        let mut running = Self { nats: nats.clone(), operation, revision: 0 };
+        running.save().await?;
+        Ok(running)
     }
 
-    /// The operation as it stands.
+    /// The operation, with progress that is perhaps not saved yet.
     pub fn operation(&self) -> &Operation {
         &self.operation
     }
 
-    /// How far it is: kept with what is noted next.
-    pub fn at(&mut self, done: u64, of: u64) {
-        // What there is to do may have grown since it was counted.
+    /// Sets the progress: `done` steps of `of`. The next [`RunningOperation::save`] stores it.
+    pub fn set_progress(&mut self, done: u64, of: u64) {
+        // The number of steps can have grown since it was counted.
         (self.operation.done, self.operation.of) = (done, of.max(done));
     }
 
-    /// Notes how far it is, and that somebody is at it.
-    pub async fn note(&mut self) -> Result<(), PublishError> {
-        self.write().await
-    }
-
-    /// Notes how it ended. Where this fails it can be called again.
+    /// Stores how the operation ended. After an error it can be called again.
     pub async fn end(&mut self, result: Result<Value, String>, now: Timestamp) -> Result<(), PublishError> {
         self.operation.end(result, now);
-        self.write().await
+        self.save().await
     }
 
-    async fn write(&mut self) -> Result<(), PublishError> {
-        let mut written = self.try_write().await;
+    /// Stores the progress. Call it every [`HEARTBEAT`], so that readers do not consider the operation abandoned.
+    pub async fn save(&mut self) -> Result<(), PublishError> {
+        let mut written = self.try_save().await;
         if written == Err(PublishError::Conflict)
-            && let Ok(Some(stored)) = find(&self.nats, self.operation.id).await
+            && let Ok(Some(stored)) = find(&self.nats, &key(self.operation.id)).await
         {
-            // An earlier write of ours was stored, though its acknowledgement was lost.
+            // An earlier write was stored, but its acknowledgement was lost.
             self.revision = stored.revision;
-            written = self.try_write().await;
+            written = self.try_save().await;
         }
         written
     }
 
-    async fn try_write(&mut self) -> Result<(), PublishError> {
-        let (bucket, key) = (self.nats.namespace.meta_bucket(), key(&self.operation.id.to_string()));
+    async fn try_save(&mut self) -> Result<(), PublishError> {
+        let (bucket, key) = (self.nats.namespace.meta_bucket(), key(self.operation.id));
         let stored = views::write(&self.nats, &bucket, &key, &self.operation, self.revision).await?;
         self.revision = stored.sequence;
         Ok(())
     }
 }
 
-/// One operation; nothing where it is not kept.
+/// One operation. `None` if it does not exist or was pruned.
 pub async fn read(nats: &Nats, id: Uuid) -> anyhow::Result<Option<Operation>> {
-    let found: Vec<_> = find(nats, id).await?.into_iter().collect();
-    Ok(judged(nats, found).await?.pop().map(|stored| stored.operation))
+    let found: Vec<_> = find(nats, &key(id)).await?.into_iter().collect();
+    Ok(marked_and_sorted(nats, found).await?.pop().map(|stored| stored.operation))
 }
 
-/// All that are kept, the newest first.
+/// The newest [`MAX_KEPT`] operations, newest first.
 pub async fn list(nats: &Nats) -> anyhow::Result<Vec<Operation>> {
-    let mut stored = judged(nats, find_all(nats).await?).await?;
-    stored.truncate(KEPT);
+    let mut stored = marked_and_sorted(nats, find_all(nats).await?).await?;
+    stored.truncate(MAX_KEPT);
     Ok(stored.into_iter().map(|stored| stored.operation).collect())
 }
 
-/// Deletes the oldest ones where more than [`KEPT`] are there.
+/// Deletes all but the newest [`MAX_KEPT`] operations. Running ones are not deleted.
 pub async fn prune(nats: &Nats) -> anyhow::Result<()> {
-    let stored = judged(nats, find_all(nats).await?).await?;
-    let ended = stored.into_iter().skip(KEPT).filter(|old| old.operation.state != OperationState::Running);
+    let stored = marked_and_sorted(nats, find_all(nats).await?).await?;
+    let ended =
+        stored.into_iter().skip(MAX_KEPT).filter(|old| old.operation.state != OperationState::Running);
     let meta = open(nats).await?;
     for Stored { operation, revision, .. } in ended {
-        // A marker of its deletion would stay for ever. What was written meanwhile stays.
-        let purge = meta.purge().filter(subject(nats, &operation.id.to_string())).sequence(revision + 1);
+        // A purge leaves no deletion marker. The sequence keeps a version that was written since we read it.
+        let subject = format!("{}{}", prefix(nats), key(operation.id));
+        let purge = meta.purge().filter(subject).sequence(revision + 1);
         purge.await.with_context(|| format!("deleting operation {}", operation.id))?;
     }
     Ok(())
 }
 
-/// An operation as it stands in the bucket.
+/// An operation in the bucket.
 struct Stored {
     operation: Operation,
     revision: u64,
     written: Timestamp,
 }
 
-fn key(id: &str) -> String {
+fn key(id: Uuid) -> String {
     format!("operation.{id}")
 }
 
-fn subject(nats: &Nats, id: &str) -> String {
-    format!("$KV.{}.{}", nats.namespace.meta_bucket(), key(id))
+/// Prefix of the subjects of all keys.
+fn prefix(nats: &Nats) -> String {
+    format!("$KV.{}.", nats.namespace.meta_bucket())
 }
 
 fn stream_name(nats: &Nats) -> String {
@@ -137,36 +136,30 @@ async fn open(nats: &Nats) -> anyhow::Result<Stream<()>> {
     nats.jetstream.get_stream_no_info(stream_name(nats)).await.context("opening the meta bucket")
 }
 
-async fn find(nats: &Nats, id: Uuid) -> anyhow::Result<Option<Stored>> {
-    find_at(&open(nats).await?, &subject(nats, &id.to_string())).await
-}
-
-/// From the leader: a replica may not have yet what was begun a moment ago.
-async fn find_at(meta: &Stream<()>, subject: &str) -> anyhow::Result<Option<Stored>> {
-    let message = match meta.get_last_raw_message_by_subject(subject).await {
-        Ok(message) => message,
-        Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => return Ok(None),
-        Err(error) => return Err(error).context("reading an operation"),
+async fn find(nats: &Nats, key: &str) -> anyhow::Result<Option<Stored>> {
+    let Some(message) = views::newest(nats, &nats.namespace.meta_bucket(), key).await? else {
+        return Ok(None);
     };
     let operation = serde_json::from_slice(&message.payload);
-    let operation = operation.with_context(|| format!("{subject} is not what this version writes"))?;
+    let operation = operation.with_context(|| format!("{key} is not what this version writes"))?;
     Ok(Some(Stored { operation, revision: message.sequence, written: message.time.into() }))
 }
 
 async fn find_all(nats: &Nats) -> anyhow::Result<Vec<Stored>> {
-    let meta = open(nats).await?;
-    let subjects = meta.info_with_subjects(subject(nats, "*")).await.context("listing the operations")?;
+    let prefix = prefix(nats);
+    let subjects = open(nats).await?.info_with_subjects(format!("{prefix}operation.*")).await;
+    let subjects = subjects.context("listing the operations")?;
     let subjects: Vec<(String, usize)> = subjects.try_collect().await.context("listing the operations")?;
     let found = stream::iter(subjects).map(|(subject, _)| {
-        let meta = &meta;
-        async move { find_at(meta, &subject).await }
+        let key = subject.replacen(&prefix, "", 1);
+        async move { find(nats, &key).await }
     });
-    // One that was deleted meanwhile is not there.
-    found.buffer_unordered(AT_ONCE).try_filter_map(|stored| async { Ok(stored) }).try_collect().await
+    // An operation that was deleted since it was listed is `None`.
+    found.buffer_unordered(N_READS).try_filter_map(|stored| async { Ok(stored) }).try_collect().await
 }
 
-/// Marks those that nobody is at any more, and sorts them, the newest first.
-async fn judged(nats: &Nats, mut stored: Vec<Stored>) -> anyhow::Result<Vec<Stored>> {
+/// Marks abandoned operations as failed and sorts all, newest first.
+async fn marked_and_sorted(nats: &Nats, mut stored: Vec<Stored>) -> anyhow::Result<Vec<Stored>> {
     if stored.iter().any(|stored| stored.operation.state == OperationState::Running) {
         let now = server_time(nats).await?.to_offset_date_time();
         for Stored { operation, written, .. } in &mut stored {
@@ -183,14 +176,14 @@ async fn judged(nats: &Nats, mut stored: Vec<Stored>) -> anyhow::Result<Vec<Stor
     Ok(stored)
 }
 
-/// Now, by the server that stores the operations.
+/// The current time of the NATS server that stores the operations.
 async fn server_time(nats: &Nats) -> anyhow::Result<Timestamp> {
     #[derive(Deserialize)]
     struct Info {
         ts: Timestamp,
     }
     let subject = format!("$JS.API.STREAM.INFO.{}", stream_name(nats));
-    let answer = nats.client.request(subject, "".into()).await.context("asking for the server's time")?;
+    let answer = nats.client.request(subject, "".into()).await.context("requesting the server's time")?;
     let info: Info = serde_json::from_slice(&answer.payload).context("reading the server's time")?;
     Ok(info.ts)
 }

@@ -1,4 +1,4 @@
-//! Publishing under a condition, alone or as one atomic batch.
+//! Conditional publishes of single messages and of atomic batches.
 
 use std::time::Duration;
 
@@ -8,63 +8,64 @@ use bytes::Bytes;
 use runtime::nats::{ACK_TIMEOUT, Nats};
 use serde::Deserialize;
 
-/// Wrong last sequence: the condition does not hold.
+/// The condition does not hold. Codes are listed in
+/// [nats-server](https://github.com/nats-io/nats-server/blob/main/server/errors.json).
 const WRONG_LAST_SEQUENCE: u64 = 10_071;
-/// Wrong last sequence, told without saying which: a conflicting publish is in flight.
+/// A conflicting publish is in flight.
 const WRONG_LAST_SEQUENCE_CONSTANT: u64 = 10_164;
 /// Too many atomic batches are open on the stream.
 const TOO_MANY_BATCHES: u64 = 10_210;
 
-/// One message to publish.
+/// A message to publish.
 #[derive(Clone, Debug)]
-pub struct Outgoing {
-    /// Where to.
+pub struct NewMessage {
+    /// Subject to publish it on.
     pub subject: String,
-    /// Headers besides those that this module sets.
+    /// Headers, without those for batch and condition.
     pub headers: HeaderMap,
-    /// The content.
+    /// Payload.
     pub payload: Bytes,
-    /// What must hold for it to be stored.
+    /// The condition under which JetStream stores it. Without one it is stored in any case.
     pub expected: Option<Expected>,
 }
 
 /// The condition under which a message is stored.
 #[derive(Clone, Debug)]
 pub struct Expected {
-    /// Sequence of the last message; 0 where there must be none.
+    /// Expected sequence of the last message; 0 if there must be none.
     pub last_sequence: u64,
-    /// On the subjects of this filter; on the message's own subject where there is none.
+    /// Which subjects to look for the last message on; `None` means the subject of the message itself.
     pub filter: Option<String>,
 }
 
-/// The server stored it, and has it on disk if `sync_interval` is `always`.
+/// JetStream's acknowledgement: the message is stored, and it is on disk if `sync_interval` is `always`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// Sequence of the message; of a batch, of its last one.
+    /// Sequence of the message, or of the last message of a batch.
     pub sequence: u64,
 }
 
-/// Why a message is not known to be stored.
+/// Why a publish was not acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PublishError {
-    /// The condition does not hold: somebody else was first, and theirs is committed.
-    #[error("the expected last sequence is another one")]
+    /// The condition does not hold: another message was stored first.
+    #[error("another message was stored first")]
     Conflict,
-    /// A publish that may conflict is under way: ask again.
-    #[error("a conflicting publish is in flight")]
+    /// A publish that may conflict is in flight. Try again.
+    #[error("a conflicting publish is in flight; try again")]
     InFlight,
-    /// Too many batches are open: ask again.
-    #[error("too many atomic batches are open")]
+    /// Too many atomic batches are open. Try again.
+    #[error("too many atomic batches are open; try again")]
     Busy,
-    /// The server refused it.
+    /// The server refused the message, for example because the stream is full, or the message cannot be sent.
     #[error("JetStream refused the message ({code}): {description}")]
     Refused {
-        /// JetStream's error code.
+        /// JetStream's error code; 0 if the message was not sent.
         code: u64,
-        /// What it says.
+        /// JetStream's description of the error.
         description: String,
     },
-    /// No answer: whether it is stored is not known.
+    /// No answer came, so the message may be stored or not.
     #[error("no acknowledgement from JetStream: {0}")]
     Unacknowledged(String),
 }
@@ -84,21 +85,22 @@ struct AnswerError {
     description: String,
 }
 
-/// Publishes one message and waits for the acknowledgement.
-pub async fn publish(nats: &Nats, message: Outgoing) -> Result<Stored, PublishError> {
+/// Publishes a message and waits up to [`ACK_TIMEOUT`] for the acknowledgement.
+pub async fn publish(nats: &Nats, message: NewMessage) -> Result<Stored, PublishError> {
     let headers = conditions(message.headers, message.expected.as_ref());
     request(nats, message.subject, headers, message.payload).await
 }
 
-/// Publishes all messages or none, as one commit (ADR-50), and waits for the acknowledgement.
+/// Publishes all messages or none as one commit, and waits up to [`ACK_TIMEOUT`] for the acknowledgement.
 ///
-/// `batch` must be unique among the batches that are open. At most 1000 messages fit.
+/// `batch` must be unique among the open batches. A batch has at most 1000 messages
+/// ([ADR-50](https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-50.md)).
 pub async fn publish_batch(
     nats: &Nats,
     batch: &str,
-    messages: Vec<Outgoing>,
+    messages: Vec<NewMessage>,
 ) -> Result<Stored, PublishError> {
-    // While the connection is lost the client would keep them, and send them later as a batch without an end.
+    // Without a connection the client would queue the messages and send them later, as a batch without a commit.
     ensure_connected(nats)?;
     let n_messages = messages.len();
     let mut last = Err(PublishError::Refused { code: 0, description: "an empty batch".to_owned() });
@@ -146,7 +148,7 @@ async fn request(
     headers: HeaderMap,
     payload: Bytes,
 ) -> Result<Stored, PublishError> {
-    // While the connection is lost a request would only wait for its timeout.
+    // Without a connection the request would only wait for its timeout.
     ensure_connected(nats)?;
     let request = async_nats::Request::new().headers(headers).payload(payload).timeout(Some(ACK_TIMEOUT));
     let answer = tokio::select! {
@@ -158,7 +160,7 @@ async fn request(
     };
     let answer = answer.map_err(|error| match error.kind() {
         RequestErrorKind::NoResponders => PublishError::Unacknowledged(
-            "no stream listens: JetStream has no leader or the stream is missing".into(),
+            "no stream answers: JetStream has no leader or the stream is missing".into(),
         ),
         RequestErrorKind::MaxPayloadExceeded => too_large(),
         RequestErrorKind::TimedOut | RequestErrorKind::InvalidSubject | RequestErrorKind::Other => {
@@ -166,7 +168,7 @@ async fn request(
         }
     })?;
     let answer: Answer = serde_json::from_slice(&answer.payload).map_err(|error| {
-        PublishError::Unacknowledged(format!("an answer that is no acknowledgement: {error}"))
+        PublishError::Unacknowledged(format!("the answer is not an acknowledgement: {error}"))
     })?;
     match answer.error {
         None => Ok(Stored { sequence: answer.seq }),
@@ -178,10 +180,15 @@ async fn request(
 }
 
 fn too_large() -> PublishError {
-    PublishError::Refused { code: 0, description: "larger than the server's max_payload".to_owned() }
+    let description = "the message is larger than the server's max_payload".to_owned();
+    PublishError::Refused { code: 0, description }
 }
 
-/// How long to wait before the given try, counted from 0: 50 ms, doubling to 2 s.
-pub fn retry_delay(n_tries: u32) -> Duration {
-    Duration::from_millis(50 << n_tries.min(5)).min(Duration::from_secs(2))
+pub(crate) fn not_json(what: &str, error: &serde_json::Error) -> PublishError {
+    PublishError::Refused { code: 0, description: format!("{what} cannot be serialized: {error}") }
+}
+
+/// Exponential backoff: the delay before retry number `n_retries`, counted from 0. 50 ms, doubling to 1.6 s.
+pub fn retry_delay(n_retries: u32) -> Duration {
+    Duration::from_millis(50 << n_retries.min(5)).min(Duration::from_secs(2))
 }

@@ -1,4 +1,4 @@
-//! A reader's own copy of a projection: loaded from its bucket, then folded from the log as it grows.
+//! A copy of a projection in memory, loaded from its bucket and kept up to date from the event log.
 
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use crate::log::EventLog;
 use crate::views::{self, Pointer, pointer_key};
 
-/// A projection in memory. Clones share it.
+/// A projection in memory. Clones share the views.
 #[derive(Clone)]
 pub struct Replica<P: Projection> {
     views: Arc<RwLock<Views<P>>>,
@@ -24,10 +24,9 @@ impl<P: Projection> Default for Replica<P> {
 }
 
 impl<P: Projection> Replica<P> {
-    /// Loads the generation that the pointer names. Without a pointer, or with one of another version, the
-    /// copy begins empty, to be folded from the first event.
+    /// Loads the generation that the pointer names, and returns the sequence of the last event folded into it.
     ///
-    /// Returns the sequence that it is folded up to.
+    /// Without a pointer to a generation of this version, the copy is empty and the sequence 0.
     pub async fn load(&self, nats: &Nats) -> anyhow::Result<u64> {
         let pointer =
             views::read::<Pointer>(nats, &nats.namespace.meta_bucket(), &pointer_key(P::NAME)).await?;
@@ -46,7 +45,7 @@ impl<P: Projection> Replica<P> {
         Ok(sequence)
     }
 
-    /// Loads, and reads on to the newest event that is there now.
+    /// Loads the copy, then applies the events up to the one that is the newest at the time of the call.
     pub async fn catch_up(&self, nats: &Nats, log: &EventLog) -> anyhow::Result<()> {
         let head = log.head().await?;
         let mut sequence = self.load(nats).await?;
@@ -57,10 +56,7 @@ impl<P: Projection> Replica<P> {
             match message.decode() {
                 Ok(event) => self.apply(&event),
                 Err(error) => {
-                    tracing::warn!(
-                        event.sequence = sequence,
-                        "left out an event that cannot be read: {error}"
-                    );
+                    tracing::warn!(event.sequence = sequence, "skipped an unreadable event: {error}");
                     self.advance(sequence);
                 }
             }
@@ -68,18 +64,18 @@ impl<P: Projection> Replica<P> {
         Ok(())
     }
 
-    /// Takes in one event; one that was taken in before changes nothing.
+    /// Applies an event. An event that was applied before changes nothing.
     pub fn apply(&self, event: &Recorded) {
         let mut views = self.views.write().unwrap_or_else(PoisonError::into_inner);
         views.apply(event);
         views.take_changed();
-        // Not the event's own: one that was taken in before must not turn the clock back.
+        // Not that of the event: an event that was applied before must not decrease the sequence.
         let sequence = views.sequence();
         drop(views);
         self.sequence.send_replace(sequence);
     }
 
-    /// Notes that the log was seen up to `sequence`, though what stands there concerns nothing here.
+    /// Advances the sequence without an event, for a message that is skipped.
     pub fn advance(&self, sequence: u64) {
         let mut views = self.views.write().unwrap_or_else(PoisonError::into_inner);
         views.advance(sequence);
@@ -88,19 +84,19 @@ impl<P: Projection> Replica<P> {
         self.sequence.send_replace(sequence);
     }
 
-    /// Reads from the copy. Keep it short: writers wait.
+    /// Reads the views. Writers are blocked until `read` returns.
     pub fn read<T>(&self, read: impl FnOnce(&Views<P>) -> T) -> T {
         read(&self.views.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Sequence of the last event taken in.
+    /// Sequence of the last event that was applied or skipped.
     pub fn sequence(&self) -> u64 {
         *self.sequence.borrow()
     }
 
-    /// Waits until the event of that sequence is taken in.
+    /// Waits until the event at `sequence` is applied or skipped.
     pub async fn wait_for(&self, sequence: u64) {
-        // The sender is ours: it cannot be gone.
+        // Fails only if the sender is dropped, but `self` holds it.
         let _ = self.sequence.subscribe().wait_for(|seen| *seen >= sequence).await;
     }
 }

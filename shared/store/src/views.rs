@@ -1,4 +1,4 @@
-//! A projection's bucket: its pointer, loading it, and writing views together with their checkpoint.
+//! Buckets: the pointer of a projection, its views and checkpoint, and single values.
 
 use std::collections::BTreeMap;
 
@@ -14,17 +14,17 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::messages::Reader;
-use crate::publish::{self, Expected, Outgoing, PublishError, Stored};
+use crate::publish::{self, Expected, NewMessage, PublishError, Stored, not_json};
 
-/// How often the end of a bucket is run after that moves on. It stands still between any two commits.
+/// How many times to chase a bucket's moving end before giving up.
 const MAX_CHASES: u32 = 1_000;
 
-/// Which generation of a projection readers are to use. Stands in the meta bucket.
+/// The generation of a projection that readers use. Stored in the meta bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pointer {
-    /// The generation.
+    /// Number of the generation.
     pub generation: u64,
-    /// Version of the projection that folds it.
+    /// Version of the projection that folded the generation.
     pub version: u32,
 }
 
@@ -33,7 +33,7 @@ pub struct Pointer {
 pub struct Entry<T> {
     /// The value.
     pub value: T,
-    /// Its sequence in the bucket's stream: what a conditional write expects.
+    /// Sequence in the bucket's stream. A conditional write expects it.
     pub revision: u64,
 }
 
@@ -42,7 +42,9 @@ pub fn pointer_key(projection: &str) -> String {
     format!("projection.{projection}")
 }
 
-/// Reads a value from the leader. One that is not of this kind is an error that says how to get rid of it.
+/// Reads and decodes a value from the leader. `None` if the key has no value.
+///
+/// If the value cannot be decoded, the error says how to replace it.
 pub async fn read<T: DeserializeOwned>(
     nats: &Nats,
     bucket: &str,
@@ -52,22 +54,25 @@ pub async fn read<T: DeserializeOwned>(
     let value = serde_json::from_slice(&value).with_context(|| {
         let remedy = match key {
             CHECKPOINT_KEY => "rebuild the projection".to_owned(),
-            key => format!("`nats kv del {bucket} {key}`, and it is made anew"),
+            key => format!("run `nats kv del {bucket} {key}`, then it is created again"),
         };
         format!("{key} in bucket {bucket} is not what this version writes: {remedy}")
     })?;
     Ok(Some(Entry { value, revision }))
 }
 
-/// Reads a value from the leader, whatever it is.
+/// Reads a value from the leader without decoding it. `None` if the key has no value.
 pub async fn read_bytes(nats: &Nats, bucket: &str, key: &str) -> anyhow::Result<Option<Entry<Bytes>>> {
     let newest = newest(nats, bucket, key).await?.filter(|message| !is_deletion(&message.headers));
     Ok(newest.map(|message| Entry { value: message.payload, revision: message.sequence }))
 }
 
-async fn newest(nats: &Nats, bucket: &str, key: &str) -> anyhow::Result<Option<StreamMessage>> {
-    let stream =
-        nats.jetstream.get_stream_no_info(format!("KV_{bucket}")).await.context("opening a bucket")?;
+/// The newest message on a key, according to the leader: a value, or the marker of its deletion.
+///
+/// A replica may not have a value that was written a moment ago.
+pub(crate) async fn newest(nats: &Nats, bucket: &str, key: &str) -> anyhow::Result<Option<StreamMessage>> {
+    let stream = nats.jetstream.get_stream_no_info(format!("KV_{bucket}")).await;
+    let stream = stream.with_context(|| format!("opening bucket {bucket}"))?;
     match stream.get_last_raw_message_by_subject(&format!("$KV.{bucket}.{key}")).await {
         Ok(message) => Ok(Some(message)),
         Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
@@ -79,7 +84,7 @@ fn is_deletion(headers: &HeaderMap) -> bool {
     headers.get("KV-Operation").is_some()
 }
 
-/// Writes a value where its revision is the expected one; 0 where there must be none.
+/// Writes a value on the condition that its revision is `expected`, where 0 means that the key has no value.
 pub async fn write<T: Serialize>(
     nats: &Nats,
     bucket: &str,
@@ -87,22 +92,23 @@ pub async fn write<T: Serialize>(
     value: &T,
     expected: u64,
 ) -> Result<Stored, PublishError> {
-    let written = publish::publish(nats, outgoing(bucket, key, value, Some(expected))?).await;
+    let written = publish::publish(nats, put(bucket, key, value, Some(expected))?).await;
     if expected > 0 || written != Err(PublishError::Conflict) {
         return written;
     }
-    // A key that was deleted has no value, but a revision: that of its deletion.
+    // A deleted key has no value, but its deletion marker has a revision.
     match newest(nats, bucket, key).await {
         Ok(Some(message)) if is_deletion(&message.headers) => {
-            publish::publish(nats, outgoing(bucket, key, value, Some(message.sequence))?).await
+            publish::publish(nats, put(bucket, key, value, Some(message.sequence))?).await
         }
         _ => written,
     }
 }
 
-/// Writes views and checkpoint as one commit, where the checkpoint's revision is the expected one.
+/// Writes views and checkpoint as one commit, on the condition that the checkpoint's revision is `expected`.
 ///
-/// A runner that lost its place to another one is refused by that. At most 999 views fit.
+/// `None` deletes a view. At most 999 views are allowed. A writer that lost its lease to another one gets
+/// [`PublishError::Conflict`], because the other one has written the checkpoint.
 pub async fn write_views<V: Serialize>(
     nats: &Nats,
     bucket: &str,
@@ -111,12 +117,14 @@ pub async fn write_views<V: Serialize>(
     expected: u64,
 ) -> Result<Stored, PublishError> {
     let mut messages = view_messages(bucket, views)?;
-    messages.push(outgoing(bucket, CHECKPOINT_KEY, checkpoint, Some(expected))?);
+    messages.push(put(bucket, CHECKPOINT_KEY, checkpoint, Some(expected))?);
     let batch = runtime::clock::new_id().simple().to_string();
     publish::publish_batch(nats, &batch, messages).await
 }
 
-/// Writes views as one commit, without a checkpoint: for the part of an event's changes that does not fit.
+/// Writes views as one commit without a checkpoint, for an event that changes more views than fit into one commit.
+///
+/// At most 1000 views are allowed.
 pub async fn write_views_alone<V: Serialize>(
     nats: &Nats,
     bucket: &str,
@@ -129,26 +137,23 @@ pub async fn write_views_alone<V: Serialize>(
 fn view_messages<V: Serialize>(
     bucket: &str,
     views: &[(String, Option<&V>)],
-) -> Result<Vec<Outgoing>, PublishError> {
+) -> Result<Vec<NewMessage>, PublishError> {
     let message = |(key, view): &(String, Option<&V>)| match view {
-        Some(view) => outgoing(bucket, key, view, None),
+        Some(view) => put(bucket, key, view, None),
         None => Ok(deletion(bucket, key)),
     };
     views.iter().map(message).collect()
 }
 
-fn outgoing<T: Serialize>(
+fn put<T: Serialize>(
     bucket: &str,
     key: &str,
     value: &T,
     expected: Option<u64>,
-) -> Result<Outgoing, PublishError> {
-    let payload = serde_json::to_vec(value).map_err(|error| PublishError::Refused {
-        code: 0,
-        description: format!("{key} is no JSON: {error}"),
-    })?;
+) -> Result<NewMessage, PublishError> {
+    let payload = serde_json::to_vec(value).map_err(|error| not_json(key, &error))?;
     let expected = expected.map(|last_sequence| Expected { last_sequence, filter: None });
-    Ok(Outgoing {
+    Ok(NewMessage {
         subject: format!("$KV.{bucket}.{key}"),
         headers: HeaderMap::new(),
         payload: payload.into(),
@@ -156,57 +161,58 @@ fn outgoing<T: Serialize>(
     })
 }
 
-fn deletion(bucket: &str, key: &str) -> Outgoing {
+fn deletion(bucket: &str, key: &str) -> NewMessage {
     let mut headers = HeaderMap::new();
     headers.insert("KV-Operation", "DEL");
-    Outgoing { subject: format!("$KV.{bucket}.{key}"), headers, payload: Bytes::new(), expected: None }
+    NewMessage { subject: format!("$KV.{bucket}.{key}"), headers, payload: Bytes::new(), expected: None }
 }
 
-/// What a bucket holds.
+/// The decoded contents of a projection's bucket.
 #[derive(Debug)]
 pub struct Loaded<P: Projection> {
     /// The views by key.
     pub views: BTreeMap<String, P::View>,
-    /// Up to where they are folded; nothing in a bucket that was never written.
+    /// The last event folded into the views. `None` if the bucket was never written.
     pub checkpoint: Option<Entry<Checkpoint>>,
 }
 
-/// What a bucket holds, byte for byte.
+/// The contents of a projection's bucket, byte for byte.
 #[derive(Debug)]
 pub struct Contents {
-    /// The stored values by key, without the checkpoint.
+    /// The values by key, without the checkpoint.
     pub values: BTreeMap<String, Bytes>,
-    /// Up to where they are folded; nothing in a bucket that was never written.
+    /// The last event folded into the values. `None` if the bucket was never written.
     pub checkpoint: Option<Entry<Checkpoint>>,
 }
 
-/// Reads a whole bucket.
+/// Reads and decodes a whole bucket.
 ///
-/// What is written meanwhile may be in it or not: a view can be ahead of the checkpoint, never behind it,
-/// and folding skips what a view took in already.
+/// A view that is written during the read can be newer than the checkpoint, never older. This is harmless, because
+/// folding skips events that are already in a view.
 pub async fn load<P: Projection>(nats: &Nats, bucket: &str) -> anyhow::Result<Loaded<P>> {
     let Contents { values, checkpoint } = load_bytes(nats, bucket).await?;
     let read = |(key, value): (String, Bytes)| {
-        let view = serde_json::from_slice(&value)
-            .with_context(|| format!("view {key} in {bucket} is not of this version: rebuild {}", P::NAME))?;
+        let view = serde_json::from_slice(&value).with_context(|| {
+            format!("view {key} in {bucket} is from another version: rebuild {}", P::NAME)
+        })?;
         Ok((key, view))
     };
     let views = values.into_iter().map(read).collect::<anyhow::Result<_>>()?;
     Ok(Loaded { views, checkpoint })
 }
 
-/// Reads a whole bucket without looking into the values; see [`load`] for what is written meanwhile.
+/// Reads a whole bucket without decoding the values. As in [`load`], values can be newer than the checkpoint.
 pub async fn load_bytes(nats: &Nats, bucket: &str) -> anyhow::Result<Contents> {
-    // The leader's word.
+    // Before the values, and from the leader, so that no value is older than the checkpoint.
     let checkpoint = read(nats, bucket, CHECKPOINT_KEY).await?;
     let values = current(nats, bucket).await.with_context(|| format!("loading bucket {bucket}"))?;
     Ok(Contents { values, checkpoint })
 }
 
-/// Every value of a bucket, as they were together at one moment.
+/// A consistent snapshot of the values of a bucket.
 ///
-/// A value that is replaced before its turn comes at the end of the stream, so only who has reached the end has all. And the
-/// consumer is wherever the server puts it: the end that counts is the leader's, of which that node may not have heard.
+/// A value that is replaced before it was read moves to the end of the stream, so a snapshot is complete only at the
+/// end. That end must be the leader's: the node that runs the consumer can lag behind.
 async fn current(nats: &Nats, bucket: &str) -> anyhow::Result<BTreeMap<String, Bytes>> {
     let mut values = BTreeMap::new();
     let Some(mut end) = newest(nats, bucket, ">").await?.map(|message| message.sequence) else {
@@ -218,10 +224,10 @@ async fn current(nats: &Nats, bucket: &str) -> anyhow::Result<BTreeMap<String, B
     let mut sequence = 0;
     for _ in 0..MAX_CHASES {
         while sequence < end {
-            let (placed, _) = messages.next().await?;
-            sequence = placed.sequence;
-            let message = placed.message;
-            let key = message.subject.strip_prefix(prefix.as_str()).context("a key of another bucket")?;
+            let (next, _) = messages.next().await?;
+            sequence = next.sequence;
+            let message = next.message;
+            let key = message.subject.strip_prefix(prefix.as_str()).context("a message of another bucket")?;
             if message.headers.as_ref().is_some_and(is_deletion) {
                 values.remove(key);
             } else if key != CHECKPOINT_KEY {
@@ -233,5 +239,5 @@ async fn current(nats: &Nats, bucket: &str) -> anyhow::Result<BTreeMap<String, B
             return Ok(values);
         }
     }
-    bail!("it is written faster than it can be read: try again when less is recorded")
+    bail!("the bucket is written faster than it can be read: try again when fewer events are recorded")
 }

@@ -1,5 +1,5 @@
-//! Following the log on three nodes, of which one dies.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+//! The store on a cluster of three nodes.
+#![expect(clippy::unwrap_used, reason = "a failed step must fail the test")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -12,25 +12,25 @@ use runtime::nats::Nats;
 use runtime::{CancellationToken, provision};
 use store::follow::Follow;
 use store::log::{EventLog, ReadFrom};
-use store::publish::{Expected, Outgoing, PublishError, Stored, publish};
+use store::publish::{Expected, NewMessage, PublishError, Stored, publish};
 use store::{generations, views};
 use testkit::cluster::N_NODES;
 use testkit::{NatsCluster, eventually};
 
-/// By its heartbeats alone a consumer notices only after 30 s that its node is gone.
+/// Less than the 30 s after which missing heartbeats alone tell a consumer that its node is dead.
 const SOON: Duration = Duration::from_secs(20);
 
-/// So often is a bucket read, while somebody writes it.
+/// How many times to read while another task writes.
 const N_READS: u32 = 200;
 
-/// So often is a bucket written right after it was made.
+/// How many buckets to create and immediately write.
 const N_BUCKETS: u64 = 50;
 
-/// Appends something about a user of whom there is nothing yet; returns its sequence.
+/// Appends the first message about a user. Returns its sequence.
 async fn append(nats: &Nats, log: &EventLog, pk: i64) -> u64 {
     let subject = nats.namespace.event_subject(Entity::User(pk), EventType::UserRegistered);
     let expected = Some(Expected { last_sequence: 0, filter: None });
-    let message = Outgoing { subject, headers: HeaderMap::new(), payload: "{}".into(), expected };
+    let message = NewMessage { subject, headers: HeaderMap::new(), payload: "{}".into(), expected };
     eventually("the log can be appended to", || async {
         match publish(nats, message.clone()).await {
             Ok(_) | Err(PublishError::Conflict) => log.head().await.ok(),
@@ -41,7 +41,7 @@ async fn append(nats: &Nats, log: &EventLog, pk: i64) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whichever_replica_answers_what_was_acknowledged_is_in_the_page() {
+async fn a_page_contains_every_acknowledged_event_whichever_replica_answers() {
     let cluster = NatsCluster::start().await;
     let nats = cluster.provisioned().await;
     let log = EventLog::open(&nats).await.unwrap();
@@ -70,7 +70,7 @@ async fn next(events: &mut Follow) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whichever_node_dies_the_next_event_comes_soon_and_once() {
+async fn after_the_death_of_any_node_the_next_event_arrives_soon_and_once() {
     let mut cluster = NatsCluster::start().await;
     let nats = cluster.provisioned().await;
     let log = EventLog::open(&nats).await.unwrap();
@@ -90,7 +90,7 @@ async fn whichever_node_dies_the_next_event_comes_soon_and_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bucket_can_be_written_as_soon_as_it_is_made() {
+async fn a_bucket_can_be_written_immediately_after_its_creation() {
     let cluster = NatsCluster::start().await;
     let nats = cluster.provisioned().await;
     for generation in 1..=N_BUCKETS {
@@ -103,7 +103,7 @@ async fn a_bucket_can_be_written_as_soon_as_it_is_made() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whichever_replica_is_read_no_view_is_behind_its_checkpoint() {
+async fn no_view_is_older_than_its_checkpoint_whichever_replica_is_read() {
     let cluster = NatsCluster::start().await;
     let nats = cluster.provisioned().await;
     let bucket = nats.namespace.projection_bucket("activity", 1);

@@ -1,5 +1,5 @@
-//! Against a real nats-server.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+//! The store on a single real nats-server.
+#![expect(clippy::unwrap_used, reason = "a failed step must fail the test")]
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ use runtime::nats::Nats;
 use store::history::History;
 use store::log::{EventLog, ReadFrom};
 use store::messages;
-use store::publish::{Expected, Outgoing, PublishError, publish, publish_batch};
+use store::publish::{Expected, NewMessage, PublishError, publish, publish_batch};
 use store::replica::Replica;
 use store::views::{self, Pointer, pointer_key};
 use testkit::events::registered;
 use testkit::{NatsServer, eventually};
 
-fn delivery(nats: &Nats, id: &str) -> Outgoing {
-    Outgoing {
+fn delivery(nats: &Nats, id: &str) -> NewMessage {
+    NewMessage {
         subject: nats.namespace.inbox_subject(&id.parse().unwrap()),
         headers: HeaderMap::new(),
         payload: "{}".into(),
@@ -29,7 +29,7 @@ fn delivery(nats: &Nats, id: &str) -> Outgoing {
 }
 
 #[tokio::test]
-async fn a_message_is_stored_once_for_its_subject() {
+async fn a_second_delivery_on_a_subject_is_a_conflict() {
     let server = NatsServer::start().await;
     let nats = server.provisioned().await;
     assert_eq!(publish(&nats, delivery(&nats, "a")).await.unwrap().sequence, 1);
@@ -37,7 +37,7 @@ async fn a_message_is_stored_once_for_its_subject() {
 }
 
 #[tokio::test]
-async fn a_batch_is_stored_whole_or_not_at_all() {
+async fn a_batch_is_stored_completely_or_not_at_all() {
     let server = NatsServer::start().await;
     let nats = server.provisioned().await;
     let messages = ["a", "b", "c"].map(|id| delivery(&nats, id)).to_vec();
@@ -48,7 +48,7 @@ async fn a_batch_is_stored_whole_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn without_a_server_nothing_is_acknowledged() {
+async fn without_a_server_a_publish_is_unacknowledged() {
     let mut server = NatsServer::start().await;
     let nats = server.provisioned().await;
     server.kill().await;
@@ -64,7 +64,7 @@ async fn an_append_at_an_old_position_is_refused() {
     let user = Entity::User(42);
     let first = log.append(user, 0, &[registered(42, 0)]).await.unwrap();
     assert_eq!(log.append(user, 0, &[registered(42, 0)]).await, Err(PublishError::Conflict));
-    // Somebody else's events do not move the position.
+    // Events of another user do not change the position.
     log.append(Entity::User(7), 0, &[registered(7, 0)]).await.unwrap();
     let batch = [registered(42, 1), registered(42, 1)];
     log.append(user, first.sequence, &batch).await.unwrap();
@@ -72,7 +72,7 @@ async fn an_append_at_an_old_position_is_refused() {
     assert_eq!(newest.sequence, 4);
     assert_eq!(newest.decode().unwrap().event, registered(42, 1));
     assert_eq!(log.newest(Entity::User(8)).await.unwrap(), None);
-    // An erased event is not the head, though the stream counts it as its last.
+    // A deleted event is not the head, although the stream still counts it as its last message.
     assert_eq!(log.head().await.unwrap(), 4);
     let stream = nats.jetstream.get_stream(nats.namespace.events_stream()).await.unwrap();
     assert!(stream.delete_message(4).await.unwrap());
@@ -80,7 +80,7 @@ async fn an_append_at_an_old_position_is_refused() {
 }
 
 #[tokio::test]
-async fn a_page_is_narrowed_and_begins_where_it_is_asked_to() {
+async fn a_page_respects_filter_start_and_limit() {
     let server = NatsServer::start().await;
     let log = EventLog::open(&server.provisioned().await).await.unwrap();
     for pk in 1..=6 {
@@ -98,7 +98,7 @@ async fn a_page_is_narrowed_and_begins_where_it_is_asked_to() {
 }
 
 #[tokio::test]
-async fn following_the_log_survives_a_restart_of_the_server_without_gap_or_double() {
+async fn after_a_restart_of_the_server_following_continues_without_gap_or_duplicate() {
     let mut server = NatsServer::start().await;
     let log = EventLog::open(&server.provisioned().await).await.unwrap();
     for pk in 1..=3 {
@@ -123,7 +123,7 @@ async fn following_the_log_survives_a_restart_of_the_server_without_gap_or_doubl
 }
 
 #[tokio::test]
-async fn views_are_written_with_their_checkpoint_and_a_second_writer_is_refused() {
+async fn views_and_checkpoint_are_one_commit_and_a_second_writer_is_refused() {
     let server = NatsServer::start().await;
     let nats = server.provisioned().await;
     let bucket = nats.namespace.projection_bucket(Users::NAME, 1);
@@ -137,8 +137,8 @@ async fn views_are_written_with_their_checkpoint_and_a_second_writer_is_refused(
     let checkpoint = Checkpoint { epoch: "e".into(), version: 1, sequence: 9 };
     let entries = [("42".to_owned(), Some(&view))];
     let stored = views::write_views(&nats, &bucket, &entries, &checkpoint, 0).await.unwrap();
-    let zombie = views::write_views(&nats, &bucket, &entries, &checkpoint, 0).await;
-    assert_eq!(zombie, Err(PublishError::Conflict));
+    let second = views::write_views(&nats, &bucket, &entries, &checkpoint, 0).await;
+    assert_eq!(second, Err(PublishError::Conflict));
     let loaded = views::load::<Users>(&nats, &bucket).await.unwrap();
     assert_eq!(loaded.views, BTreeMap::from([("42".to_owned(), view.clone())]));
     assert_eq!(
@@ -163,14 +163,14 @@ async fn provisioning_twice_changes_nothing_and_drift_is_reported() {
     runtime::provision::ensure_projection_bucket(&nats, &bucket, 1).await.unwrap();
     let mut drift = runtime::provision::provision(&nats, 3).await.unwrap();
     drift.extend(runtime::provision::ensure_projection_bucket(&nats, &bucket, 3).await.unwrap());
-    assert_eq!(drift.len(), 5, "of each stream and bucket: {drift:?}");
+    assert_eq!(drift.len(), 5, "one difference of each stream and bucket: {drift:?}");
     for difference in drift {
         assert!(difference.ends_with("num_replicas is 1, expected 3"), "{difference}");
     }
 }
 
 #[tokio::test]
-async fn a_message_that_is_gone_is_as_good_as_erased() {
+async fn erasing_a_message_that_does_not_exist_succeeds() {
     let server = NatsServer::start().await;
     let nats = server.provisioned().await;
     let inbox = nats.namespace.inbox_stream();
@@ -182,7 +182,7 @@ async fn a_message_that_is_gone_is_as_good_as_erased() {
     }
     let left = async || {
         let all = messages::all(&nats, &inbox, OrderedConfig::default()).await.unwrap();
-        all.map_ok(|placed| placed.sequence).try_collect::<Vec<_>>().await.unwrap()
+        all.map_ok(|message| message.sequence).try_collect::<Vec<_>>().await.unwrap()
     };
     assert_eq!(left().await, [1]);
     messages::erase(&nats, &inbox, 1).await.unwrap();
@@ -191,7 +191,7 @@ async fn a_message_that_is_gone_is_as_good_as_erased() {
 }
 
 #[tokio::test]
-async fn a_history_has_every_event_that_is_left_up_to_the_given_one() {
+async fn a_history_returns_every_existing_event_up_to_the_given_one() {
     let server = NatsServer::start().await;
     let nats = server.provisioned().await;
     let log = EventLog::open(&nats).await.unwrap();

@@ -1,5 +1,5 @@
-//! Names of which one is the beginning of the other are two names.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+//! Installations are separate even if the namespace of one is a prefix of the other's.
+#![expect(clippy::unwrap_used, reason = "a failed step must fail the test")]
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ async fn installation(server: &NatsServer, name: &str, generations: &[u64]) -> N
 }
 
 #[tokio::test]
-async fn generations_are_those_of_the_own_namespace() {
+async fn only_generations_of_the_own_namespace_are_listed_and_deleted() {
     let server = NatsServer::start().await;
     let blue = installation(&server, "blue", &[1, 7]).await;
     let other = installation(&server, "blue-2", &[2, 7]).await;
@@ -31,7 +31,7 @@ async fn generations_are_those_of_the_own_namespace() {
 }
 
 #[test]
-fn a_delivery_of_another_namespace_is_none_of_ours() {
+fn a_subject_of_another_namespace_has_no_delivery_id() {
     let names = ["blue", "blue-2", "blue-inbox", "b"];
     for name in names {
         let namespace: Namespace = name.parse().unwrap();

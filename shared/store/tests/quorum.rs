@@ -1,6 +1,5 @@
-//! What an answer of JetStream is worth in a cluster: neither an acknowledgement nor "stored before" comes for what
-//! a majority of the nodes does not have.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
+//! A cluster acknowledges a message, or reports a conflict with it, only if a majority of the nodes stores it.
+#![expect(clippy::unwrap_used, reason = "a failed step must fail the test")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -12,17 +11,17 @@ use futures_util::future::join_all;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use runtime::clock;
 use runtime::nats::Nats;
-use store::publish::{Expected, Outgoing, PublishError, publish, publish_batch};
+use store::publish::{Expected, NewMessage, PublishError, publish, publish_batch};
 use testkit::cluster::N_NODES;
 use testkit::{NatsCluster, eventually};
 
-/// Deliveries of one round: as many alone as in batches.
+/// Deliveries of a round. Half of them are published in batches.
 const N_DELIVERIES: usize = 120;
 const BATCH: usize = 6;
-/// How many publishes of a round are under way at once; the nodes die after this many were accepted.
-const AT_ONCE: usize = 8;
+/// Concurrent publishes of a round. The nodes die after this many deliveries were accepted.
+const N_CONCURRENT: usize = 8;
 
-/// Several clients that store the same deliveries, and what they were told.
+/// Several clients that publish the same deliveries, and the deliveries that JetStream reported as stored.
 struct Clients {
     connections: Vec<Nats>,
     deliveries: Vec<DeliveryId>,
@@ -31,7 +30,7 @@ struct Clients {
 }
 
 impl Clients {
-    /// One client of each node, and deliveries that nobody has stored.
+    /// One client for each node, and new deliveries.
     async fn connect(cluster: &NatsCluster) -> Self {
         let connect = |node| testkit::nats::connect(cluster.node_url(node), Namespace::default());
         let connections = join_all((0..N_NODES).map(connect)).await;
@@ -39,21 +38,20 @@ impl Clients {
         Self { connections, deliveries, n_tries: AtomicUsize::new(0), accepted: Mutex::default() }
     }
 
-    /// Tries once more what was not accepted yet, each delivery through another client than the last time, half of
-    /// them in batches.
+    /// Publishes the deliveries that were not accepted yet, each through another client than before, half in batches.
     async fn try_all(&self) {
         let n_tries = self.n_tries.fetch_add(1, Ordering::Relaxed);
         let pending: Vec<_> = {
             let accepted = self.accepted.lock().unwrap();
             self.deliveries.iter().filter(|id| !accepted.contains(id)).cloned().collect()
         };
-        let (alone, together) = pending.split_at(pending.len() / 2);
-        let tries = alone.chunks(1).chain(together.chunks(BATCH)).map(|ids| self.try_batch(n_tries, ids));
-        stream::iter(tries).buffer_unordered(AT_ONCE).collect::<()>().await;
+        let (single, batched) = pending.split_at(pending.len() / 2);
+        let tries = single.chunks(1).chain(batched.chunks(BATCH)).map(|ids| self.try_batch(n_tries, ids));
+        stream::iter(tries).buffer_unordered(N_CONCURRENT).collect::<()>().await;
     }
 
-    /// Whether this node says that nobody leads the stream. It is asked with a delivery of its own: all others can
-    /// have been accepted by then.
+    /// Whether this node reports that the stream has no leader. Publishes a new delivery, because all deliveries of
+    /// the round may be accepted already.
     async fn finds_no_leader(&self, node: usize) -> bool {
         let nats = &self.connections[node];
         let probe = publish(nats, message(nats, &clock::new_id().into())).await;
@@ -70,7 +68,7 @@ impl Clients {
         };
         match result {
             Ok(_) => self.accepted.lock().unwrap().extend(ids.iter().cloned()),
-            // Of a batch it says only that one of its members was stored before.
+            // A conflict of a batch only means that one of its members is stored.
             Err(PublishError::Conflict) if ids.len() == 1 => {
                 self.accepted.lock().unwrap().insert(ids[0].clone());
             }
@@ -88,8 +86,8 @@ impl Clients {
     }
 }
 
-fn message(nats: &Nats, id: &DeliveryId) -> Outgoing {
-    Outgoing {
+fn message(nats: &Nats, id: &DeliveryId) -> NewMessage {
+    NewMessage {
         subject: nats.namespace.inbox_subject(id),
         headers: HeaderMap::new(),
         payload: "{}".into(),
@@ -97,7 +95,7 @@ fn message(nats: &Nats, id: &DeliveryId) -> Outgoing {
     }
 }
 
-/// How often each of the deliveries is in the inbox; those that are not there are left out.
+/// Number of messages on each subject of the inbox.
 async fn stored(nats: &Nats) -> BTreeMap<String, usize> {
     eventually("the inbox can be read", || async {
         let inbox = nats.jetstream.get_stream(nats.namespace.inbox_stream()).await.ok()?;
@@ -106,28 +104,30 @@ async fn stored(nats: &Nats) -> BTreeMap<String, usize> {
     .await
 }
 
-async fn are_stored_once(nats: &Nats, ids: &BTreeSet<DeliveryId>) {
+async fn assert_stored_once(nats: &Nats, ids: &BTreeSet<DeliveryId>) {
     let stored = stored(nats).await;
     for id in ids {
         assert_eq!(stored.get(&nats.namespace.inbox_subject(id)), Some(&1), "{id}");
     }
 }
 
-/// Deliveries are stored while all nodes but `survivor` die. What was accepted must be with the others, who then
-/// come back without the survivor.
+/// Publishes deliveries while all nodes but `survivor` die. The other nodes, restarted without the survivor, must have
+/// every accepted delivery.
 async fn lose_the_majority(cluster: &mut NatsCluster, survivor: usize) {
     let clients = Clients::connect(cluster).await;
     let others: Vec<_> = (0..N_NODES).filter(|node| *node != survivor).collect();
     let deaths = async {
-        eventually("some are accepted", || async { (clients.accepted().len() >= AT_ONCE).then_some(()) })
-            .await;
+        eventually("some deliveries are accepted", || async {
+            (clients.accepted().len() >= N_CONCURRENT).then_some(())
+        })
+        .await;
         for node in &others {
             cluster.kill(*node).await;
         }
     };
     tokio::join!(deaths, clients.try_all());
     let n_committed = clients.accepted().len();
-    eventually("the survivor notices that it is alone", || async {
+    eventually("the survivor reports that there is no leader", || async {
         clients.try_all().await;
         clients.finds_no_leader(survivor).await.then_some(())
     })
@@ -135,7 +135,7 @@ async fn lose_the_majority(cluster: &mut NatsCluster, survivor: usize) {
     clients.try_all().await;
     let accepted = clients.accepted();
     eprintln!(
-        "of {N_DELIVERIES}, {n_committed} were accepted before, {} alone",
+        "of {N_DELIVERIES} deliveries, {n_committed} were accepted by the cluster, {} by the survivor alone",
         accepted.len() - n_committed
     );
 
@@ -143,7 +143,7 @@ async fn lose_the_majority(cluster: &mut NatsCluster, survivor: usize) {
     for node in &others {
         cluster.restart(*node).await;
     }
-    are_stored_once(&cluster.connect().await, &accepted).await;
+    assert_stored_once(&cluster.connect().await, &accepted).await;
     cluster.restart(survivor).await;
     cluster.all_current().await;
     eventually("every delivery is accepted", || async {
@@ -152,7 +152,7 @@ async fn lose_the_majority(cluster: &mut NatsCluster, survivor: usize) {
     })
     .await;
     cluster.restart_all().await;
-    are_stored_once(&cluster.connect().await, &clients.accepted()).await;
+    assert_stored_once(&cluster.connect().await, &clients.accepted()).await;
 }
 
 /// Loses the majority once for each survivor.
@@ -171,23 +171,23 @@ async fn rounds(survivors: &[Survivor]) {
 
 #[derive(Clone, Copy)]
 enum Survivor {
-    /// It alone has what nobody else has heard of.
+    /// The leader can have messages that no other node has.
     Leader,
     Follower,
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_leader_accepts_that_is_left_alone_is_with_the_others() {
+async fn a_leader_without_followers_accepts_only_what_the_majority_has() {
     rounds(&[Survivor::Leader]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_follower_accepts_that_is_left_alone_is_with_the_others() {
+async fn a_follower_without_peers_accepts_only_what_the_majority_has() {
     rounds(&[Survivor::Follower]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "long: make soak"]
-async fn what_is_accepted_by_the_last_node_is_with_the_others_every_time() {
+async fn in_many_rounds_the_last_node_accepts_only_what_the_majority_has() {
     rounds(&[Survivor::Leader, Survivor::Follower].repeat(30)).await;
 }

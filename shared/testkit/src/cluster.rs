@@ -1,21 +1,24 @@
-//! Three real nats-servers for one test, as `nats/cluster.conf` has them.
+//! A cluster of three real nats-servers for one test, configured by `nats/cluster.conf`.
 
 use std::fmt::Write;
+use std::fs::File;
 use std::path::Path;
-use std::process::Stdio;
 
 use domain::key::Namespace;
 use runtime::nats::Nats;
 use tempfile::TempDir;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
-use crate::nats::{binary, connect, password, passwords, provisioned, signal};
-use crate::{eventually, free_port};
+use crate::nats::{command, connect, password, provisioned, signal};
+use crate::port::free_port;
+use crate::wait::eventually;
 
-/// Nodes of a cluster, and replicas of each stream.
+/// Number of nodes in a cluster, and of replicas of each stream.
 pub const N_NODES: usize = 3;
 
-/// Three nats-servers with the shipped configuration, on free ports; killed and removed on drop.
+/// Three nats-servers with the shipped configuration on free ports. They are killed and their data removed on drop.
+///
+/// Methods name a node by its index, from 0 to `N_NODES - 1`.
 pub struct NatsCluster {
     directory: TempDir,
     nodes: Vec<Node>,
@@ -30,9 +33,9 @@ struct Node {
 }
 
 impl NatsCluster {
-    /// Starts all nodes, and waits until JetStream works on each.
+    /// Starts all nodes and waits until JetStream works on each.
     pub async fn start() -> Self {
-        let directory = tempfile::tempdir().expect("making a directory for nats-server");
+        let directory = tempfile::tempdir().expect("creating a directory for nats-server");
         let node = |n| Node {
             name: format!("nats-{n}"),
             port: free_port(),
@@ -45,63 +48,63 @@ impl NatsCluster {
         cluster
     }
 
-    /// All nodes, separated by commas.
+    /// URLs of all nodes, separated by commas.
     pub fn url(&self) -> String {
         let urls: Vec<_> = (0..N_NODES).map(|node| self.node_url(node)).collect();
         urls.join(",")
     }
 
-    /// One node alone. A client hears of the others once it is connected.
+    /// URL of one node. A client learns of the other nodes once it is connected.
     pub fn node_url(&self, node: usize) -> String {
         format!("nats://127.0.0.1:{}", self.nodes[node].port)
     }
 
-    /// Where a node listens to the others.
+    /// `host:port` at which a node listens for the other nodes.
     pub fn route_address(&self, node: usize) -> String {
         format!("127.0.0.1:{}", self.nodes[node].cluster_port)
     }
 
-    /// Where a node tells of itself over HTTP.
+    /// URL of a node's HTTP monitoring.
     pub fn monitor_url(&self, node: usize) -> String {
         format!("http://127.0.0.1:{}", self.nodes[node].monitor_port)
     }
 
-    /// Ends a node as a power cut would (SIGKILL); its data stay.
+    /// Kills a node (SIGKILL), like a power cut. Its data remain.
     pub async fn kill(&mut self, node: usize) {
         if let Some(mut process) = self.nodes[node].process.take() {
             process.kill().await.expect("killing nats-server");
         }
     }
 
-    /// Ends every node (SIGKILL).
+    /// Kills every node (SIGKILL).
     pub async fn kill_all(&mut self) {
         for node in 0..N_NODES {
             self.kill(node).await;
         }
     }
 
-    /// Stops a node without ending it (SIGSTOP), as a machine that hangs.
+    /// Suspends a node (SIGSTOP), like a machine that hangs.
     pub async fn pause(&self, node: usize) {
         self.signal(node, "STOP").await;
     }
 
-    /// Lets a node that was stopped go on (SIGCONT).
+    /// Resumes a suspended node (SIGCONT).
     pub async fn resume(&self, node: usize) {
         self.signal(node, "CONT").await;
     }
 
     async fn signal(&self, node: usize, name: &str) {
-        signal(self.nodes[node].process.as_ref().expect("the node runs"), name).await;
+        signal(self.nodes[node].process.as_ref().expect("the node is running"), name).await;
     }
 
-    /// Starts a node on the same ports and the same data; one that runs is killed. Does not wait for it.
+    /// Starts a node with its ports and data, without waiting for it. A running node is killed first.
     pub async fn restart(&mut self, node: usize) {
         self.kill(node).await;
         let routes = self.routes();
         self.nodes[node].start(self.directory.path(), &routes);
     }
 
-    /// Kills every node, starts all again, and waits until all are current.
+    /// Kills every node, starts all, and waits until all are current.
     pub async fn restart_all(&mut self) {
         self.kill_all().await;
         for node in 0..N_NODES {
@@ -110,7 +113,7 @@ impl NatsCluster {
         self.all_current().await;
     }
 
-    /// Waits until a node is current: it knows JetStream's leader, and has caught up with every stream that it holds.
+    /// Waits until a node is current: it knows JetStream's leader and has caught up with each stream that it replicates.
     pub async fn current(&self, node: usize) {
         let url = format!("{}/healthz", self.monitor_url(node));
         eventually(&format!("node {node} is current"), || async {
@@ -126,7 +129,7 @@ impl NatsCluster {
         }
     }
 
-    /// The node that leads a stream now.
+    /// Waits until a stream has a leader, and returns its node.
     pub async fn leader(&self, nats: &Nats, stream: &str) -> usize {
         eventually(&format!("{stream} has a leader"), || async {
             let info = nats.jetstream.get_stream(stream).await.ok()?;
@@ -136,12 +139,12 @@ impl NatsCluster {
         .await
     }
 
-    /// Connects to whichever node answers.
+    /// Connects as the administrator to any node that answers.
     pub async fn connect(&self) -> Nats {
         connect(self.url(), Namespace::default()).await
     }
 
-    /// Connects, makes streams and buckets on three nodes, and waits until these have them.
+    /// Connects, creates streams and buckets on three nodes, and waits until all nodes have them.
     pub async fn provisioned(&self) -> Nats {
         let nats = self.connect().await;
         provisioned(&nats, N_NODES).await;
@@ -159,27 +162,20 @@ impl NatsCluster {
 }
 
 impl Node {
-    /// Where the others find it, and as whom.
+    /// URL for the other nodes, with user and password.
     fn route(&self) -> String {
         format!("nats://route:{}@127.0.0.1:{}", password("route"), self.cluster_port)
     }
 
     fn start(&mut self, directory: &Path, routes: &str) {
-        let log = std::fs::File::options().create(true).append(true).open(directory.join(&self.name));
-        let process = Command::new(binary())
-            .arg("--config")
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../nats/cluster.conf"))
-            .args(["--addr", "127.0.0.1", "--port", &self.port.to_string()])
+        let log = File::options().create(true).append(true).open(directory.join(&self.name));
+        let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../nats/cluster.conf");
+        let store_dir = directory.join(format!("store-{}", self.name));
+        let process = command(&config, self.port, &store_dir, log.expect("opening a log file"))
             .args(["--http_port", &self.monitor_port.to_string()])
             .args(["--cluster", &self.route()])
             .env("NATS_NODE", &self.name)
             .env("NATS_ROUTES", routes)
-            .envs(passwords())
-            .env("NATS_STORE_DIR", directory.join(format!("store-{}", self.name)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log.expect("opening a log file"))
-            .kill_on_drop(true)
             .spawn();
         self.process = Some(process.expect("starting nats-server"));
     }

@@ -1,11 +1,11 @@
-//! Events that tests record themselves.
+//! Events for tests to append.
 
 use domain::event::payload::{Trigger, UserRegistered};
 use domain::event::{Channel, Event, EventBody};
 use domain::key::{Entity, UserPk};
 use domain::snapshot::User;
 
-/// The registration of a user `User <pk>`, to be appended where that user stands at `position`.
+/// The registration of a user named `User <pk>`, with an id for appending it at `position`.
 pub fn registered(pk: UserPk, position: u64) -> Event {
     let user = User { is_active: true, ..User::partial(pk, format!("User {pk}")) };
     Event {

@@ -1,4 +1,4 @@
-//! Requests and answers of a real authentik 2026.2.2, in `fixtures/authentik/`.
+//! Webhooks and REST answers recorded from a real authentik 2026.2.2, in `fixtures/authentik/`.
 
 use std::path::{Path, PathBuf};
 
@@ -8,17 +8,17 @@ use serde_json::Value;
 /// A webhook as authentik sent it.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Webhook {
-    /// What it shows.
+    /// What the recording shows.
     #[serde(default)]
     pub note: String,
-    /// Headers in their order.
+    /// Headers in their original order.
     pub headers: Vec<(String, String)>,
-    /// The exact bytes; ASCII.
+    /// The exact bytes of the body, which are ASCII.
     pub body: String,
 }
 
 impl Webhook {
-    /// A header by name.
+    /// The value of a header. Case of the name is ignored.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -26,7 +26,7 @@ impl Webhook {
             .map(|(_, value)| value.as_str())
     }
 
-    /// When it was signed, in seconds since 1970; 0 where it is unsigned.
+    /// Time of the signature in seconds since 1970; 0 if the webhook is unsigned.
     pub fn timestamp(&self) -> i64 {
         self.header("webhook-timestamp").and_then(|timestamp| timestamp.parse().ok()).unwrap_or_default()
     }
@@ -50,7 +50,7 @@ pub fn webhook(name: &str) -> Webhook {
     serde_json::from_value(recording).unwrap_or_else(|error| panic!("{name}: {error}"))
 }
 
-/// Names of all recordings in a folder, such as `webhooks`.
+/// Sorted names of all recordings in a folder, such as `webhooks`.
 pub fn names(folder: &str) -> Vec<String> {
     let files = std::fs::read_dir(directory().join(folder)).expect("the folder of recordings is there");
     let mut names: Vec<_> = files
@@ -61,13 +61,13 @@ pub fn names(folder: &str) -> Vec<String> {
     names
 }
 
-/// The secret that the recorded webhooks are signed with.
+/// The secret that signed the recorded webhooks.
 pub fn webhook_secret() -> String {
     let secret = json("webhooks/SECRET.json");
     secret["webhook_secret"].as_str().expect("a secret").to_owned()
 }
 
-/// Signs a body as authentik's mapping does: the value of `webhook-signature`.
+/// The value of `webhook-signature` for a webhook, as authentik's mapping computes it.
 pub fn sign(secret: &str, id: &str, timestamp: i64, body: &str) -> String {
     let webhook = standardwebhooks::Webhook::new(secret).expect("a secret in base64");
     webhook.sign(id, timestamp, body.as_bytes()).expect("a body in UTF-8")

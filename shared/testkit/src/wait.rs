@@ -2,26 +2,28 @@
 
 use std::time::{Duration, Instant};
 
-/// How long a condition may take before a test fails.
+/// How long a condition may take before the test fails.
 pub const DEADLINE: Duration = Duration::from_mins(1);
 
-/// Asks again and again until there is an answer; fails the test, naming what was awaited, after [`DEADLINE`].
-pub async fn eventually<T, F: Future<Output = Option<T>>>(awaited: &str, ask: impl FnMut() -> F) -> T {
-    eventually_within(DEADLINE, awaited, ask).await
+/// Polls every 20 ms until `poll` returns a value, and returns it. Fails the test after [`DEADLINE`].
+///
+/// `condition` is a clause for the failure message, such as "the ingress is ready".
+pub async fn eventually<T, F: Future<Output = Option<T>>>(condition: &str, poll: impl FnMut() -> F) -> T {
+    eventually_within(DEADLINE, condition, poll).await
 }
 
-/// [`eventually`] with a deadline of its own, for what is much work.
+/// [`eventually`] with another deadline.
 pub async fn eventually_within<T, F: Future<Output = Option<T>>>(
     deadline: Duration,
-    awaited: &str,
-    mut ask: impl FnMut() -> F,
+    condition: &str,
+    mut poll: impl FnMut() -> F,
 ) -> T {
     let begin = Instant::now();
     loop {
-        if let Some(answer) = ask().await {
-            return answer;
+        if let Some(value) = poll().await {
+            return value;
         }
-        assert!(begin.elapsed() < deadline, "waited {deadline:?} in vain until {awaited}");
+        assert!(begin.elapsed() < deadline, "waited {deadline:?} in vain until {condition}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

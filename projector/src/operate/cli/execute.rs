@@ -30,7 +30,7 @@ pub(super) async fn execute(
     // The next three clean up after a shutdown signal; the others are cancelled at any point.
     if let Subcommand::Rebuild { projection, format } = subcommand {
         let rebuilding = async { rebuild(&open(config, nats).await?, projection, format, shutdown).await };
-        let rebuilt = program::in_time(Box::pin(rebuilding), shutdown).await;
+        let rebuilt = program::within_grace(Box::pin(rebuilding), shutdown).await;
         return rebuilt
             .context("NATS does not answer: the next rebuild deletes the unfinished generation")?;
     }

@@ -4,7 +4,7 @@ use anyhow::Context;
 use domain::command::{Failure, FailureKind, Rebuild, ReplayDeadLetters, Request};
 use domain::operation::{Operation, OperationKind};
 use serde_json::json;
-use store::operations::Record;
+use store::operations::RunningOperation;
 
 use super::handlers::unavailable;
 use super::operation::{self, Progress};
@@ -42,7 +42,7 @@ impl CommandServer {
         }
     }
 
-    async fn rebuild_claimed(self, name: ProjectionName, lease: Held, mut record: Record) {
+    async fn rebuild_claimed(self, name: ProjectionName, lease: Held, mut record: RunningOperation) {
         let progress = Progress::default();
         let rebuilt =
             self.projections.rebuild_claimed(name, lease, |done, of| progress.set(done, of), &self.shutdown);

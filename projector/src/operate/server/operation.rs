@@ -10,7 +10,7 @@ use runtime::nats::Nats;
 use runtime::{CancellationToken, clock};
 use serde::Serialize;
 use serde_json::Value;
-use store::operations::{self, BEAT, Record};
+use store::operations::{self, HEARTBEAT, RunningOperation};
 use store::publish::retry_delay;
 use tokio::time::MissedTickBehavior;
 
@@ -32,8 +32,8 @@ impl Progress {
         self.of.store(of, Ordering::Relaxed);
     }
 
-    fn copy_to(&self, record: &mut Record) {
-        record.at(self.done.load(Ordering::Relaxed), self.of.load(Ordering::Relaxed));
+    fn copy_to(&self, record: &mut RunningOperation) {
+        record.set_progress(self.done.load(Ordering::Relaxed), self.of.load(Ordering::Relaxed));
     }
 }
 
@@ -43,15 +43,19 @@ pub(super) async fn begin(
     kind: OperationKind,
     subject: Option<String>,
     asked_by: Option<UserPk>,
-) -> Result<Record, Failure> {
+) -> Result<RunningOperation, Failure> {
     let operation = Operation::begun(clock::new_id(), kind, subject, asked_by, clock::now());
     tracing::info!(operation.id = %operation.id, user.id = asked_by, "an operator started {kind:?}");
-    let begun = Record::begin(nats, operation).await;
+    let begun = RunningOperation::begin(nats, operation).await;
     begun.map_err(|error| unavailable(&anyhow::Error::new(error).context("writing the operation's record")))
 }
 
 /// Runs the work of an operation, and writes its progress to the record with every heartbeat.
-pub(super) async fn run<T>(record: &mut Record, progress: &Progress, work: impl Future<Output = T>) -> T {
+pub(super) async fn run<T>(
+    record: &mut RunningOperation,
+    progress: &Progress,
+    work: impl Future<Output = T>,
+) -> T {
     let ended = CancellationToken::new();
     let work = async {
         let result = work.await;
@@ -59,13 +63,13 @@ pub(super) async fn run<T>(record: &mut Record, progress: &Progress, work: impl 
         result
     };
     let beats = async {
-        let mut beats = tokio::time::interval(BEAT);
+        let mut beats = tokio::time::interval(HEARTBEAT);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first tick completes immediately.
         beats.tick().await;
         while ended.run_until_cancelled(beats.tick()).await.is_some() {
             progress.copy_to(record);
-            if let Err(error) = record.note().await {
+            if let Err(error) = record.save().await {
                 tracing::debug!("cannot write the progress of an operation: {error}");
             }
         }
@@ -76,7 +80,11 @@ pub(super) async fn run<T>(record: &mut Record, progress: &Progress, work: impl 
 }
 
 /// Writes the result of an operation to its record, and prunes old operations.
-pub(super) async fn end<T: Serialize, E: Display>(mut record: Record, nats: &Nats, result: &Result<T, E>) {
+pub(super) async fn end<T: Serialize, E: Display>(
+    mut record: RunningOperation,
+    nats: &Nats,
+    result: &Result<T, E>,
+) {
     let id = record.operation().id;
     let result = match result {
         // The operation succeeded even if its result cannot be serialized.

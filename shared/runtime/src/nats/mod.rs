@@ -11,38 +11,35 @@ use domain::key::Namespace;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use self::options::{Counters, connect_options};
 use crate::config::NatsConfig;
 use crate::health::Health;
 
-/// An acknowledgement that takes longer never comes: a request must not wait for it.
-pub const ACK_TIMEOUT: Duration = Duration::from_secs(3);
+pub use options::ACK_TIMEOUT;
 
-/// A connection that mends itself. Clones share it.
+/// A connection that reconnects by itself. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Nats {
-    /// For requests in the protocol itself.
+    /// The client, for requests of core NATS.
     pub client: async_nats::Client,
-    /// For streams and consumers.
+    /// JetStream's API, for streams and consumers.
     pub jetstream: jetstream::Context,
-    /// Prefix of every name.
+    /// Prefix of the name of every stream, subject and bucket.
     pub namespace: Namespace,
     connects: watch::Receiver<u64>,
     losses: watch::Receiver<u64>,
 }
 
-/// Counts how often the connection was made, and lost.
-struct Counters {
-    connects: watch::Sender<u64>,
-    losses: watch::Sender<u64>,
-}
-
 impl Nats {
-    /// Connects; answers are read under `_INBOX.<name>`. Waits for the server, and says so, until it is there or the shutdown comes.
+    /// Starts to connect and returns without waiting for the server. Reports the condition `nats` to `health`.
+    ///
+    /// Replies are received under `_INBOX.<name>`, so that a NATS user can be restricted to its own replies.
+    /// Fails if a file or a URL of the settings is invalid.
     pub async fn connect(config: &NatsConfig, name: &str, health: &Health) -> anyhow::Result<Self> {
         let (connects_sender, connects) = watch::channel(0);
         let (losses_sender, losses) = watch::channel(0);
         let counters = Counters { connects: connects_sender, losses: losses_sender };
-        let options = options::options(config, name, health, counters).await?;
+        let options = connect_options(config, name, health, counters).await?;
         let servers: Vec<_> = config.nats_url.split(',').map(str::trim).collect();
         let client = options.connect(servers).await.context("NATS_URL: connecting to NATS")?;
         let jetstream =
@@ -50,51 +47,53 @@ impl Nats {
         Ok(Self { client, jetstream, namespace: config.nats_namespace.clone(), connects, losses })
     }
 
-    /// Whether the server can be reached now, without asking it.
+    /// Whether the client is connected, as far as it knows. Sends nothing.
     pub fn is_connected(&self) -> bool {
         self.client.connection_state() == State::Connected
     }
 
-    /// Waits until the connection that is there now is lost; where there is none, not at all. Cancel safe.
+    /// Waits until the current connection is lost. Returns immediately if there is none. Cancel safe.
     ///
-    /// What was sent over it and is not answered never will be.
+    /// A request that was sent over a lost connection never gets an answer.
     pub async fn lost(&self) {
         let mut losses = self.losses.clone();
         losses.mark_unchanged();
         if self.is_connected() {
-            // Without a sender there is no connection any more.
+            // An error means that the sender is dropped, and with it the connection.
             let _ = losses.changed().await;
         }
     }
 
-    /// Changes with each new connection. What was subscribed to before is then to be asked for again: the server
-    /// may have restarted, and a consumer notices that by missing heartbeats alone, which takes long.
+    /// The number of connections made so far. When it changes, recreate consumers: the server may have restarted, and
+    /// a consumer notices this only by missing heartbeats, which takes 30 s.
     pub fn connects(&self) -> watch::Receiver<u64> {
         let mut connects = self.connects.clone();
         connects.mark_unchanged();
         connects
     }
 
-    /// Waits until these streams are there. Only the projector makes them.
+    /// Waits until these streams exist; only the projector creates them. Reports the condition `streams` to `health`.
+    ///
+    /// Fails only if the shutdown comes first.
     pub async fn wait_for_streams(
         &self,
         names: &[String],
         health: &Health,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<()> {
-        let mut waits = tokio::time::interval(Duration::from_millis(250));
+        let mut polls = tokio::time::interval(Duration::from_millis(250));
         let mut n_tries = 0_u32;
         loop {
-            let look = async {
-                waits.tick().await;
+            let poll = async {
+                polls.tick().await;
                 self.missing_stream(names).await
             };
-            match shutdown.run_until_cancelled(look).await {
-                None => anyhow::bail!("stopped while waiting for the streams"),
+            match shutdown.run_until_cancelled(poll).await {
+                None => anyhow::bail!("shut down while waiting for the streams"),
                 Some(None) => break,
                 Some(Some(problem)) => {
                     if n_tries.is_multiple_of(40) {
-                        tracing::info!("waiting for the streams, which the projector makes: {problem}");
+                        tracing::info!("waiting for the streams, which the projector creates: {problem}");
                     }
                     health.failed("streams", problem);
                 }
@@ -105,12 +104,12 @@ impl Nats {
         Ok(())
     }
 
-    /// Whether the inbox is there, and a node leads it: without one nothing can be stored. The nodes that are left tell
-    /// of a stream all the same.
+    /// Whether the inbox stream exists and has a leader. Without a leader it stores nothing, although the remaining
+    /// nodes of a cluster still report the stream.
     pub async fn inbox_has_leader(&self) -> bool {
         let inbox = self.jetstream.get_stream(self.namespace.inbox_stream()).await;
         inbox.is_ok_and(|inbox| {
-            // One node alone says nothing of a cluster.
+            // A single server reports no cluster.
             inbox.cached_info().cluster.as_ref().is_none_or(|cluster| cluster.leader.is_some())
         })
     }

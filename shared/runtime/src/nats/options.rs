@@ -1,19 +1,28 @@
-//! How to connect, and what is made of what the connection tells.
+//! Options of the connection, and the handling of its events.
 
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
 use async_nats::{ClientError, ConnectOptions, Event, ServerError};
+use tokio::sync::watch;
 
-use super::{ACK_TIMEOUT, Counters};
 use crate::config::NatsConfig;
 use crate::health::Health;
 
-/// A server that hangs keeps its connections: after three of these without an answer the connection counts as lost.
+/// How long to wait for an acknowledgement or another answer of JetStream. It usually takes milliseconds.
+pub const ACK_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Interval of pings. A hanging server keeps its connections open; the client drops one after three unanswered pings.
 const PING: Duration = Duration::from_secs(3);
 
-pub(super) async fn options(
+/// Count how often the connection was made and lost.
+pub(super) struct Counters {
+    pub(super) connects: watch::Sender<u64>,
+    pub(super) losses: watch::Sender<u64>,
+}
+
+pub(super) async fn connect_options(
     config: &NatsConfig,
     name: &str,
     health: &Health,
@@ -21,17 +30,17 @@ pub(super) async fn options(
 ) -> anyhow::Result<ConnectOptions> {
     let options = ConnectOptions::new()
         .name(name)
-        // A user can be kept from reading what others are answered.
+        // Permissions can restrict a NATS user to its own replies.
         .custom_inbox_prefix(format!("_INBOX.{name}"))
         .retry_on_initial_connect()
         .request_timeout(Some(ACK_TIMEOUT))
         .ping_interval(PING)
-        // Reconnects soon after a restart of the server, without a storm.
+        // From 50 ms to 1 s: reconnects soon after a restart of the server, without overloading it.
         .reconnect_delay_callback(|attempts| Duration::from_millis(50 * (attempts as u64).clamp(1, 20)))
         .subscription_capacity(64 * 1024);
     let options = with_certificates(with_user(options, config).await?, config).await?;
     let health = health.clone();
-    let user = described_user(config);
+    let user = describe_user(config);
     Ok(options.event_callback(move |event| {
         match event {
             Event::Connected => counters.connects.send_modify(|n_connects| *n_connects += 1),
@@ -39,7 +48,7 @@ pub(super) async fn options(
             _ => {}
         }
         let (health, user) = (health.clone(), user.clone());
-        async move { note(&health, &event, &user) }
+        async move { handle_event(&health, &event, &user) }
     }))
 }
 
@@ -55,14 +64,14 @@ async fn with_user(mut options: ConnectOptions, config: &NatsConfig) -> anyhow::
     Ok(options)
 }
 
-/// The client reads the files again at each connect; that they can be read is seen at the start.
+/// The client reads the files at each connect. Reading them here reports an unreadable file at the start.
 async fn with_certificates(
     mut options: ConnectOptions,
     config: &NatsConfig,
 ) -> anyhow::Result<ConnectOptions> {
     if let Some(path) = &config.nats_ca_file {
         let is_pem = read("NATS_CA_FILE", path).await?.contains("-----BEGIN CERTIFICATE-----");
-        anyhow::ensure!(is_pem, "NATS_CA_FILE: {} has no certificate in PEM", path.display());
+        anyhow::ensure!(is_pem, "NATS_CA_FILE: {} contains no PEM certificate", path.display());
         options = options.add_root_certificates(path.clone()).require_tls(true);
     }
     if let (Some(certificate), Some(key)) = (&config.nats_certificate_file, &config.nats_key_file) {
@@ -78,35 +87,35 @@ async fn read(variable: &str, path: &Path) -> anyhow::Result<String> {
     text.with_context(|| format!("{variable}: reading {}", path.display()))
 }
 
-/// Who we are to the servers.
-fn described_user(config: &NatsConfig) -> String {
+/// The identity that we present to the server, for error messages.
+fn describe_user(config: &NatsConfig) -> String {
     match (&config.nats_user, &config.nats_credentials_file) {
-        (Some(user), _) => format!("the NATS_USER {user}"),
+        (Some(user), _) => format!("NATS_USER {user}"),
         (None, Some(path)) => format!("the user of NATS_CREDENTIALS_FILE {}", path.display()),
         (None, None) => "a client without NATS_USER".to_owned(),
     }
 }
 
-fn note(health: &Health, event: &Event, user: &str) {
+fn handle_event(health: &Health, event: &Event, user: &str) {
     match event {
         Event::Connected => {
             tracing::info!("connected to NATS");
             health.ok("nats");
         }
         Event::Disconnected => {
-            tracing::warn!("lost the connection to NATS; trying again");
+            tracing::warn!("lost the connection to NATS; reconnecting");
             health.failed("nats", "not connected: is nats-server running at NATS_URL?");
         }
-        // Nobody holds the client any more, as at the end of a command.
+        // Every clone of the client is dropped, as at the end of a CLI command.
         Event::Closed => tracing::debug!("closed the connection to NATS"),
         Event::LameDuckMode | Event::Draining | Event::SlowConsumer(_) => tracing::warn!("NATS: {event}"),
         Event::ServerError(ServerError::Other(error)) if error.starts_with("Permissions Violation") => {
             tracing::error!(
-                "NATS refuses {user} a right, compare with nats/users.conf on the server: {error}"
+                "NATS denies {user} a permission; compare nats/users.conf with the server's copy: {error}"
             );
         }
         Event::ServerError(error) => tracing::warn!("NATS: {error}"),
-        // The client tells no more than the kind of a failure to connect.
+        // The client reports only the kind of a failure to connect.
         Event::ClientError(ClientError::Other(kind)) => {
             let reason = not_connected(kind, user);
             tracing::warn!("{reason}");
@@ -119,10 +128,10 @@ fn note(health: &Health, event: &Event, user: &str) {
 fn not_connected(kind: &str, user: &str) -> String {
     match kind {
         "authorization violation" | "failed signing nonce" => {
-            format!("not connected: NATS refuses {user}, check password or credentials")
+            format!("not connected: NATS refuses {user}; check password or credentials")
         }
         "IO error" | "TLS error" => format!(
-            "not connected ({kind}): is nats-server running at NATS_URL, and does NATS_CA_FILE vouch for its certificate?"
+            "not connected ({kind}): is nats-server running at NATS_URL, and is its certificate signed by NATS_CA_FILE?"
         ),
         kind => format!("not connected ({kind}): is nats-server running at NATS_URL?"),
     }

@@ -1,4 +1,4 @@
-//! The log of events: append at an expected position, read the newest of one entity, page through it, follow it.
+//! The event log: append at an expected position, read the newest event of an entity, read pages, count.
 
 mod append;
 mod page;
@@ -18,35 +18,34 @@ use domain::timestamp::Timestamp;
 use runtime::nats::Nats;
 use tokio::sync::Semaphore;
 
-use crate::follow::Follow;
-
-/// Open batches that one process allows itself; a stream takes 50 from all.
+/// Most batches that one process has open. A stream allows 50 from all clients together
+/// ([ADR-50](https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-50.md)).
 const MAX_OPEN_BATCHES: usize = 8;
 
 /// The stream of events. Clones share the connection.
 #[derive(Clone, Debug)]
 pub struct EventLog {
-    nats: Nats,
+    pub(crate) nats: Nats,
     stream: Stream<()>,
     epoch: Arc<str>,
     batches: Arc<Semaphore>,
 }
 
-/// An event as it stands in the stream, not yet decoded.
+/// A message of the event log, not yet decoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredMessage {
-    /// Its sequence.
+    /// Sequence in the stream.
     pub sequence: u64,
-    /// When the stream stored it.
+    /// Time at which the server stored it.
     pub stored: Timestamp,
-    /// Its subject.
+    /// Subject, which names entity and event type.
     pub subject: String,
-    /// The line of JSON.
+    /// The event as JSON.
     pub payload: Bytes,
 }
 
 impl StoredMessage {
-    /// The event.
+    /// Decodes the event. Fails if the payload is not an event that this version can read.
     pub fn decode(&self) -> Result<Recorded, Unreadable> {
         let event = Event::from_json(&self.payload)?;
         Ok(Recorded { sequence: self.sequence, stored: self.stored, event })
@@ -64,12 +63,12 @@ impl From<StreamMessage> for StoredMessage {
     }
 }
 
-/// What the stream holds.
+/// The range of sequences in the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// Sequence of the first message that is kept.
+    /// Sequence of the first message that still exists.
     pub first: u64,
-    /// Sequence of the last message that was stored; 0 where there was none.
+    /// Sequence of the last message that was stored, even if it was deleted; 0 if there was none.
     pub last: u64,
 }
 
@@ -83,47 +82,48 @@ pub enum ReadFrom {
 }
 
 impl EventLog {
-    /// Opens the stream, which must be there.
+    /// Opens the stream. Fails if it does not exist or has no epoch.
     pub async fn open(nats: &Nats) -> anyhow::Result<Self> {
         let name = nats.namespace.events_stream();
         let info =
             nats.jetstream.get_stream(&name).await.with_context(|| format!("opening stream {name}"))?;
         let epoch = info.cached_info().config.metadata.get("epoch").with_context(|| {
             format!(
-                "stream {name} has no metadata.epoch: it was not made by the projector; see nats/README.md"
+                "stream {name} has no metadata.epoch: the projector did not create it; see nats/README.md"
             )
         })?;
-        let stream =
-            nats.jetstream.get_stream_no_info(&name).await.context("opening the stream of events")?;
+        let stream = nats.jetstream.get_stream_no_info(&name).await.context("opening the event log")?;
         let epoch = epoch.as_str().into();
         Ok(Self { nats: nats.clone(), stream, epoch, batches: Arc::new(Semaphore::new(MAX_OPEN_BATCHES)) })
     }
 
-    /// Random id made with the stream: a cursor of another epoch is about another stream.
+    /// Random id of the stream, created with it. A cursor with another epoch belongs to another stream.
     pub fn epoch(&self) -> &str {
         &self.epoch
     }
 
-    /// Prefix of the names.
+    /// Prefix of the names of streams, subjects and buckets.
     pub fn namespace(&self) -> &Namespace {
         &self.nats.namespace
     }
 
-    /// First and last sequence, from the leader.
+    /// First and last sequence, according to the leader.
     pub async fn bounds(&self) -> anyhow::Result<Bounds> {
-        let info = self.stream.get_info().await.context("reading the state of the stream of events")?;
+        let info = self.stream.get_info().await.context("reading the state of the event log")?;
         Ok(Bounds { first: info.state.first_sequence, last: info.state.last_sequence })
     }
 
-    /// Sequence of the newest event that is kept, from the leader; 0 where there is none.
+    /// Sequence of the newest event that still exists, according to the leader; 0 if there is none.
     ///
-    /// What follows the log gets this one. It may never get [`Bounds::last`], which an erasure can leave behind.
+    /// [`Follow`](crate::follow::Follow) delivers this event. It never delivers [`Bounds::last`] if that was erased.
     pub async fn head(&self) -> anyhow::Result<u64> {
         let filter = self.nats.namespace.events_filter(None, None);
         Ok(self.newest_on(&filter).await?.map_or(0, |message| message.sequence))
     }
 
-    /// The newest event of an entity, from the leader: an answer of a replica could be older than our own append.
+    /// The newest event of an entity, according to the leader. `None` if it has no events.
+    ///
+    /// A replica could answer with an event that is older than our own last append.
     pub async fn newest(&self, entity: Entity) -> anyhow::Result<Option<StoredMessage>> {
         self.newest_on(&self.nats.namespace.entity_filter(entity)).await
     }
@@ -136,14 +136,14 @@ impl EventLog {
         }
     }
 
-    /// How many messages on the subjects of `filter` were stored at this time or later.
+    /// The number of messages on the subjects of `filter` that were stored at `since` or later.
     pub async fn count_since(&self, filter: &str, since: Timestamp) -> anyhow::Result<u64> {
         let config = pull::Config {
             deliver_policy: DeliverPolicy::ByStartTime { start_time: since.to_offset_date_time() },
             filter_subject: filter.to_owned(),
             ack_policy: AckPolicy::None,
             memory_storage: true,
-            // It is asked one question only.
+            // The consumer is not used after its creation has returned the count.
             inactive_threshold: Duration::from_secs(1),
             ..pull::Config::default()
         };
@@ -151,19 +151,14 @@ impl EventLog {
         Ok(consumer.cached_info().num_pending)
     }
 
-    /// Follows the log from a sequence on, for ever; survives restarts of the server. Ends never by itself:
-    /// an error is followed by another try.
-    pub fn follow(&self, from: u64) -> Follow {
-        Follow::new(self.clone(), self.nats.connects(), from)
-    }
-
+    /// The messages from a sequence on, from an ordered consumer.
     pub(crate) async fn ordered(&self, from: u64) -> anyhow::Result<pull::Ordered> {
         let config = OrderedConfig {
             deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: from },
             ..OrderedConfig::default()
         };
         let consumer =
-            self.stream.create_consumer(config).await.context("making a consumer of the events")?;
+            self.stream.create_consumer(config).await.context("creating a consumer of the event log")?;
         consumer.messages().await.context("reading the events")
     }
 }

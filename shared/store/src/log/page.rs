@@ -1,4 +1,4 @@
-//! Some events at once, from whichever replica answers.
+//! Pages of events, read from any replica.
 
 use anyhow::{Context, bail};
 use async_nats::jetstream::stream::RawMessageErrorKind;
@@ -9,16 +9,16 @@ use serde_json::json;
 use super::{EventLog, ReadFrom, StoredMessage};
 use crate::publish::retry_delay;
 
-/// Largest page, if it is more than one event.
+/// Most bytes of a page with more than one event.
 const MAX_BYTES: usize = 4 * 1024 * 1024;
 
-/// How often replicas that lag behind the leader are asked.
+/// How many times to ask replicas that lag behind the leader before giving up.
 const MAX_LAGGING: u32 = 8;
 
 impl EventLog {
-    /// Up to `limit` messages on the subjects of `filter`, oldest first. None where the leader has none.
+    /// Up to `limit` messages on the subjects of `filter`, oldest first. Empty only if the leader has none either.
     ///
-    /// A replica that lags behind may lack the last ones, so a page that is not full says nothing about what follows it.
+    /// A page with fewer than `limit` messages is not necessarily the last: a lagging replica may lack newer ones.
     pub async fn page(
         &self,
         filter: &str,
@@ -39,19 +39,19 @@ impl EventLog {
                 {
                     return Ok(vec![]);
                 }
-                // The leader is not asked for a time: the replica will have it soon.
+                // The leader cannot be queried by time. The replica catches up soon.
                 ReadFrom::Time(_) => tokio::time::sleep(retry_delay(n_empty)).await,
             }
         }
-        bail!("the replica that answers lags behind the log: try again")
+        bail!("the answering replica lags behind the leader; try again")
     }
 
-    /// The first one from there on, from the leader.
+    /// The first message at this sequence or later, according to the leader.
     async fn first(&self, filter: &str, sequence: u64) -> anyhow::Result<Option<StoredMessage>> {
         match self.stream.get_first_raw_message_by_subject(filter, sequence.max(1)).await {
             Ok(message) => Ok(Some(message.into())),
             Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-            Err(error) => Err(error).with_context(|| format!("reading the event after the last of {filter}")),
+            Err(error) => Err(error).with_context(|| format!("reading the next event on {filter}")),
         }
     }
 
@@ -71,15 +71,17 @@ impl EventLog {
         let mut answers = client.subscribe(inbox.clone()).await.context("subscribing for a page")?;
         let subject = format!("$JS.API.DIRECT.GET.{}", self.nats.namespace.events_stream());
         let payload = Bytes::from(request.to_string());
-        client.publish_with_reply(subject, inbox, payload).await.context("asking for a page of events")?;
+        client.publish_with_reply(subject, inbox, payload).await.context("requesting a page of events")?;
         let mut messages = vec![];
         loop {
             let next = tokio::time::timeout(runtime::nats::ACK_TIMEOUT, answers.next()).await;
-            let answer = next.context("no answer to a page of events")?.context("the connection ended")?;
+            let next = next.context("a request for a page of events timed out")?;
+            let answer = next.context("the connection was closed")?;
             match answer.status.map(|status| status.as_u16()) {
-                // 204: the end of a batch. 404: there is nothing.
+                // 204 marks the end of the batch, 404 means that there are no messages:
+                // https://github.com/nats-io/nats-architecture-and-design/blob/main/adr/ADR-31.md
                 Some(204 | 404) => return Ok(messages),
-                Some(status) => bail!("a page of events was answered with {status}"),
+                Some(status) => bail!("a request for a page of events was answered with status {status}"),
                 None => messages.push(from_direct_get(&answer)?),
             }
         }
@@ -87,7 +89,7 @@ impl EventLog {
 }
 
 fn from_direct_get(message: &async_nats::Message) -> anyhow::Result<StoredMessage> {
-    let headers = message.headers.as_ref().context("a stored message comes with headers")?;
+    let headers = message.headers.as_ref().context("the answer has no headers")?;
     let header = |name: &str| {
         headers.get(name).map(async_nats::HeaderValue::as_str).with_context(|| format!("{name} is missing"))
     };
