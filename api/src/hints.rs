@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use domain::event::Channel;
-use domain::hint::OwnHint;
+use domain::hint::InternalHint;
 use domain::key::DeliveryId;
 use runtime::clock;
 use runtime::nats::Nats;
@@ -24,7 +24,7 @@ pub struct Hints {
 
 impl Hints {
     /// Asks for the owner of a token; once, however many requests want to know.
-    pub async fn ask_about(&self, nats: &Nats, sub: &str, hint: &OwnHint) -> Answer<()> {
+    pub async fn ask_about(&self, nats: &Nats, sub: &str, hint: &InternalHint) -> Answer<()> {
         if !self.is_first(sub) {
             return Ok(());
         }
@@ -47,7 +47,7 @@ impl Hints {
 }
 
 /// Puts a hint into the inbox; when this returns it is stored.
-pub async fn give(nats: &Nats, hint: &OwnHint) -> Answer<DeliveryId> {
+pub async fn give(nats: &Nats, hint: &InternalHint) -> Answer<DeliveryId> {
     let delivery = DeliveryId::from(clock::new_id());
     put_hint(nats, &delivery, Channel::Api, hint).await.map_err(|error| {
         tracing::warn!("cannot store a hint: {error}");

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use domain::event::{Channel, EventType, Recorded};
-use domain::hint::OwnHint;
+use domain::hint::InternalHint;
 use domain::key::{Entity, UserPk};
 use e2e::System;
 use e2e::checks::recorded;
@@ -48,7 +48,7 @@ async fn hint_at_everybody(system: &System) {
         })
         .collect();
     for pk in users {
-        let hint = OwnHint::about_user(pk, "test", None);
+        let hint = InternalHint::about_user(pk, "test", None);
         put_hint(&nats, &format!("hint-{pk}").parse().unwrap(), Channel::Api, &hint).await.unwrap();
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use clap::Parser;
-use domain::hint::OwnHint;
+use domain::hint::InternalHint;
 use domain::key::Namespace;
 use domain::timestamp::Timestamp;
 use poem::endpoint::make_sync;
@@ -105,7 +105,7 @@ impl Pipeline {
     }
 
     /// Makes the projector look, as an operator would, so that something is recorded before.
-    async fn look_at(&self, hint: OwnHint) {
+    async fn look_at(&self, hint: InternalHint) {
         let id = runtime::clock::new_id().into();
         let subject = self.nats.namespace.inbox_subject(&id);
         let payload = serde_json::to_vec(&hint).unwrap().into();
@@ -249,7 +249,7 @@ async fn recorded_changes_of_users_become_their_events() {
     ] {
         let prepare = async |pipeline: &Pipeline| {
             pipeline.answer(&user_path(66), user(66, &before));
-            pipeline.look_at(OwnHint::about_user(66, "resync", None)).await;
+            pipeline.look_at(InternalHint::about_user(66, "resync", None)).await;
             pipeline.answer(&user_path(66), said_on_arrival(name, 66));
         };
         let expected: Vec<_> = std::iter::once("user-registered").chain(then).collect();
@@ -268,7 +268,7 @@ async fn recorded_deletions_become_their_events() {
             pipeline.answer("/api/v3/core/users/", page);
             for (pk, user) in [(3, somebody), (pk, user(pk, &json!({})))] {
                 pipeline.answer(&user_path(pk), user);
-                pipeline.look_at(OwnHint::about_user(pk, "resync", None)).await;
+                pipeline.look_at(InternalHint::about_user(pk, "resync", None)).await;
             }
             pipeline.gone(&user_path(pk));
         };
@@ -326,13 +326,13 @@ async fn recorded_changes_of_groups_become_their_events() {
     let group_before = async |pipeline: &Pipeline, users: &[i64], user: Value| {
         pipeline.answer(&group_path(GROUP), group("engineers-1200", users));
         pipeline.answer(&user_path(66), user);
-        let about_group = OwnHint {
+        let about_group = InternalHint {
             user: None,
             group: Some(GROUP.parse().unwrap()),
-            ..OwnHint::about_user(0, "resync", None)
+            ..InternalHint::about_user(0, "resync", None)
         };
         pipeline.look_at(about_group).await;
-        pipeline.look_at(OwnHint::about_user(66, "resync", None)).await;
+        pipeline.look_at(InternalHint::about_user(66, "resync", None)).await;
     };
     let prepare =
         async |pipeline: &Pipeline| pipeline.answer(&group_path(GROUP), group("engineers-1200", &[]));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::hint::OwnHint;
+use domain::hint::InternalHint;
 use domain::view::users::UserView;
 use poem_openapi::{ApiResponse, OpenApi};
 use schemars::JsonSchema;
@@ -102,7 +102,7 @@ impl Routes {
     #[oai(path = "/me/resync", method = "post", tag = "Tag::Me")]
     async fn resync_me(&self, caller: Caller) -> Routed<ResyncAnswer, { CALLER | NOT_FOUND | TOO_MANY }> {
         let hint = match caller.own() {
-            Some(own) => OwnHint::about_user(own.pk, "resync", Some(own.pk)),
+            Some(own) => InternalHint::about_user(own.pk, "resync", Some(own.pk)),
             None => about_stranger(&caller, "resync")?,
         };
         Ok(resync(&caller, &hint).await?)
@@ -110,7 +110,7 @@ impl Routes {
 }
 
 /// Stores the hint; its id is how the caller finds what came of it.
-pub async fn resync(caller: &Caller, hint: &OwnHint) -> Answer<ResyncAnswer> {
+pub async fn resync(caller: &Caller, hint: &InternalHint) -> Answer<ResyncAnswer> {
     caller.take_turn()?;
     let live = &caller.live;
     // Before the hint is given: what comes of it comes after this place.
@@ -144,9 +144,9 @@ async fn look_up(caller: &Caller) -> Answer<Option<Own>> {
 
 /// A hint about a caller who is not recorded. authentik cannot be asked for a hashed id, but for the name beside it: who is
 /// recorded then is the caller only where the id is theirs.
-fn about_stranger(caller: &Caller, reason: &str) -> Answer<OwnHint> {
-    let by_uuid = caller.claims.uuid().map(|uuid| OwnHint::about_uuid(uuid, reason));
-    let by_name = || Some(OwnHint::about_username(caller.claims.username()?, reason));
+fn about_stranger(caller: &Caller, reason: &str) -> Answer<InternalHint> {
+    let by_uuid = caller.claims.uuid().map(|uuid| InternalHint::about_uuid(uuid, reason));
+    let by_name = || Some(InternalHint::about_username(caller.claims.username()?, reason));
     by_uuid.or_else(by_name).ok_or_else(|| {
         Refusal::not_found(
             "nobody with the hashed id in the token is recorded yet; the next sweep will find them",

@@ -1,6 +1,6 @@
 //! Users.
 
-use domain::hint::OwnHint;
+use domain::hint::InternalHint;
 use domain::key::{Entity, UserPk};
 use domain::view::Views;
 use domain::view::users::{UserStatus, UserView, Users};
@@ -106,7 +106,7 @@ impl Routes {
         pk: Path<UserPk>,
     ) -> Routed<ResyncAnswer, { ADMIN | BAD_REQUEST | TOO_MANY }> {
         caller.require_admin()?;
-        let hint = OwnHint::about_user(pk.0, "resync", caller.asked_by());
+        let hint = InternalHint::about_user(pk.0, "resync", caller.asked_by());
         Ok(resync(&caller, &hint).await?)
     }
 }

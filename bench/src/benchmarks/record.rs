@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use async_nats::HeaderMap;
 use clap::Parser;
 use domain::event::Channel;
-use domain::hint::OwnHint;
+use domain::hint::InternalHint;
 use domain::key::{Entity, UserPk};
 use projector::Config;
 use runtime::nats::Nats;
@@ -92,7 +92,7 @@ async fn record(nats: &Nats, users: &[UserPk]) -> anyhow::Result<Done> {
         let mut headers = HeaderMap::new();
         headers.insert(store::inbox::CHANNEL, Channel::Api.as_str());
         let subject = nats.namespace.inbox_subject(&clock::new_id().into());
-        let payload = serde_json::to_vec(&OwnHint::about_user(*user, "resync", None))?.into();
+        let payload = serde_json::to_vec(&InternalHint::about_user(*user, "resync", None))?.into();
         anyhow::Ok(Outgoing { subject, headers, payload, expected: None })
     });
     let hints = hints.collect::<anyhow::Result<Vec<_>>>()?;

@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use blueprint::{Blueprint, tagged};
 use domain::event::Channel;
-use domain::hint::Reading;
+use domain::hint::Parsed;
 use e2e::process::Process;
 use reqwest::Client;
 use sender::Sent;
@@ -131,7 +131,7 @@ fn is_of_use(action: &str, model: Option<&str>) -> bool {
     let body = json!({"schema": "authentik.event.v1", "event": event}).to_string();
     let id = "f9fc2ade-fae3-4865-a48c-7fb4d921559e".parse().unwrap();
     let reading = domain::hint::read(id, Channel::Webhook, body.as_bytes()).unwrap();
-    matches!(reading, Reading::Look(_))
+    matches!(reading, Parsed::Hint(_))
 }
 
 #[test]

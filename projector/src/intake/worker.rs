@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use async_nats::jetstream::{AckKind, Message};
-use domain::hint::{About, Hint, Reading};
+use domain::hint::{Hint, HintTarget, Parsed};
 use runtime::nats::Nats;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -38,7 +38,7 @@ const LANE_PER_SLOT: usize = 2;
 pub(super) struct Worker<D> {
     nats: Nats,
     handler: Arc<Handler<D>>,
-    lanes: Lanes<About>,
+    lanes: Lanes<HintTarget>,
     slots: Semaphore,
     slow: Semaphore,
     in_hand: Arc<Semaphore>,
@@ -50,7 +50,7 @@ pub(super) struct Worker<D> {
 /// One delivery that is in hand.
 pub(super) struct Work<D> {
     worker: Arc<Worker<D>>,
-    place: Place<About>,
+    place: Place<HintTarget>,
     hint: Hint,
     delivery: Delivery,
     message: Message,
@@ -91,8 +91,8 @@ impl<D: Directory> Worker<D> {
             return None;
         };
         match Handler::<D>::read(&delivery) {
-            Ok(Reading::Look(hint)) => {
-                let Some(place) = self.lanes.queue(&hint.about) else {
+            Ok(Parsed::Hint(hint)) => {
+                let Some(place) = self.lanes.queue(&hint.target) else {
                     tracing::debug!(delivery.id = %delivery.id, "too many wait for the same turn");
                     count("put-back");
                     answer(&message, AckKind::Nak(Some(backoff(&delivery)))).await;
@@ -100,7 +100,7 @@ impl<D: Directory> Worker<D> {
                 };
                 Some(Work { worker: self, place, hint: *hint, delivery, message })
             }
-            Ok(Reading::Nothing(reason)) => {
+            Ok(Parsed::Ignored(reason)) => {
                 tracing::debug!(delivery.id = %delivery.id, "nothing to record: {}", reason.as_str());
                 count(reason.as_str());
                 answer(&message, AckKind::Ack).await;
@@ -116,7 +116,7 @@ impl<D: Directory> Worker<D> {
     /// Works on a hint when its turn comes and a slot is free; nothing where no more hints are taken before that.
     async fn work(
         &self,
-        place: &mut Place<About>,
+        place: &mut Place<HintTarget>,
         hint: Hint,
         delivery: &Delivery,
     ) -> Option<Result<Handled, HandleError>> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use domain::event::Channel;
-use domain::hint::{Reading, read};
+use domain::hint::{Parsed, read};
 use domain::key::DeliveryId;
 use domain::timestamp::Timestamp;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -147,7 +147,7 @@ impl<D: Directory> Sweep<D> {
     async fn take_one_in(&self, event: LoggedEvent, mode: Mode) -> anyhow::Result<bool> {
         let id = DeliveryId::from(event.id);
         // What cannot be read goes in as well: it becomes a dead letter, as it would by webhook.
-        if let Ok(Reading::Nothing(_)) = read(id.clone(), Channel::EventLog, &event.body) {
+        if let Ok(Parsed::Ignored(_)) = read(id.clone(), Channel::EventLog, &event.body) {
             return Ok(false);
         }
         if mode == Mode::DryRun {

@@ -54,12 +54,12 @@ impl<D: Directory> Recorder<D> {
             Entity::User(pk) => {
                 let log_end = self.log_end(entity, RecordedState::from_newest_of_user).await?;
                 let user = self.directory.user(pk).await?;
-                decide_user(pk, &log_end.known, user.as_ref(), hint, None)
+                decide_user(pk, &log_end.recorded, user.as_ref(), hint, None)
             }
             Entity::Group(id) => {
                 let log_end = self.log_end(entity, RecordedState::from_newest_of_group).await?;
                 let group = self.directory.group(id).await?.map(|group| group.group);
-                decide_group(&log_end.known, group.as_ref(), &hint.cause.trigger)
+                decide_group(&log_end.recorded, group.as_ref(), &hint.cause.trigger)
             }
         };
         Ok(bodies.iter().map(EventBody::event_type).collect())
@@ -71,11 +71,11 @@ impl<D: Directory> Recorder<D> {
         let differences = match listed {
             PageItem::User(user) => {
                 let log_end = self.log_end(entity, RecordedState::from_newest_of_user).await?;
-                decide_user(user.pk, &log_end.known, Some(user), hint, None)
+                decide_user(user.pk, &log_end.recorded, Some(user), hint, None)
             }
             PageItem::Group(group) => {
                 let log_end = self.log_end(entity, RecordedState::from_newest_of_group).await?;
-                decide_group(&log_end.known, Some(group), &hint.cause.trigger)
+                decide_group(&log_end.recorded, Some(group), &hint.cause.trigger)
             }
         };
         Ok(differences.is_empty())

@@ -171,12 +171,14 @@ impl<D: Directory> Recorder<D> {
     async fn log_end<S>(
         &self,
         entity: Entity,
-        known: fn(&EventBody) -> RecordedState<S>,
+        recorded_state: fn(&EventBody) -> RecordedState<S>,
     ) -> Result<LogEnd<S>, HandleError> {
         let newest = self.log.newest(entity).await.map_err(HandleError::Retry)?;
-        let Some(newest) = newest else { return Ok(LogEnd { position: 0, known: RecordedState::Nothing }) };
-        let recorded = decode(&newest)?;
-        Ok(LogEnd { position: recorded.sequence, known: known(&recorded.event.body) })
+        let Some(newest) = newest else {
+            return Ok(LogEnd { position: 0, recorded: RecordedState::Nothing });
+        };
+        let event = decode(&newest)?;
+        Ok(LogEnd { position: event.sequence, recorded: recorded_state(&event.event.body) })
     }
 
     /// Whether an event up to `until` was caused by this delivery. Only events since its arrival can be.

@@ -128,7 +128,7 @@ mod tests {
     #[test]
     fn something_is_made_of_every_action_that_is_asked_for() {
         use domain::event::Channel;
-        use domain::hint::{Reading, read};
+        use domain::hint::{Parsed, read};
         for (action, model) in NEEDED {
             let (name, pk) = match model {
                 Some(GROUP) => ("group", json!(Uuid::nil())),
@@ -138,7 +138,7 @@ mod tests {
             let event = json!({"action": action, "actor": {"pk": 8}, "model": model, "context": {}});
             let body = json!({"schema": "authentik.event.v1", "event": event}).to_string();
             let reading = read(Uuid::nil().into(), Channel::Webhook, body.as_bytes()).unwrap();
-            assert!(matches!(reading, Reading::Look(_)), "{action}");
+            assert!(matches!(reading, Parsed::Hint(_)), "{action}");
         }
     }
 
