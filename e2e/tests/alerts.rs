@@ -1,5 +1,5 @@
-//! The metrics of `docs/operations.md` are those that the processes tell, and the alerts of `deploy/prometheus/` are about
-//! them, hold water, and have an entry each that says what to do.
+//! The metrics of `docs/operations.md` are those that the processes tell, and the alerts of
+//! `deploy/prometheus/` are about them, hold water, and have an entry each that says what to do.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -115,7 +115,7 @@ async fn what_the_alerts_look_at_is_what_happens() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_brake_is_seen_in_the_metrics() {
     let system = System::start().await;
-    system.authentik.silently(json!({"op": "create_users", "count": 40})).await;
+    system.authentik.change_without_event(json!({"op": "create_users", "count": 40})).await;
     e2e::checks::converged(&system, testkit::wait::DEADLINE).await;
     reaches(&system, "projector_last_sweep_timestamp_seconds", |time| time > 1.7e9).await;
     // A token with fewer rights: everybody but the administrator seems to be gone.

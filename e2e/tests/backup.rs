@@ -8,7 +8,7 @@ use domain::event::EventType;
 use domain::key::Entity;
 use e2e::System;
 use e2e::backup::Backup;
-use e2e::checks::{converged, nothing_is_there_twice, recorded, replay_equals_live};
+use e2e::checks::{converged, histories_are_valid, recorded, replay_equals_live};
 use e2e::dead_letters::set_aside;
 use e2e::user_table::UserTable;
 use futures_util::TryStreamExt;
@@ -80,7 +80,7 @@ async fn resumes(system: &System, cursor: &str) -> u16 {
 /// Everything that must hold after a restore.
 async fn all_is_well(system: &System) {
     converged(system, DEADLINE).await;
-    nothing_is_there_twice(system).await;
+    histories_are_valid(system).await;
     replay_equals_live(system).await;
 }
 
@@ -183,7 +183,8 @@ async fn begins_anew(table: &UserTable, system: &System) {
     table.agrees_with(system).await;
 }
 
-/// What is recorded after the backup and is lost with it: an erasure among it. Returns the feed's last cursor.
+/// What is recorded after the backup and is lost with it: an erasure among it. Returns the feed's last
+/// cursor.
 async fn what_the_backup_lacks(system: &System, erased: i64) -> String {
     system.operate(&["forget", &erased.to_string()]).await;
     live(system, "lost").await;

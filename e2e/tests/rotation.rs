@@ -1,4 +1,5 @@
-//! Secrets are replaced while everything runs, as `docs/operations.md` says, and nothing is refused meanwhile.
+//! Secrets are replaced while everything runs, as `docs/operations.md` says, and nothing is refused
+//! meanwhile.
 
 use std::collections::BTreeSet;
 
@@ -23,14 +24,13 @@ async fn two_of_each() -> System {
 /// Something happens in authentik, and is told.
 async fn told(system: &System, username: &str) {
     system.authentik.create_user(username).await;
-    eventually("every webhook is told", || async { (system.authentik.n_pending().await == 0).then_some(()) })
-        .await;
+    system.authentik.finish_deliveries().await;
 }
 
 /// Makes a user in an authentik that was just restarted.
 async fn made(system: &System, username: &str) {
     let user = json!({"username": username, "name": username});
-    system.authentik.insist(Method::POST, "/api/v3/core/users/", &user).await;
+    system.authentik.request_until_answered(Method::POST, "/api/v3/core/users/", &user).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -52,14 +52,14 @@ async fn the_webhook_secret_is_replaced_and_no_webhook_is_refused() {
         system.restart_ingress_with(ingress, &[("WEBHOOK_SECRETS", NEW)]).await;
         told(&system, &format!("taking-the-new-one-{ingress}")).await;
     }
-    assert_eq!(system.webhooks.refused_with(), BTreeSet::new());
+    assert_eq!(system.webhooks.refusal_statuses(), BTreeSet::new());
     everything_holds(&system, DEADLINE).await;
 
     // The old one is of no more use.
     system.restart_authentik_with(&[("SIMULATOR_WEBHOOK_SECRET", OLD)]).await;
     made(&system, "late").await;
     eventually("webhooks of the old secret are refused", || async {
-        system.webhooks.refused_with().contains(&401).then_some(())
+        system.webhooks.refusal_statuses().contains(&401).then_some(())
     })
     .await;
 }
@@ -76,7 +76,7 @@ async fn authentiks_token_is_replaced_and_the_circuit_stays_closed() {
     system.restart_authentik_with(&[("SIMULATOR_API_TOKEN", "another-token")]).await;
     made(&system, "after").await;
     converged(&system, DEADLINE).await;
-    let told = system.tells().await;
+    let told = system.logs_and_metrics().await;
     assert!(!told.contains("refuses the token"), "{told}");
 }
 
@@ -102,6 +102,6 @@ async fn a_password_of_nats_is_replaced_by_that_of_a_second_user_and_no_webhook_
     nats.configure("users.conf", &users.replace(line, &second));
     nats.reload().await;
     told(&system, "after").await;
-    assert_eq!(system.webhooks.refused_with(), BTreeSet::new());
+    assert_eq!(system.webhooks.refusal_statuses(), BTreeSet::new());
     everything_holds(&system, DEADLINE).await;
 }

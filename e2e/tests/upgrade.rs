@@ -20,7 +20,7 @@ async fn a_stream_that_differs_is_told_as_the_documentation_has_it_and_nothing_i
     system.kill_projectors().await;
     system.restart_projectors().await;
     testkit::eventually("the difference is told", || async {
-        system.tells().await.contains(line).then_some(())
+        system.logs_and_metrics().await.contains(line).then_some(())
     })
     .await;
     assert_eq!(inbox.info().await.unwrap().config.max_age, config.max_age);
