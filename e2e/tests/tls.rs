@@ -1,5 +1,4 @@
 //! Connections to NATS over TLS with certificates on both sides, and with credentials files.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use e2e::System;
 use e2e::ingress::Ingress;
