@@ -1941,8 +1941,7 @@ export interface components {
             is_superuser: boolean;
             /**
              * Format: uint64
-             * @description Number of direct members when this system last read the group. Not compared: a change of it alone
-             *     leads to no event.
+             * @description Number of direct members when this system last read the group. A change of it alone is no event.
              */
             n_members: number;
             /** @description Name; unique in authentik. */
@@ -1967,10 +1966,7 @@ export interface components {
         GroupView: {
             /** @description True if the group no longer exists in authentik. */
             deleted: boolean;
-            /**
-             * @description Current state, or the last one of a deleted group; null if only members of the group are recorded so
-             *     far.
-             */
+            /** @description Current state, or the last one of a deleted group; null if only its members are recorded so far. */
             group?: components["schemas"]["Group"] | (null);
             /** @description Time of the last event, by authentik's clock. */
             last_event: components["schemas"]["Timestamp"];
@@ -2233,8 +2229,7 @@ export interface components {
         /** Format: date-time */
         Timestamp: string;
         /**
-         * @description A user as authentik reports them, without the avatar and without attributes that the configuration does
-         *     not allow.
+         * @description A user as authentik reports them, without the avatar and without attributes that are not allowed.
          *
          *     `date_joined`, `last_login`, `last_updated`, `password_change_date` and `group_names` are not compared:
          *     authentik changes them on its own, so a change of them alone leads to no event.
@@ -2273,22 +2268,15 @@ export interface components {
              * @description authentik's primary key. After a restore of authentik it can belong to another user: compare `uuid`.
              */
             pk: number;
-            /**
-             * @description `internal`, `external`, `service_account`, `internal_service_account`, or a type that newer releases
-             *     add.
-             */
+            /** @description `internal`, `external`, `service_account`, `internal_service_account`, or a newer type. */
             type: string;
-            /**
-             * @description authentik's hashed id of the user: the `sub` of tokens if the provider's subject mode is
-             *     `hashed_user_id`.
-             */
+            /** @description authentik's hashed id of the user: `sub` of tokens in the subject mode `hashed_user_id`. */
             uid: string;
             /** @description Name that the user signs in with. */
             username: string;
             /**
              * Format: uuid
-             * @description Permanent id of the account, never reused. Nil if authentik deleted the user before this system could
-             *     read it.
+             * @description Permanent id of the account. Nil if authentik deleted the user before this system could read them.
              */
             uuid: string;
         };

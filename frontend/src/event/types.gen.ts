@@ -11,7 +11,7 @@ export interface components {
             /** @description What led to the comparison with authentik. */
             trigger: components["schemas"]["Trigger"];
         };
-        /** @description A user other than the event's own, by primary key only: an event has personal data of its own user alone. */
+        /** @description Another user, by primary key only: an event has personal data of its own user alone. */
         Actor: {
             /**
              * Format: int64
@@ -25,8 +25,7 @@ export interface components {
             is_superuser: boolean;
             /**
              * Format: uint64
-             * @description Number of direct members when this system last read the group. Not compared: a change of it alone
-             *     leads to no event.
+             * @description Number of direct members when this system last read the group. A change of it alone is no event.
              */
             n_members: number;
             /** @description Name; unique in authentik. */
@@ -39,15 +38,9 @@ export interface components {
              */
             uuid: string;
         };
-        /**
-         * @description What led to the comparison with authentik that recorded this event. It is not always what caused the
-         *     change.
-         */
+        /** @description What led to the comparison with authentik. It is not always what caused the change. */
         Trigger: {
-            /**
-             * @description authentik's action (`model_updated`, `login`, …), or a reason of this system: `resync`, `membership`,
-             *     `sweep`.
-             */
+            /** @description authentik's action (`model_updated`, `login`, …), or `resync`, `membership` or `sweep`. */
             action: string;
             /** @description The user who acted; missing if authentik or this system acted by itself. */
             actor?: components["schemas"]["Actor"] | null;
@@ -100,8 +93,7 @@ export interface components {
         /** Format: date-time */
         Timestamp: string;
         /**
-         * @description A user as authentik reports them, without the avatar and without attributes that the configuration does
-         *     not allow.
+         * @description A user as authentik reports them, without the avatar and without attributes that are not allowed.
          *
          *     `date_joined`, `last_login`, `last_updated`, `password_change_date` and `group_names` are not compared:
          *     authentik changes them on its own, so a change of them alone leads to no event.
@@ -140,22 +132,15 @@ export interface components {
              * @description authentik's primary key. After a restore of authentik it can belong to another user: compare `uuid`.
              */
             pk: number;
-            /**
-             * @description `internal`, `external`, `service_account`, `internal_service_account`, or a type that newer releases
-             *     add.
-             */
+            /** @description `internal`, `external`, `service_account`, `internal_service_account`, or a newer type. */
             type: string;
-            /**
-             * @description authentik's hashed id of the user: the `sub` of tokens if the provider's subject mode is
-             *     `hashed_user_id`.
-             */
+            /** @description authentik's hashed id of the user: `sub` of tokens in the subject mode `hashed_user_id`. */
             uid: string;
             /** @description Name that the user signs in with. */
             username: string;
             /**
              * Format: uuid
-             * @description Permanent id of the account, never reused. Nil if authentik deleted the user before this system could
-             *     read it.
+             * @description Permanent id of the account. Nil if authentik deleted the user before this system could read them.
              */
             uuid: string;
         };
@@ -290,10 +275,7 @@ export interface components {
         };
         /** @description A user was recorded for the first time, or again after a deletion. */
         "user-registered": {
-            /**
-             * @description True if authentik deleted the user before this system could read them: only `pk` and `name` are
-             *     known.
-             */
+            /** @description True if authentik deleted the user before they were read: only `pk` and `name` are known. */
             partial?: boolean;
             /** @description What led to the comparison with authentik. */
             trigger: components["schemas"]["Trigger"];

@@ -10,8 +10,7 @@ use uuid::Uuid;
 use crate::key::{GroupId, UserPk};
 use crate::timestamp::Timestamp;
 
-/// A user as authentik reports them, without the avatar and without attributes that the configuration does
-/// not allow.
+/// A user as authentik reports them, without the avatar and without attributes that are not allowed.
 ///
 /// `date_joined`, `last_login`, `last_updated`, `password_change_date` and `group_names` are not compared:
 /// authentik changes them on its own, so a change of them alone leads to no event.
@@ -19,11 +18,9 @@ use crate::timestamp::Timestamp;
 pub struct User {
     /// authentik's primary key. After a restore of authentik it can belong to another user: compare `uuid`.
     pub pk: UserPk,
-    /// Permanent id of the account, never reused. Nil if authentik deleted the user before this system could
-    /// read it.
+    /// Permanent id of the account. Nil if authentik deleted the user before this system could read them.
     pub uuid: Uuid,
-    /// authentik's hashed id of the user: the `sub` of tokens if the provider's subject mode is
-    /// `hashed_user_id`.
+    /// authentik's hashed id of the user: `sub` of tokens in the subject mode `hashed_user_id`.
     pub uid: String,
     /// Name that the user signs in with.
     pub username: String,
@@ -33,8 +30,7 @@ pub struct User {
     pub email: String,
     /// False if the user may not sign in.
     pub is_active: bool,
-    /// `internal`, `external`, `service_account`, `internal_service_account`, or a type that newer releases
-    /// add.
+    /// `internal`, `external`, `service_account`, `internal_service_account`, or a newer type.
     #[serde(rename = "type")]
     pub kind: String,
     /// Path of the user's folder in authentik.
@@ -95,7 +91,6 @@ pub struct Group {
     pub is_superuser: bool,
     /// Parent groups.
     pub parents: BTreeSet<GroupId>,
-    /// Number of direct members when this system last read the group. Not compared: a change of it alone
-    /// leads to no event.
+    /// Number of direct members when this system last read the group. A change of it alone is no event.
     pub n_members: u64,
 }

@@ -9,19 +9,17 @@ use serde_json::Value;
 use crate::key::{GroupId, UserPk};
 use crate::snapshot::{Group, User};
 
-/// What led to the comparison with authentik that recorded this event. It is not always what caused the
-/// change.
+/// What led to the comparison with authentik. It is not always what caused the change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Trigger {
-    /// authentik's action (`model_updated`, `login`, …), or a reason of this system: `resync`, `membership`,
-    /// `sweep`.
+    /// authentik's action (`model_updated`, `login`, …), or `resync`, `membership` or `sweep`.
     pub action: String,
     /// The user who acted; missing if authentik or this system acted by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<Actor>,
 }
 
-/// A user other than the event's own, by primary key only: an event has personal data of its own user alone.
+/// Another user, by primary key only: an event has personal data of its own user alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Actor {
     /// authentik's primary key of the user.
@@ -84,8 +82,7 @@ macro_rules! about_a_user {
 about_a_user! {
     /// A user was recorded for the first time, or again after a deletion.
     UserRegistered {
-        /// True if authentik deleted the user before this system could read them: only `pk` and `name` are
-        /// known.
+        /// True if authentik deleted the user before they were read: only `pk` and `name` are known.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         partial: bool,
     }

@@ -20,8 +20,7 @@ pub struct GroupView {
     pub uuid: GroupId,
     /// True if the group no longer exists in authentik.
     pub deleted: bool,
-    /// Current state, or the last one of a deleted group; null if only members of the group are recorded so
-    /// far.
+    /// Current state, or the last one of a deleted group; null if only its members are recorded so far.
     pub group: Option<Group>,
     /// Number of users recorded as direct members.
     pub n_members: u64,

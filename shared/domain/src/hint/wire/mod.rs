@@ -17,7 +17,7 @@ pub enum Undecodable {
     #[error("the body does not match its schema")]
     Json(#[from] serde_json::Error),
     /// The primary key has the wrong type for a user or group.
-    #[error("{0} is not a primary key of a {1}")]
+    #[error("{0} is not a valid {1} key")]
     Key(Value, &'static str),
     /// An internal hint that does not name exactly one user or group.
     #[error("the hint must name exactly one user or group")]
