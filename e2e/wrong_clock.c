@@ -1,4 +1,4 @@
-/* Preloaded into a process, makes its clock wrong by CLOCK_OFFSET seconds. Timers go by another clock. */
+/* Preload library that shifts a process's wall clock by CLOCK_OFFSET seconds. Timers use another clock and stay right. */
 #define _GNU_SOURCE
 #include <stdlib.h>
 #include <sys/syscall.h>

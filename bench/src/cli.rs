@@ -1,4 +1,4 @@
-//! The command line.
+//! The command-line interface.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use crate::benchmarks::{self, Benchmark};
 use crate::compare::Plan;
 use crate::{naive, report};
 
-/// Measures what performance rests on, as ratios within one run: this system as it is, against the naive way.
+/// Benchmarks this system as it is against naive designs. Results are ratios of costs within one run.
 #[derive(Debug, Parser)]
 #[command(name = "bench", version)]
 struct Cli {
@@ -21,34 +21,34 @@ struct Cli {
     /// Print the result as JSON, with every round.
     #[arg(long, global = true)]
     json: bool,
-    /// How many rounds are counted, in each of which both ways are measured.
+    /// Number of rounds. Each round measures both ways.
     #[arg(long, global = true, default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Measure next to nothing, once: shows that a benchmark does its work, and not how fast.
+    /// Run once with minimal sizes: shows that the benchmarks work, not how fast the system is.
     #[arg(long, global = true)]
     smallest: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Webhooks that wait are stored with one commit, against one publish each.
+    /// Storing waiting webhooks with one commit, against one publish each.
     Ingress,
-    /// Events are framed once and sent in pieces of a ring, against encoding each for every subscriber.
+    /// Framing each event once and sending pieces of a ring buffer, against encoding it for every subscriber.
     Feed,
-    /// Verified tokens are remembered, against verifying them each time.
+    /// Caching verified tokens, against verifying each token again.
     Tokens,
-    /// Views are written in batches, against single puts; a rebuild, against reading the events alone.
+    /// Writing views in batches, against single puts; replaying all events, against only reading them.
     Projections,
-    /// 32 hints are worked on at once, against one at a time, while authentik takes 20 ms to answer.
+    /// Processing 32 hints at once, against one at a time, with an authentik that takes 20 ms to answer.
     Record,
-    /// Memory of a stream that waits for events, against poem's own `SSE`.
+    /// Memory of an idle stream, against poem's own `SSE`.
     Memory,
-    /// All of them.
+    /// All benchmarks.
     All,
-    /// The API, as a process that is measured.
+    /// Run the API as a measured process.
     #[command(hide = true)]
     ServeApi(Box<api::Config>),
-    /// The naive feed, as a process that is measured.
+    /// Run the naive feed as a measured process.
     #[command(hide = true)]
     ServeNaive(Box<naive::Config>),
 }
@@ -68,7 +68,7 @@ impl Command {
     }
 }
 
-/// Everything that `main` does.
+/// Parses the command line and executes its command.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
@@ -78,7 +78,7 @@ pub fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Nobody is left to tell where standard error is closed.
+            // If standard error is closed, there is no way to report this.
             let _ = writeln!(std::io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }
@@ -86,9 +86,9 @@ pub fn main() -> ExitCode {
 }
 
 async fn execute(cli: Cli) -> anyhow::Result<()> {
-    // A server is ended by a kill, so that nothing of its end is measured.
+    // Servers are killed instead of shut down, so this is never cancelled.
     let shutdown = CancellationToken::new();
-    let wanted = cli.command.benchmarks();
+    let selected = cli.command.benchmarks();
     match cli.command {
         Command::ServeApi(config) => {
             telemetry::start(&config.telemetry)?;
@@ -100,15 +100,15 @@ async fn execute(cli: Cli) -> anyhow::Result<()> {
         }
         _ => {}
     }
-    // What goes wrong in the parts that run in this process.
+    // Logs warnings of the parts that run in this process.
     telemetry::start(&TelemetryConfig { log_format: LogFormat::Text, filter: "warn".to_owned() })?;
-    let executable = std::env::current_exe().context("looking for the own executable")?;
+    let executable = std::env::current_exe().context("finding the path of this executable")?;
     let plan = Plan { rounds: cli.rounds, is_smallest: cli.smallest, executable };
     let mut comparisons = vec![];
-    for benchmark in wanted {
-        let measured = Box::pin(benchmarks::run(*benchmark, &plan)).await;
-        comparisons.extend(measured.with_context(|| format!("benchmark {}", benchmark.name()))?);
+    for benchmark in selected {
+        let results = Box::pin(benchmarks::run(*benchmark, &plan)).await;
+        comparisons.extend(results.with_context(|| format!("benchmark {}", benchmark.name()))?);
     }
     let report = if cli.json { report::json(&comparisons)? } else { report::table(&comparisons) };
-    std::io::stdout().write_all(report.as_bytes()).context("printing")
+    std::io::stdout().write_all(report.as_bytes()).context("printing the report")
 }

@@ -1,23 +1,23 @@
-//! Both ways in turn, round after round, so that whatever else the machine does falls on both.
+//! Measures both ways in turn, round after round, so that other load on the machine affects both alike.
 
 use std::io::Write;
 use std::path::PathBuf;
 
 use serde::Serialize;
 
-/// How much is measured.
+/// What to measure, and how often.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// How many rounds are counted.
+    /// Number of counted rounds.
     pub rounds: u32,
-    /// Whether next to nothing is measured.
+    /// Whether to measure once with minimal sizes.
     pub is_smallest: bool,
-    /// This program, which also is the servers that are measured as processes.
+    /// This program, which also runs as the measured servers.
     pub executable: PathBuf,
 }
 
 impl Plan {
-    /// How much of something there is: so much, or next to nothing.
+    /// Selects the full or the minimal size.
     pub fn size<T>(&self, full: T, smallest: T) -> T {
         if self.is_smallest { smallest } else { full }
     }
@@ -28,72 +28,72 @@ impl Plan {
 pub enum Way {
     /// This system.
     AsItIs,
-    /// What its design rejects.
+    /// The naive way that its design rejects.
     Naive,
 }
 
-/// What one way did in one round.
+/// Result of one way in one round.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Done {
-    /// How many items were found to be done.
+    /// Number of completed items.
     pub n_items: u64,
-    /// What all of them cost.
+    /// Cost of all items.
     pub cost: f64,
 }
 
 impl Done {
-    /// What one item costs.
+    /// Cost of one item.
     #[expect(clippy::cast_precision_loss, reason = "nothing is done 2^52 times")]
     pub fn cost_of_one(&self) -> f64 {
         self.cost / self.n_items.max(1) as f64
     }
 }
 
-/// Both ways, one right after the other.
+/// Results of both ways, measured one right after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Round {
     /// This system.
     pub as_it_is: Done,
-    /// What its design rejects.
+    /// The naive way that its design rejects.
     pub naive: Done,
 }
 
 impl Round {
-    /// How many times as much the naive way costs.
+    /// Cost of the naive way divided by the cost of this system.
     pub fn ratio(&self) -> f64 {
         self.naive.cost_of_one() / self.as_it_is.cost_of_one()
     }
 }
 
-/// What is counted as cost.
+/// Unit of the cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unit {
-    /// Time until all is done.
+    /// Elapsed seconds.
     Seconds,
-    /// Time of processors that the measured process took.
+    /// Seconds of CPU time of the measured process.
     CpuSeconds,
-    /// Memory.
+    /// Memory in kB.
     Kilobytes,
 }
 
-/// What is compared, and what was measured.
+/// A comparison of both ways, with its results.
 #[derive(Clone, Debug)]
 pub struct Comparison {
-    /// Which benchmark.
+    /// Name of the benchmark.
     pub benchmark: &'static str,
-    /// Under which circumstances.
+    /// Sizes and conditions of this comparison.
     pub case: String,
-    /// What costs.
+    /// Unit of the costs.
     pub unit: Unit,
-    /// Of what the cost of one is given.
+    /// The item that costs are given for, such as `event`.
     pub item: &'static str,
-    /// What was measured.
+    /// Results of the counted rounds.
     pub rounds: Vec<Round>,
 }
 
 impl Comparison {
-    /// Measures both ways in turn. The first round warms up, and is not counted.
+    /// Measures both ways in turn. The first round warms up and is not counted.
     pub async fn measure(
         mut self,
         plan: &Plan,
@@ -101,9 +101,9 @@ impl Comparison {
     ) -> anyhow::Result<Self> {
         let warm_up = plan.size(1, 0);
         for n in 0..plan.size(plan.rounds, 1) + warm_up {
-            // Nobody needs to see how far it is.
+            // Progress is optional, so ignore a closed standard error.
             let _ = writeln!(std::io::stderr(), "{}, {}: round {n}", self.benchmark, self.case);
-            // Neither way always is the first one.
+            // The ways alternate in being measured first.
             let round = if n % 2 == 0 {
                 let as_it_is = measure(Way::AsItIs).await?;
                 Round { as_it_is, naive: measure(Way::Naive).await? }
@@ -119,7 +119,7 @@ impl Comparison {
     }
 }
 
-/// The middle one; of an even number, the mean of both. Nothing where there are none.
+/// The median; the mean of the middle two for an even number of values. `None` for no values.
 pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
@@ -142,14 +142,14 @@ mod tests {
     }
 
     #[test]
-    fn the_ratio_is_how_many_times_as_much_the_naive_way_costs_for_one() {
+    fn the_ratio_compares_the_costs_of_one_item() {
         let as_it_is = Done { n_items: 10, cost: 1.0 };
         let naive = Done { n_items: 20, cost: 8.0 };
         assert!((Round { as_it_is, naive }.ratio() - 4.0).abs() < 1e-9);
     }
 
     #[tokio::test]
-    async fn the_ways_take_turns_and_the_first_round_is_not_counted() {
+    async fn the_ways_alternate_and_the_first_round_is_not_counted() {
         let plan = Plan { rounds: 2, is_smallest: false, executable: PathBuf::new() };
         let comparison = Comparison {
             benchmark: "none",

@@ -1,4 +1,4 @@
-//! Events as large as those of people in authentik are.
+//! Events of realistic size.
 
 use async_nats::HeaderMap;
 use domain::event::payload::{Trigger, UserLoggedIn, UserRegistered};
@@ -10,17 +10,17 @@ use runtime::clock;
 use runtime::nats::Nats;
 use store::publish::{NewMessage, publish_batch};
 
-/// Events that are stored as one commit while a stream is filled.
+/// Number of events per commit when the log is filled.
 const COMMIT: usize = 900;
 
-/// Somebody was registered.
+/// The registration of a user.
 pub fn registered(pk: UserPk) -> Event {
     let event = testkit::events::registered(pk, 0);
     let body = UserRegistered { user: user(pk), partial: false, trigger: trigger("model_created") };
     Event { body: EventBody::UserRegistered(body), ..event }
 }
 
-/// Somebody signed in.
+/// A sign-in of a user.
 pub fn signed_in(pk: UserPk) -> Event {
     let event = testkit::events::registered(pk, 0);
     let body = UserLoggedIn {
@@ -54,7 +54,7 @@ fn trigger(action: &str) -> Trigger {
     Trigger { action: action.to_owned(), actor: None }
 }
 
-/// Fills the log: so many users register, and then each of them signs in so many times.
+/// Fills the log with registrations of `n_users` users, then `n_sign_ins` sign-ins of each.
 pub async fn fill(nats: &Nats, n_users: UserPk, n_sign_ins: u32) -> anyhow::Result<()> {
     let sign_ins = (0..n_sign_ins).flat_map(|_| (1..=n_users).map(signed_in));
     let events = (1..=n_users).map(registered).chain(sign_ins);

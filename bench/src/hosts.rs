@@ -1,4 +1,4 @@
-//! What this system stands between: NATS and authentik.
+//! The systems around this one: NATS and authentik.
 
 use anyhow::Context;
 use runtime::CancellationToken;
@@ -6,7 +6,7 @@ use runtime::nats::Nats;
 use serde_json::json;
 use testkit::NatsServer;
 
-/// What the shipped configuration says of storing; see `nats/nats-server.conf`.
+/// Storage settings of the shipped `nats/nats-server.conf`.
 const SHIPPED: &str = "jetstream { sync_interval: always }\nmax_payload: 1MB\n";
 
 const API_TOKEN: &str = "reader-token";
@@ -14,29 +14,29 @@ const ADMIN_TOKEN: &str = "admin-token";
 /// The simulator's administrator.
 const ADMIN: &str = "akadmin";
 
-/// A nats-server that acknowledges what is on disk, with all streams.
+/// Starts a nats-server that acknowledges messages once they are on disk, and creates all streams.
 pub async fn nats() -> (NatsServer, Nats) {
     let server = NatsServer::start_with(SHIPPED).await;
     let nats = server.provisioned().await;
     (server, nats)
 }
 
-/// An authentik in this process, which sends no webhooks.
+/// authentik's simulator in this process. It sends no webhooks.
 pub struct Authentik {
-    /// Its administrator.
+    /// A client with the administrator's token.
     pub admin: e2e::Authentik,
     url: String,
     shutdown: CancellationToken,
 }
 
 impl Authentik {
-    /// Starts one.
+    /// Starts the simulator.
     pub async fn start() -> anyhow::Result<Self> {
         let config = simulator::Config {
             listen: ([127, 0, 0, 1], 0).into(),
             api_token: Some(API_TOKEN.into()),
             admin_token: Some(ADMIN_TOKEN.into()),
-            // Longer than any benchmark.
+            // Longer than any benchmark takes.
             access_token_seconds: 36_000,
             ..simulator::Config::default()
         };
@@ -48,22 +48,22 @@ impl Authentik {
         Ok(Self { admin, url, shutdown })
     }
 
-    /// `iss` of its tokens.
+    /// `iss` of the tokens that it issues.
     pub fn issuer(&self) -> String {
         format!("{}/application/o/authentik-events/", self.url)
     }
 
-    /// Settings of a projector that reads from it.
+    /// Options of a projector that reads from it.
     pub fn reader_flags(&self) -> [String; 2] {
         [format!("--authentik-url={}", self.url), format!("--authentik-token={API_TOKEN}")]
     }
 
-    /// A new access token of its administrator, who may read everything.
+    /// A new access token of the administrator, who may read everything.
     pub async fn token(&self) -> String {
         self.admin.token(ADMIN).await
     }
 
-    /// Takes so many milliseconds for each answer of its REST API from now on.
+    /// Delays each answer of the REST API by this many milliseconds.
     pub async fn delay(&self, milliseconds: u64) {
         self.admin.faults(json!({"rest_delay_ms": milliseconds})).await;
     }

@@ -1,5 +1,12 @@
-//! Measures what performance rests on, as ratios within one run: this system as it is, against the naive way that
-//! its design rejects. See `README.md` beside this.
+//! Benchmarks of the performance-critical parts: this system as it is, against the naive way that its design
+//! rejects. Each result is a ratio of costs within one run, so it does not depend on the machine.
+//!
+//! ```text
+//! cargo run --release -p bench -- feed
+//! ```
+//!
+//! [`benchmarks`] sets up each comparison, [`compare`] measures both ways in turn, [`report`] prints the
+//! ratios. `README.md` in this directory explains how to read them.
 
 mod benchmarks;
 mod cli;
@@ -13,7 +20,7 @@ mod subscribers;
 
 use std::process::ExitCode;
 
-// The one that the binaries have.
+// The allocator of the binaries.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,4 +1,4 @@
-//! The feed that the design rejects: a broadcast channel, and poem's `SSE`, which encodes for each subscriber.
+//! The naive feed: a broadcast channel, and poem's `SSE`, which encodes each event for each subscriber.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,25 +18,25 @@ use store::log::EventLog;
 use store::publish::retry_delay;
 use tokio::sync::broadcast::{Receiver, Sender};
 
-/// Who lags behind more than this misses events, and is cut off here.
+/// Capacity of the channel. A subscriber that lags further behind is disconnected.
 const CAPACITY: usize = 16_384;
 
-/// As often as the API does.
+/// The interval of the API's heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// Settings of the naive feed.
+/// Options of the naive feed.
 #[derive(Clone, Debug, Parser)]
 pub struct Config {
     #[command(flatten)]
     nats: NatsConfig,
     #[command(flatten)]
     pub telemetry: TelemetryConfig,
-    /// Where to listen: `host:port`.
+    /// Address to listen on: `host:port`.
     #[arg(long)]
     listen: String,
 }
 
-/// Serves until shutdown, at the path that the API has.
+/// Serves the feed until shutdown, at the same path as the API.
 pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
     let health = Health::waiting_for(&["nats", "streams", "log"]);
     let nats = Nats::connect(&config.nats, "naive", &health).await?;
@@ -55,20 +55,20 @@ pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Resul
     health.ok("log");
     loop {
         let Ok(message) = messages.next().await else {
-            // On a busy machine NATS may not answer in time.
+            // NATS on a busy machine may not answer in time; retry.
             tokio::time::sleep(retry_delay(0)).await;
             continue;
         };
-        let recorded = message.decode().context("an event that cannot be read")?;
+        let recorded = message.decode().context("reading an event")?;
         let sequence = recorded.sequence;
-        // Nobody may have subscribed.
+        // Sending fails if there are no subscribers, which is fine.
         let _ = events.send(Arc::new(recorded));
         #[expect(clippy::cast_precision_loss, reason = "no stream comes near 2^52 events")]
         metrics::gauge!(crate::server::SEEN).set(sequence as f64);
     }
 }
 
-/// What one subscriber is sent; ends where they lag too far behind.
+/// The events of one subscriber, encoded. Ends when the subscriber lags too far behind.
 fn encoded(events: Receiver<Arc<Recorded>>) -> impl futures_util::Stream<Item = Event> + Send + 'static {
     stream::unfold(events, async |mut events| {
         let recorded = events.recv().await.ok()?;

@@ -1,4 +1,4 @@
-//! What was measured, for people and for programs.
+//! Prints the results, as a table or as JSON.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::compare::{Comparison, Done, Round, Unit, median};
 
-/// The ratios of all rounds.
+/// The ratios of all rounds, summarized.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 struct Ratio {
     median: f64,
@@ -26,7 +26,7 @@ impl Ratio {
     }
 }
 
-/// One line a comparison.
+/// A table with a line per comparison.
 pub fn table(comparisons: &[Comparison]) -> String {
     let head = ["benchmark", "case", "as it is", "naive", "ratio", "spread"].map(str::to_owned);
     let rows: Vec<_> = std::iter::once(head).chain(comparisons.iter().map(row)).collect();
@@ -36,7 +36,7 @@ pub fn table(comparisons: &[Comparison]) -> String {
         let mut line = String::new();
         for (column, cell) in row.iter().enumerate() {
             let width = width(column);
-            // Writing to a string does not fail. Text stands left, numbers stand right.
+            // Text is left-aligned, numbers are right-aligned. Writing to a string does not fail.
             let _ =
                 if column < 2 { write!(line, "{cell:<width$}  ") } else { write!(line, "{cell:>width$}  ") };
         }
@@ -74,7 +74,7 @@ fn quantity(cost: f64, unit: Unit) -> String {
     }
 }
 
-/// Everything, with each round.
+/// All comparisons with every round.
 pub fn json(comparisons: &[Comparison]) -> anyhow::Result<String> {
     let rows: Vec<_> = comparisons
         .iter()
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_has_the_median_of_costs_and_ratios_and_how_far_they_spread() {
+    fn a_line_has_the_medians_of_costs_and_ratios_and_the_spread() {
         let table = table(&[comparison()]);
         let cells: Vec<_> =
             table.lines().last().unwrap().split("  ").filter(|cell| !cell.is_empty()).collect();

@@ -1,4 +1,4 @@
-//! A server as a process of its own, so that what it takes is told from what its clients take.
+//! A measured server. It runs as a separate process, so that the costs of its clients do not count.
 
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -9,18 +9,18 @@ use tokio::process::{Child, Command};
 
 use crate::compare::{Plan, Way};
 
-/// The metric by which a server tells up to where it has seen the events.
+/// Metric with the sequence of the last event that a server has received.
 pub const SEEN: &str = "api_feed_sequence";
 
-/// Killed on drop.
+/// A running server; killed on drop.
 pub struct Server {
     process: Child,
-    /// Where it is.
+    /// Its base URL.
     pub url: String,
 }
 
 impl Server {
-    /// The API, or the naive feed, which knows nothing of tokens. Waits until it is ready.
+    /// Starts the API or the naive feed and waits until it is ready. The naive feed does not check tokens.
     pub async fn start(plan: &Plan, way: Way, nats_url: &str, issuer: &str) -> anyhow::Result<Self> {
         let address = format!("127.0.0.1:{}", free_port());
         let nats = format!("--nats-url={nats_url}");
@@ -51,8 +51,9 @@ impl Server {
         Ok(Self { process, url })
     }
 
-    /// Waits until it has seen the event of that sequence: who subscribes then gets what comes after it.
-    pub async fn has_seen(&self, sequence: u64) {
+    /// Waits until the server has received the event of this sequence, so that new subscribers receive only
+    /// later events.
+    pub async fn wait_until_seen(&self, sequence: u64) {
         eventually("the server has seen the newest event", || async {
             let metrics = reqwest::get(format!("{}/metrics", self.url)).await.ok()?.text().await.ok()?;
             let seen = metrics.lines().find_map(|line| line.strip_prefix(SEEN)?.trim().parse::<f64>().ok());
@@ -62,32 +63,36 @@ impl Server {
         .await;
     }
 
-    /// Seconds that the processors have spent on it.
+    /// CPU time that the server has used, in seconds.
     pub fn cpu_seconds(&self) -> anyhow::Result<f64> {
-        let threads = std::fs::read_dir(self.about("task")?).context("listing the threads of a server")?;
+        let threads =
+            std::fs::read_dir(self.proc_file("task")?).context("listing the threads of a server")?;
         let mut nanoseconds = 0.0;
         for thread in threads {
             let path = thread.context("listing the threads of a server")?.path().join("schedstat");
-            let text = std::fs::read_to_string(path).context("reading the time of a thread")?;
+            let text = std::fs::read_to_string(path).context("reading the CPU time of a thread")?;
             let on_cpu = text.split(' ').next().unwrap_or_default();
-            nanoseconds += on_cpu.parse::<f64>().context("schedstat begins with nanoseconds")?;
+            nanoseconds +=
+                on_cpu.parse::<f64>().context("parsing the nanoseconds at the start of schedstat")?;
         }
         ensure!(
             nanoseconds > 0.0,
-            "this kernel does not count the time of threads: CONFIG_SCHED_INFO is off"
+            "this kernel does not measure the CPU time of threads; it needs CONFIG_SCHED_INFO"
         );
         Ok(nanoseconds / 1e9)
     }
 
-    /// Memory that it has now, in kB.
+    /// Resident memory in kB.
     pub fn resident_kb(&self) -> anyhow::Result<f64> {
         let status =
-            std::fs::read_to_string(self.about("status")?).context("reading the memory of a server")?;
+            std::fs::read_to_string(self.proc_file("status")?).context("reading the memory of a server")?;
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix("kB"));
-        resident.and_then(|resident| resident.trim().parse().ok()).context("Linux tells the resident memory")
+        resident
+            .and_then(|resident| resident.trim().parse().ok())
+            .context("finding VmRSS in the status of a process")
     }
 
-    fn about(&self, file: &str) -> anyhow::Result<PathBuf> {
+    fn proc_file(&self, file: &str) -> anyhow::Result<PathBuf> {
         let id = self.process.id().context("a server has ended")?;
         Ok(format!("/proc/{id}/{file}").into())
     }

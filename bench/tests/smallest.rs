@@ -1,4 +1,4 @@
-//! Each benchmark does its work, in its smallest form. Nothing is said of how fast.
+//! Each benchmark works in its smallest form. These tests do not check how fast.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::process::Command;
@@ -11,7 +11,7 @@ fn bench(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Checks what was compared, and how many items each way was found to have done.
+/// Checks which cases were compared, and that both ways completed the expected number of items.
 fn check(benchmark: &str, expected: &[(&str, u64)]) {
     let rows: Vec<Value> = serde_json::from_str(&bench(&[benchmark, "--smallest", "--json"])).unwrap();
     for row in &rows {
@@ -28,7 +28,7 @@ fn check(benchmark: &str, expected: &[(&str, u64)]) {
 }
 
 #[test]
-fn webhooks_are_stored_each_way() {
+fn both_ways_store_all_webhooks() {
     check(
         "ingress",
         &[("2 webhooks at once", 4), ("32 webhooks at once", 64), ("256 webhooks at once", 512)],
@@ -36,36 +36,36 @@ fn webhooks_are_stored_each_way() {
 }
 
 #[test]
-fn every_subscriber_gets_every_event_each_way() {
+fn both_ways_send_every_event_to_every_subscriber() {
     let cases = [("2 events one by one, subscribers: 3", 6), ("20 events together, subscribers: 3", 60)];
     check("feed", &cases);
 }
 
 #[test]
-fn callers_are_answered_each_way() {
-    check("tokens", &[("5 requests, one token or as many", 5)]);
+fn both_ways_answer_all_requests() {
+    check("tokens", &[("5 requests, with one token or one each", 5)]);
 }
 
 #[test]
-fn views_are_written_and_events_are_read_each_way() {
+fn both_ways_write_all_views_and_read_all_events() {
     let cases = [
         ("10 views in one commit, or 1 puts at once", 10),
         ("10 views in one commit, or 64 puts at once", 10),
-        ("rebuild users of 40 events, or read alone", 40),
-        ("rebuild activity of 40 events, or read alone", 40),
-        ("verify users of 40 events, or read alone", 40),
+        ("rebuild users of 40 events, or only read", 40),
+        ("rebuild activity of 40 events, or only read", 40),
+        ("verify users of 40 events, or only read", 40),
     ];
     check("projections", &cases);
 }
 
 #[test]
-fn users_are_recorded_each_way() {
+fn both_ways_record_all_users() {
     check("record", &[("4 users, 32 or 1 at once", 4)]);
 }
 
 #[test]
-fn streams_are_open_each_way() {
-    check("memory", &[("100 streams that wait", 100)]);
+fn both_ways_open_all_streams() {
+    check("memory", &[("100 idle streams", 100)]);
 }
 
 #[test]

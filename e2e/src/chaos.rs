@@ -8,27 +8,27 @@ use serde_json::json;
 
 use crate::Authentik;
 
-/// Somebody who changes things in authentik, the same from the same seed.
+/// Makes random changes in authentik; the same changes for the same seed.
 pub struct Chaos {
     rng: StdRng,
     authentik: Authentik,
     users: Vec<i64>,
     groups: Vec<String>,
-    /// How many may still be deleted without the brake.
+    /// How many users may still be deleted without triggering the brake.
     n_deletable: usize,
-    n_made: usize,
+    n_created: usize,
 }
 
 impl Chaos {
-    /// Makes some users and groups to begin with. The seed is printed: it is what repeats a failure.
-    pub async fn begin(authentik: &Authentik, n_users: usize) -> Self {
+    /// Creates the initial users and groups. Prints the seed; set `E2E_SEED` to it to repeat a failure.
+    pub async fn start(authentik: &Authentik, n_users: usize) -> Self {
         let seed = std::env::var("E2E_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed: u64 = seed.unwrap_or_else(rand::random);
         eprintln!("E2E_SEED={seed}");
         let rng = StdRng::seed_from_u64(seed);
         let authentik = authentik.clone();
         let n_deletable = (n_users / 200).max(6);
-        let mut chaos = Self { rng, authentik, users: vec![], groups: vec![], n_deletable, n_made: 0 };
+        let mut chaos = Self { rng, authentik, users: vec![], groups: vec![], n_deletable, n_created: 0 };
         for name in ["red", "green", "blue"] {
             chaos.groups.push(chaos.authentik.create_group(name).await);
         }
@@ -38,12 +38,12 @@ impl Chaos {
         chaos
     }
 
-    /// A number below `n`.
+    /// A random number below `n`.
     pub fn pick(&mut self, n: usize) -> usize {
         self.rng.random_range(0..n)
     }
 
-    /// One change, told by webhook or silent.
+    /// Makes one random change, with or without an event.
     pub async fn change(&mut self) {
         let (Some(pk), Some(group)) =
             (self.users.choose(&mut self.rng).copied(), self.groups.choose(&mut self.rng))
@@ -77,22 +77,23 @@ impl Chaos {
             9 => (Method::POST, "/_control/emit".to_owned(), json!({"action": "login", "user_pk": pk})),
             _ => (Method::PATCH, user, json!({"name": format!("name {number}")})),
         };
-        self.authentik.insist(method, &path, &body).await;
+        self.authentik.request_until_answered(method, &path, &body).await;
     }
 
     async fn create(&mut self) {
-        self.n_made += 1;
-        let username = format!("chaos-{}", self.n_made);
+        self.n_created += 1;
+        let username = format!("chaos-{}", self.n_created);
         let body = json!({"username": username, "name": username});
-        let made = self.authentik.insist(Method::POST, "/api/v3/core/users/", &body).await;
-        // One that was cut off may be there all the same: then the name is taken, and the sweep finds the user.
-        self.users.extend(made["pk"].as_i64());
+        let created = self.authentik.request_until_answered(Method::POST, "/api/v3/core/users/", &body).await;
+        // An interrupted request may have created the user. Then the retry fails and the sweep finds the
+        // user.
+        self.users.extend(created["pk"].as_i64());
     }
 
     async fn create_silently(&mut self) {
-        self.n_made += 1;
-        let body = json!({"op": "create_user", "username": format!("silent-{}", self.n_made)});
-        let made = self.authentik.insist(Method::POST, "/_control/silent", &body).await;
-        self.users.extend(made["pk"].as_i64());
+        self.n_created += 1;
+        let body = json!({"op": "create_user", "username": format!("silent-{}", self.n_created)});
+        let created = self.authentik.request_until_answered(Method::POST, "/_control/silent", &body).await;
+        self.users.extend(created["pk"].as_i64());
     }
 }

@@ -1,4 +1,4 @@
-//! What must hold after everything that was done to a system.
+//! Checks of what the system promises, whatever happened to it before.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,24 +15,24 @@ use testkit::wait::eventually_within;
 
 use crate::System;
 
-/// Every promise about what is stored and recorded, once everything is worked off.
+/// Waits until everything is processed, then checks every promise about stored and recorded data.
 pub async fn everything_holds(system: &System, patience: Duration) {
     converged(system, patience).await;
-    what_was_accepted_is_stored_once(system).await;
-    nothing_is_there_twice(system).await;
+    accepted_webhooks_are_stored_once(system).await;
+    histories_are_valid(system).await;
     replay_equals_live(system).await;
 }
 
-/// The projections, by their names.
+/// Names of the projections.
 pub const PROJECTIONS: [&str; 3] = ["users", "groups", "activity"];
 
-/// Waits until what is recorded of every user is what authentik has, and every sign-in is recorded.
+/// Waits until the recorded state of every user agrees with authentik, and every sign-in is recorded.
 ///
-/// What cannot be told from outside is when everything is worked off: so the condition itself is waited for.
+/// A black-box test cannot see when everything is processed, so this waits for the result itself.
 pub async fn converged(system: &System, within: Duration) {
-    eventually_within(within, "every user is recorded as authentik has them", || async {
+    eventually_within(within, "every user is recorded with authentik's state", || async {
         let state = system.authentik.state().await;
-        let expected: BTreeSet<String> = state["users"].as_array()?.iter().map(of_state).collect();
+        let expected: BTreeSet<String> = state["users"].as_array()?.iter().map(describe_state).collect();
         (shown_users(system).await? == expected).then_some(())
     })
     .await;
@@ -40,46 +40,43 @@ pub async fn converged(system: &System, within: Duration) {
         missing_sign_ins(system).await.is_empty().then_some(())
     })
     .await;
-    // What is still told or in hand changes nothing any more; but it must be over before anything is compared.
-    eventually_within(within, "every webhook is delivered or given up", || async {
-        (system.authentik.n_pending().await == 0).then_some(())
-    })
-    .await;
+    // Pending deliveries change nothing any more, but they must be done before anything is compared.
+    system.authentik.finish_deliveries_within(within).await;
     inbox_is_drained_within(within, &system.nats.connect().await).await;
 }
 
-/// Everybody whom the API shows as being there.
+/// All existing users that the API lists.
 async fn shown_users(system: &System) -> Option<BTreeSet<String>> {
     let mut users = BTreeSet::new();
     let mut cursor = String::new();
     loop {
-        let (_, page) = system.ask(&format!("/api/users?limit=500{cursor}"), "akadmin").await;
-        users.extend(page["users"].as_array()?.iter().map(|view| of_view(&view["user"])));
+        let (_, page) = system.get(&format!("/api/users?limit=500{cursor}"), "akadmin").await;
+        users.extend(page["users"].as_array()?.iter().map(|view| describe_view(&view["user"])));
         let Some(next) = page["next"].as_str() else { return Some(users) };
         cursor = format!("&cursor={next}");
     }
 }
 
-/// What is compared of a user, as an event or the API gives them.
-pub fn of_view(user: &Value) -> String {
+/// The compared fields of a user, from an event or the API.
+pub fn describe_view(user: &Value) -> String {
     let groups = user["group_names"].as_object();
-    described(user, groups.into_iter().flat_map(|names| names.values()))
+    describe(user, groups.into_iter().flat_map(|names| names.values()))
 }
 
-/// The same, as authentik's stand-in gives them.
-pub fn of_state(user: &Value) -> String {
-    described(user, user["groups"].as_array().into_iter().flatten())
+/// The compared fields of a user, from the simulator's state.
+pub fn describe_state(user: &Value) -> String {
+    describe(user, user["groups"].as_array().into_iter().flatten())
 }
 
-fn described<'a>(user: &Value, groups: impl Iterator<Item = &'a Value>) -> String {
+fn describe<'a>(user: &Value, groups: impl Iterator<Item = &'a Value>) -> String {
     let groups: BTreeSet<_> = groups.map(Value::to_string).collect();
     format!("{} {} {} {} {groups:?}", user["pk"], user["uuid"], user["name"], user["is_active"])
 }
 
-/// Sign-ins in authentik's log that are not recorded, of users who are still there.
+/// Ids of sign-ins in authentik's event log that are not recorded, of users who still exist.
 async fn missing_sign_ins(system: &System) -> Vec<String> {
     let state = system.authentik.state().await;
-    let there: BTreeSet<_> =
+    let existing: BTreeSet<_> =
         state["users"].as_array().into_iter().flatten().filter_map(|user| user["pk"].as_i64()).collect();
     let recorded: BTreeSet<String> = recorded(system)
         .await
@@ -88,13 +85,13 @@ async fn missing_sign_ins(system: &System) -> Vec<String> {
         .map(|event| event.event.causationid.as_str().to_owned())
         .collect();
     let sign_ins = system.authentik.events("login").await;
-    let of_present =
-        sign_ins.iter().filter(|event| event["user"]["pk"].as_i64().is_some_and(|pk| there.contains(&pk)));
-    let ids = of_present.filter_map(|event| Some(event["pk"].as_str()?.to_owned()));
+    let of_existing =
+        sign_ins.iter().filter(|event| event["user"]["pk"].as_i64().is_some_and(|pk| existing.contains(&pk)));
+    let ids = of_existing.filter_map(|event| Some(event["pk"].as_str()?.to_owned()));
     ids.filter(|id| !recorded.contains(id)).collect()
 }
 
-/// All events, in order.
+/// All recorded events, in order.
 pub async fn recorded(system: &System) -> Vec<Recorded> {
     let log = EventLog::open(&system.nats.connect().await).await.expect("opening the log of events");
     let filter = log.namespace().events_filter(None, None);
@@ -105,21 +102,21 @@ pub async fn recorded(system: &System) -> Vec<Recorded> {
         if page.is_empty() {
             return events;
         }
-        events.extend(page.iter().map(|message| message.decode().expect("an event of ours")));
+        events.extend(page.iter().map(|message| message.decode().expect("a readable event")));
     }
 }
 
-/// Every history is valid; no event and no fact is there twice.
-pub async fn nothing_is_there_twice(system: &System) {
+/// Every history is valid; no event and no fact is recorded twice.
+pub async fn histories_are_valid(system: &System) {
     let events = recorded(system).await;
     let ids: BTreeSet<_> = events.iter().map(|event| event.event.id.clone()).collect();
-    assert_eq!(ids.len(), events.len(), "an event is there twice");
+    assert_eq!(ids.len(), events.len(), "an event is recorded twice");
     let mut histories = BTreeMap::<Entity, Vec<EventBody>>::new();
     let mut facts = BTreeSet::new();
     for event in events {
         if matches!(event.event.body, EventBody::UserLoggedIn(_) | EventBody::UserPasswordChanged(_)) {
             let fact = (event.event.subject, event.event.causationid.clone());
-            assert!(facts.insert(fact), "a fact is there twice: {}", event.event.id);
+            assert!(facts.insert(fact), "a fact is recorded twice: {}", event.event.id);
         }
         histories.entry(event.event.subject).or_default().push(event.event.body);
     }
@@ -128,7 +125,7 @@ pub async fn nothing_is_there_twice(system: &System) {
     }
 }
 
-/// Webhooks that were answered 2xx, and do not stand in the inbox exactly once.
+/// Ids of accepted webhooks that are not stored in the inbox exactly once.
 pub async fn not_stored_once(system: &System, accepted: &BTreeSet<String>) -> Vec<String> {
     let nats = system.nats.connect().await;
     let inbox = nats.jetstream.get_stream(nats.namespace.inbox_stream()).await.expect("opening the inbox");
@@ -136,20 +133,21 @@ pub async fn not_stored_once(system: &System, accepted: &BTreeSet<String>) -> Ve
     let counts: BTreeMap<String, usize> =
         subjects.try_collect().await.expect("reading the subjects of the inbox");
     let is_stored_once = |id: &&String| {
-        let delivery = id.parse().expect("what was accepted has a delivery id");
+        let delivery = id.parse().expect("an accepted webhook has a delivery id");
         counts.get(&nats.namespace.inbox_subject(&delivery)) == Some(&1)
     };
     accepted.iter().filter(|id| !is_stored_once(id)).cloned().collect()
 }
 
-/// Each webhook that was answered 2xx stands in the inbox, exactly once.
-pub async fn what_was_accepted_is_stored_once(system: &System) {
+/// Each webhook that was answered 2xx is stored in the inbox exactly once.
+pub async fn accepted_webhooks_are_stored_once(system: &System) {
     let accepted = system.webhooks.accepted();
-    assert!(!accepted.is_empty(), "webhooks were accepted");
+    assert!(!accepted.is_empty(), "no webhook was accepted");
     assert_eq!(not_stored_once(system, &accepted).await, Vec::<String>::new(), "of {}", accepted.len());
 }
 
-/// Readers are served what the events give, byte for byte, also after a rebuild. Nothing may be recorded meanwhile.
+/// Readers are served exactly the bytes that the events fold to, before and after a rebuild. Nothing may be
+/// recorded meanwhile.
 pub async fn replay_equals_live(system: &System) {
     eventually("the projections have all events", || async {
         let status = system.operate(&["status"]).await;

@@ -1,4 +1,4 @@
-//! Wrong clocks: a library that is preloaded into a process.
+//! Wrong clocks, by a library that is preloaded into a process.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,7 +14,7 @@ fn library(directory: &Path) -> PathBuf {
     library
 }
 
-/// The environment of a process whose clock is so many seconds ahead.
+/// Environment variables that set a process's clock ahead by this many seconds.
 pub(crate) fn ahead_by(seconds: i64, directory: &Path) -> Vec<(&'static str, String)> {
     if seconds == 0 {
         return vec![];

@@ -1,4 +1,5 @@
-//! The live feed, as a client of the HTML standard reads it: it reconnects with the last id it has seen.
+//! The live feed, read like a browser's `EventSource`: it reconnects with the id of the last event it
+//! received.
 
 use std::time::Duration;
 
@@ -16,32 +17,33 @@ pub struct Subscription {
     buffer: Vec<u8>,
 }
 
-/// What came as one event of the stream.
+/// One server-sent event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// `<epoch>-<sequence>`.
     pub id: Option<String>,
     /// The event's type.
     pub event: String,
-    /// What it carries.
+    /// Its data.
     pub data: String,
 }
 
 impl Subscription {
-    /// To what the query asks for. Clients that share a pool make a connection each all the same.
+    /// Subscribes with this query string. Each subscription uses its own connection, even if clients share a
+    /// pool.
     pub fn new(client: Client, api: &str, query: &str, token: String) -> Self {
         let url = format!("{api}/api/events/stream{query}");
         Self { client, url, token, last_id: None, answer: None, buffer: vec![] }
     }
 
-    /// What comes next; nothing where the connection ended, or the API is away: ask again.
+    /// The next events. Empty if the connection ended or the API is unavailable: call again.
     pub async fn next(&mut self) -> Vec<Message> {
         if self.answer.is_none() {
             self.connect().await;
         }
         let Some(answer) = &mut self.answer else { return vec![] };
         let Ok(Some(chunk)) = answer.chunk().await else {
-            // The API is away: half a block is worth nothing.
+            // The connection ended: discard the incomplete block.
             (self.answer, self.buffer) = (None, vec![]);
             return vec![];
         };
@@ -54,7 +56,7 @@ impl Subscription {
         messages
     }
 
-    /// Whether it is connected now.
+    /// Whether the subscription is connected.
     pub fn is_connected(&self) -> bool {
         self.answer.is_some()
     }
@@ -87,10 +89,10 @@ impl Subscription {
     }
 }
 
-/// Everything that a subscriber was sent, for tests that look at each event.
+/// A subscription that keeps every received event.
 pub struct Feed {
     subscription: Subscription,
-    /// Everything that was received, in order: id, type, data.
+    /// All received events, in order.
     pub received: Vec<Received>,
 }
 
@@ -112,13 +114,13 @@ impl Feed {
         Self { subscription, received: vec![] }
     }
 
-    /// Reads on until the condition holds for what was received.
+    /// Reads until the received events fulfil the condition.
     pub async fn read_until(&mut self, awaited: &str, mut holds: impl FnMut(&[Received]) -> bool) {
         let deadline = Instant::now() + testkit::wait::DEADLINE;
         while !holds(&self.received) {
             let Ok(messages) = timeout_at(deadline, self.subscription.next()).await else {
                 let types: Vec<_> = self.received.iter().map(|received| received.event.as_str()).collect();
-                panic!("waited in vain on the feed until {awaited}; received {types:?}");
+                panic!("timed out on the feed waiting until {awaited}; received {types:?}");
             };
             for Message { id, event, data } in
                 messages.into_iter().filter(|message| message.event != "progress")

@@ -1,4 +1,4 @@
-//! Where a system's streams are: on one server, in a cluster, or beside another system's.
+//! The NATS servers of a system: one server, a cluster, or those of another system.
 
 use domain::key::Namespace;
 use runtime::config::NatsConfig;
@@ -6,14 +6,14 @@ use testkit::{NatsCluster, NatsServer};
 
 use crate::security::{Certificates, Credentials};
 
-/// NATS as one system has it.
+/// The NATS servers, namespace and credentials of one system.
 pub struct Nats {
     servers: Servers,
     namespace: Namespace,
     access: Access,
 }
 
-/// How clients show who they are.
+/// How clients authenticate.
 enum Access {
     Passwords,
     Certificates(Certificates),
@@ -23,27 +23,28 @@ enum Access {
 enum Servers {
     One(NatsServer),
     Cluster(NatsCluster),
-    /// Of another system, which alone may end and start them.
+    /// Servers of another system; only that system may stop and start them.
     Shared(String),
 }
 
 impl Nats {
-    /// A server of its own, on which each process has the rights of its user.
+    /// A new server on which each process has the permissions of its user.
     pub async fn server() -> Self {
         Self::on(NatsServer::guarded().await)
     }
 
-    /// A server of its own on which everybody may do everything: the users' rights are for one namespace alone.
+    /// A new server without permissions, for tests with several namespaces: the users' permissions cover only
+    /// one.
     pub async fn open_server() -> Self {
         Self::on(NatsServer::start().await)
     }
 
-    /// This server.
+    /// Uses this server.
     pub fn on(server: NatsServer) -> Self {
         Self::with(Servers::One(server), Namespace::default(), Access::Passwords)
     }
 
-    /// A server of its own that talks TLS alone, with certificates on both sides.
+    /// A new server that requires TLS with client certificates.
     pub async fn with_certificates() -> Self {
         let certificates = Certificates::new();
         let settings = format!("include users.conf\n{}\n", certificates.server_settings());
@@ -51,19 +52,19 @@ impl Nats {
         Self::with(server, Namespace::default(), Access::Certificates(certificates))
     }
 
-    /// A server of its own with users in JWTs.
+    /// A new server whose users are defined by JWTs.
     pub async fn with_credentials() -> Self {
         let credentials = Credentials::new();
         let server = Servers::One(NatsServer::start_with(credentials.server_settings()).await);
         Self::with(server, Namespace::default(), Access::Credentials(credentials))
     }
 
-    /// A server of its own with these lines of configuration.
+    /// A new server with these lines of configuration.
     pub async fn server_with(settings: &str) -> Self {
         Self::on(NatsServer::start_with(settings).await)
     }
 
-    /// A cluster of its own; streams have three replicas.
+    /// A new cluster of three nodes; streams have three replicas.
     pub async fn cluster() -> Self {
         let cluster = Servers::Cluster(NatsCluster::start().await);
         Self::with(cluster, Namespace::default(), Access::Passwords)
@@ -73,19 +74,19 @@ impl Nats {
         Self { servers, namespace, access }
     }
 
-    /// The same server under another namespace.
+    /// Another system's view of the same servers, under another namespace.
     #[must_use]
     pub fn beside(&self, namespace: Namespace) -> Self {
         Self::with(Servers::Shared(self.url()), namespace, Access::Passwords)
     }
 
-    /// The same server under this namespace.
+    /// The same servers under this namespace.
     #[must_use]
     pub fn named(self, namespace: Namespace) -> Self {
         Self { namespace, ..self }
     }
 
-    /// One or more servers, separated by commas.
+    /// URLs of the servers, separated by commas.
     pub fn url(&self) -> String {
         match &self.servers {
             Servers::One(server) => server.url(),
@@ -94,7 +95,7 @@ impl Nats {
         }
     }
 
-    /// What the process of this user is told of it.
+    /// Environment variables with which a process connects as this user.
     pub fn environment(&self, user: &str) -> Vec<(&'static str, String)> {
         let common = vec![("NATS_URL", self.url()), ("NATS_NAMESPACE", self.namespace.to_string())];
         let password =
@@ -118,7 +119,7 @@ impl Nats {
         [common, own].concat()
     }
 
-    /// Replicas that streams have.
+    /// Number of replicas of each stream.
     pub fn n_replicas(&self) -> usize {
         match &self.servers {
             Servers::One(_) | Servers::Shared(_) => 1,
@@ -126,7 +127,7 @@ impl Nats {
         }
     }
 
-    /// Connects in the system's namespace, as who may do everything.
+    /// Connects in the system's namespace, with all permissions.
     pub async fn connect(&self) -> runtime::nats::Nats {
         let mut config = testkit::nats::config(self.url(), self.namespace.clone());
         match &self.access {
@@ -144,37 +145,37 @@ impl Nats {
         testkit::nats::connect_with(&config).await
     }
 
-    /// Ends every server (SIGKILL).
+    /// Kills every server (SIGKILL).
     pub async fn kill(&mut self) {
         match &mut self.servers {
             Servers::One(server) => server.kill().await,
             Servers::Cluster(cluster) => cluster.kill_all().await,
-            Servers::Shared(_) => panic!("the servers are another system's"),
+            Servers::Shared(_) => panic!("these servers belong to another system"),
         }
     }
 
-    /// Kills every server, and starts it again.
+    /// Kills and restarts every server.
     pub async fn restart(&mut self) {
         match &mut self.servers {
             Servers::One(server) => server.restart().await,
             Servers::Cluster(cluster) => cluster.restart_all().await,
-            Servers::Shared(_) => panic!("the servers are another system's"),
+            Servers::Shared(_) => panic!("these servers belong to another system"),
         }
     }
 
-    /// The one server, to let it hang.
+    /// The single server, for example to pause it.
     pub fn as_server(&self) -> &NatsServer {
         match &self.servers {
             Servers::One(server) => server,
-            Servers::Cluster(_) | Servers::Shared(_) => panic!("not one server of its own"),
+            Servers::Cluster(_) | Servers::Shared(_) => panic!("this system has no single server of its own"),
         }
     }
 
-    /// The nodes, to kill one of them.
+    /// The cluster, for example to kill one node.
     pub fn as_cluster(&mut self) -> &mut NatsCluster {
         match &mut self.servers {
             Servers::Cluster(cluster) => cluster,
-            Servers::One(_) | Servers::Shared(_) => panic!("not a cluster"),
+            Servers::One(_) | Servers::Shared(_) => panic!("this system has no cluster of its own"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A real nginx for one test.
+//! A real nginx server for one test.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -6,8 +6,8 @@ use std::process::Stdio;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
-/// What surrounds a site. It would spoil a feed that the site itself does not take care of: what the API asks of nginx is
-/// not listened to, and everything is compressed.
+/// Main configuration around the tested site. It ignores the API's `X-Accel-Buffering` and compresses
+/// everything, so the feed works only if the site's own configuration turns buffering and compression off.
 const SURROUNDINGS: &str = "\
 daemon off;
 master_process off;
@@ -29,18 +29,19 @@ http {
 }
 ";
 
-/// An nginx with a directory of its own; killed and removed on drop.
+/// A running nginx with its own directory; killed and removed on drop.
 pub struct Nginx {
     process: Child,
     directory: TempDir,
 }
 
 impl Nginx {
-    /// Starts it with files of configuration, by their names, of which `site.conf` is read first. Waits until it listens.
+    /// Starts nginx with these configuration files (name and content) and waits until it listens. nginx
+    /// includes `site.conf`.
     pub async fn start(files: &[(&str, String)]) -> Self {
-        let directory = tempfile::tempdir().expect("making a directory for nginx");
+        let directory = tempfile::tempdir().expect("creating a directory for nginx");
         let write = |name: &str, text: &str| {
-            std::fs::write(directory.path().join(name), text).expect("writing a configuration of nginx");
+            std::fs::write(directory.path().join(name), text).expect("writing nginx configuration");
         };
         write("nginx.conf", SURROUNDINGS);
         for (name, text) in files {
@@ -61,12 +62,12 @@ impl Nginx {
         nginx
     }
 
-    /// What it complained about.
+    /// Content of nginx's error log.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("error.log")).unwrap_or_default()
     }
 
-    /// It writes its id when its ports are open.
+    /// Waits until nginx has opened its ports, which is when it writes its pid file.
     async fn listens(&mut self) {
         let pid = self.directory.path().join("nginx.pid");
         while !pid.exists() {
@@ -77,9 +78,11 @@ impl Nginx {
     }
 }
 
-/// `NGINX_SERVER`, else what `make` put into `.tools`, else the one on the PATH.
+/// Path of nginx: `NGINX_SERVER`, else the one that `make` downloaded to `.tools`, else the one on the
+/// `PATH`.
 ///
-/// Not `NGINX`: nginx itself reads that, for the sockets of the process that it takes over from.
+/// The variable is not called `NGINX` because nginx itself reads that one, for sockets inherited in an
+/// upgrade.
 pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("NGINX_SERVER") {
         return path.into();

@@ -1,4 +1,4 @@
-//! One of our binaries as a child process.
+//! A binary of this workspace as a child process.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use testkit::wait::DEADLINE;
 use tokio::process::{Child, Command};
 
-/// How long an orderly end may take: whoever runs the process kills it soon after.
-pub const ORDERLY_END: Duration = Duration::from_secs(10);
+/// How long a graceful shutdown may take. Container runtimes kill a process soon after.
+pub const GRACEFUL_SHUTDOWN: Duration = Duration::from_secs(10);
 
 /// A process that can be killed and started again with the same settings.
 pub struct Process {
@@ -20,7 +20,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a binary of this workspace; its log goes to `directory`.
+    /// Starts a binary of this workspace that logs to a file in `directory`.
     pub fn start(name: &'static str, directory: &Path, environment: Vec<(&'static str, String)>) -> Self {
         let log = directory.join(format!("{name}-{}.log", runtime::clock::new_id().simple()));
         let mut process = Self { name, environment, log, child: None };
@@ -28,56 +28,58 @@ impl Process {
         process
     }
 
-    /// Sets a variable of its environment, from the next start on.
+    /// Sets an environment variable for the next start.
     pub fn set(&mut self, name: &'static str, value: &str) {
         self.environment.push((name, value.to_owned()));
     }
 
-    /// Starts the same binary with the same settings and these arguments beside it; killed on drop.
+    /// Starts a second process of the same binary with the same environment and these arguments; killed on
+    /// drop.
     pub fn start_command(&self, arguments: &[&str]) -> Child {
         let mut command = self.command();
         command.args(arguments).env("RUST_LOG", "warn").stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().expect("starting a command")
     }
 
-    /// Ends it at once (SIGKILL).
+    /// Kills the process (SIGKILL).
     pub async fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().await.expect("killing a child");
         }
     }
 
-    /// Asks it to end (SIGTERM), and waits until it has; anything but success in time fails the test.
+    /// Sends SIGTERM and waits for the exit. Fails the test unless the process exits successfully within
+    /// [`GRACEFUL_SHUTDOWN`].
     pub async fn terminate(&mut self) {
         if self.child.is_some() {
             self.signal("TERM").await;
-            let status = self.ended(ORDERLY_END).await;
-            assert!(status.success(), "{} ended with {status}\n{}", self.name, self.log());
+            let status = self.ended(GRACEFUL_SHUTDOWN).await;
+            assert!(status.success(), "{} exited with {status}\n{}", self.name, self.log());
         }
     }
 
-    /// Sends a signal by its name.
+    /// Sends a signal by name, such as `TERM`.
     pub async fn signal(&self, signal: &str) {
         let kill = Command::new("kill").args(["-s", signal, &self.pid()]).status().await;
         assert!(kill.expect("running kill").success(), "{} cannot be sent {signal}", self.name);
     }
 
-    /// Waits until it has ended; later than that fails the test.
+    /// Waits for the exit. Fails the test if it takes longer than `within`.
     pub async fn ended(&mut self, within: Duration) -> ExitStatus {
         let mut child = self.child.take().expect("a process that was started");
         let ended = tokio::time::timeout(within, child.wait()).await;
         let ended =
-            ended.unwrap_or_else(|_| panic!("{} has not ended in {within:?}\n{}", self.name, self.log()));
-        ended.expect("a child has a status")
+            ended.unwrap_or_else(|_| panic!("{} did not exit within {within:?}\n{}", self.name, self.log()));
+        ended.expect("a child has an exit status")
     }
 
-    /// What it logged.
+    /// The log so far.
     pub fn log(&self) -> String {
-        // The log goes away with the test.
+        // The log file is deleted with the test's directory.
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    /// Waits until it has logged this.
+    /// Waits until the log contains this text.
     pub async fn logged(&self, text: &str) {
         testkit::eventually(&format!("{} logs {text:?}", self.name), || async {
             self.log().contains(text).then_some(())
@@ -85,12 +87,12 @@ impl Process {
         .await;
     }
 
-    /// The most memory that it ever took, in kB.
+    /// Peak resident memory in kB.
     pub fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()));
         let status = status.expect("a running process has a status");
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.strip_suffix("kB"));
-        peak.and_then(|peak| peak.trim().parse().ok()).expect("Linux tells the peak of the resident memory")
+        peak.and_then(|peak| peak.trim().parse().ok()).expect("Linux reports the peak resident memory")
     }
 
     fn pid(&self) -> String {
@@ -98,13 +100,13 @@ impl Process {
         child.id().expect("a running child has an id").to_string()
     }
 
-    /// Kills it, and starts it again.
+    /// Kills and restarts the process.
     pub async fn restart(&mut self) {
         self.kill().await;
         self.restart_killed();
     }
 
-    /// Kills it, and starts it again with these variables.
+    /// Kills and restarts the process with these additional environment variables.
     pub async fn restart_with(&mut self, variables: &[(&'static str, &str)]) {
         for (name, value) in variables {
             self.set(name, value);
@@ -123,20 +125,20 @@ impl Process {
         command
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            // No `.env` of a developer must reach a test.
+            // Keeps a developer's `.env` out of the test.
             .current_dir(self.log.parent().expect("a log file is in a directory"))
             .stdin(Stdio::null())
             .kill_on_drop(true);
         command
     }
 
-    /// Waits until `/readyz` at this address says yes.
+    /// Waits until `/readyz` at this base URL answers "ready".
     pub async fn ready(&self, url: &str) {
         let client = reqwest::Client::new();
-        let begin = Instant::now();
+        let start = Instant::now();
         let mut answer = "no answer".to_owned();
         while answer != "ready\n" {
-            assert!(begin.elapsed() < DEADLINE, "{} is not ready: {answer}\n{}", self.name, self.log());
+            assert!(start.elapsed() < DEADLINE, "{} is not ready: {answer}\n{}", self.name, self.log());
             if let Ok(response) = client.get(format!("{url}/readyz")).send().await {
                 answer = response.text().await.unwrap_or_default();
             }
@@ -145,9 +147,9 @@ impl Process {
     }
 }
 
-/// Path of one of our binaries: they stand where the test's own is, one level up.
+/// Path of a binary of this workspace: one directory above the test's own binary.
 pub fn binary(name: &str) -> PathBuf {
-    let own = std::env::current_exe().expect("a test knows where it is");
-    let directory = own.parent().and_then(Path::parent).expect("a test is in target/<profile>/deps");
+    let own = std::env::current_exe().expect("the path of the running test");
+    let directory = own.parent().and_then(Path::parent).expect("a test binary is in target/<profile>/deps");
     directory.join(name)
 }

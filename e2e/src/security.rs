@@ -1,4 +1,4 @@
-//! Certificates and credentials for a NATS server, made for one test.
+//! Certificates and credentials for a NATS server, generated for one test.
 
 use std::path::{Path, PathBuf};
 
@@ -9,14 +9,14 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A certificate authority, and what it vouches for: a server on this machine, and a client.
+/// A certificate authority with a certificate for a server on 127.0.0.1 and one for a client.
 pub struct Certificates(TempDir);
 
 impl Certificates {
-    /// Makes all of them.
+    /// Generates keys and certificates.
     pub fn new() -> Self {
-        let directory = tempfile::tempdir().expect("making a directory");
-        let key = || rcgen::KeyPair::generate().expect("making a key");
+        let directory = tempfile::tempdir().expect("creating a directory");
+        let key = || rcgen::KeyPair::generate().expect("generating a key");
         let mut authority = CertificateParams::default();
         authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let authority_key = key();
@@ -36,12 +36,12 @@ impl Certificates {
         Self(directory)
     }
 
-    /// One of `ca`, `server`, `server-key`, `client`, `client-key`.
+    /// Path of the PEM file of `ca`, `server`, `server-key`, `client` or `client-key`.
     pub fn file(&self, name: &str) -> PathBuf {
         self.0.path().join(format!("{name}.pem"))
     }
 
-    /// Configuration of a server that talks TLS alone, and asks clients for a certificate.
+    /// nats-server configuration that requires TLS and client certificates.
     pub fn server_settings(&self) -> String {
         let file = |name| self.file(name).display().to_string();
         let [certificate, key, ca] = ["server", "server-key", "ca"].map(file);
@@ -55,16 +55,16 @@ impl Default for Certificates {
     }
 }
 
-/// An operator with an account, and credentials files of its users, as `nsc` makes them.
+/// An operator, an account, and credentials files of its users, as `nsc` generates them.
 pub struct Credentials {
     directory: TempDir,
     settings: String,
 }
 
 impl Credentials {
-    /// Makes all of them: users who may do everything in the account.
+    /// Generates operator, account and users. The users have all permissions in the account.
     pub fn new() -> Self {
-        let directory = tempfile::tempdir().expect("making a directory");
+        let directory = tempfile::tempdir().expect("creating a directory");
         let (operator, system, account) =
             (KeyPair::new_operator(), KeyPair::new_account(), KeyPair::new_account());
         let unlimited = json!({"subs": -1, "data": -1, "payload": -1, "imports": -1, "exports": -1,
@@ -99,12 +99,12 @@ impl Credentials {
         std::fs::write(self.file(user), text).expect("writing a file");
     }
 
-    /// The credentials file of a user.
+    /// Path of a user's credentials file.
     pub fn file(&self, user: &str) -> PathBuf {
         Path::new(self.directory.path()).join(format!("{user}.creds"))
     }
 
-    /// Configuration of a server that lets them in.
+    /// nats-server configuration that accepts these users.
     pub fn server_settings(&self) -> &str {
         &self.settings
     }
@@ -116,16 +116,16 @@ impl Default for Credentials {
     }
 }
 
-/// What an issuer says of somebody, as NATS reads it.
-fn token(issuer: &KeyPair, subject: &KeyPair, kind: &str, mut about: Value) -> String {
-    about["type"] = json!(kind);
-    about["version"] = json!(2);
+/// A NATS JWT about `subject`, signed by `issuer`. `claims` are its `nats` claims.
+fn token(issuer: &KeyPair, subject: &KeyPair, kind: &str, mut claims: Value) -> String {
+    claims["type"] = json!(kind);
+    claims["version"] = json!(2);
     let id = runtime::clock::new_id().simple().to_string();
     let now = runtime::clock::now().unix_seconds();
-    let claims = json!({"jti": id, "iat": now, "iss": issuer.public_key(), "name": kind,
-        "sub": subject.public_key(), "nats": about});
+    let payload = json!({"jti": id, "iat": now, "iss": issuer.public_key(), "name": kind,
+        "sub": subject.public_key(), "nats": claims});
     let head = json!({"typ": "JWT", "alg": "ed25519-nkey"});
-    let signed = [head, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
+    let signed = [head, payload].map(|part| URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
     let signature = issuer.sign(signed.as_bytes()).expect("signing a token");
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
 }

@@ -1,4 +1,4 @@
-//! nats-server, simulator, ingresses, projectors and an API, each a process.
+//! A whole installation: nats-server, simulator, ingresses, projectors and an API, each as a process.
 
 use reqwest::{Client, Method, Response};
 use serde_json::Value;
@@ -12,26 +12,26 @@ use crate::settings::{ADMIN_TOKEN, Environment, api, ingress, local, projector, 
 use crate::webhooks::{Spread, Webhooks};
 use crate::{Authentik, Feed, clock};
 
-/// How an installation is set up.
+/// Settings of an installation.
 #[derive(Clone, Debug)]
 pub struct Setup {
-    /// How many ingresses.
+    /// Number of ingresses.
     pub n_ingresses: usize,
-    /// How many projectors.
+    /// Number of projectors.
     pub n_projectors: usize,
-    /// Which ingress gets a webhook.
+    /// How webhooks are distributed to the ingresses.
     pub spread: Spread,
-    /// Where authentik posts webhooks to, if not to the ingresses.
+    /// URL that authentik posts webhooks to, if not to the ingresses.
     pub webhook_url: Option<String>,
-    /// How many seconds the clocks of the ingresses are ahead.
+    /// Seconds that the ingresses' clocks are ahead; negative if behind.
     pub ingress_ahead: i64,
-    /// How many seconds authentik's clock is ahead.
+    /// Seconds that authentik's clock is ahead; negative if behind.
     pub authentik_ahead: i64,
-    /// Seconds between full sweeps; 0 for none, nor a walk through the event log.
+    /// Seconds between sweeps; 0 turns off both sweeps and the reading of authentik's event log.
     pub sweep_interval: u32,
-    /// Which log lines are written.
+    /// `RUST_LOG` of all processes.
     pub log_filter: &'static str,
-    /// Settings of the API besides those that it needs.
+    /// Additional environment variables of the API.
     pub api_settings: Environment,
 }
 
@@ -53,46 +53,46 @@ impl Default for Setup {
 
 /// A whole installation.
 pub struct System {
-    /// nats-server, or several.
+    /// The NATS servers.
     pub nats: Nats,
-    /// authentik's administrator.
+    /// Client of authentik, as an administrator.
     pub authentik: Authentik,
-    /// The way of its webhooks.
+    /// Forwards authentik's webhooks to the ingresses.
     pub webhooks: Webhooks,
-    /// Where each ingress listens.
+    /// Base URL of each ingress.
     pub ingress_urls: Vec<String>,
-    /// Where the API listens.
+    /// Base URL of the API.
     pub api_url: String,
     simulator: Process,
     ingresses: Vec<Process>,
     projectors: Vec<Process>,
-    /// Where each projector tells of itself.
+    /// Base URL of each projector's health and metrics.
     pub projector_urls: Vec<String>,
     api: Process,
-    // Removed last, after all processes have ended.
+    // The last field, so that the directory is removed after all processes have ended.
     directory: TempDir,
 }
 
 impl System {
-    /// Starts one of each, and waits until all are ready.
+    /// Starts one process of each kind and waits until all are ready.
     pub async fn start() -> Self {
         Self::start_with(Setup::default()).await
     }
 
-    /// Starts them as they are to be set up, and waits until all are ready.
+    /// Starts all processes with these settings and waits until all are ready.
     pub async fn start_with(setup: Setup) -> Self {
         Self::start_on(Nats::server().await, setup).await
     }
 
-    /// As [`System::start_with`], on these servers and in their namespace.
+    /// Like [`System::start_with`], on these NATS servers and in their namespace.
     pub async fn start_on(nats: Nats, setup: Setup) -> Self {
-        let directory = tempfile::tempdir().expect("making a directory");
+        let directory = tempfile::tempdir().expect("creating a directory");
         let ports = |n| (0..n).map(|_| free_port()).collect::<Vec<_>>();
         let (ingress_ports, projector_ports) = (ports(setup.n_ingresses), ports(setup.n_projectors));
         let (authentik_port, api_port) = (free_port(), free_port());
         let authentik_url = local(authentik_port);
         let webhooks =
-            Webhooks::through(ingress_ports.iter().copied().map(local).collect(), setup.spread).await;
+            Webhooks::forward_to(ingress_ports.iter().copied().map(local).collect(), setup.spread).await;
         let webhook_url = setup.webhook_url.unwrap_or_else(|| webhooks.url.clone());
         let ingress_clock = clock::ahead_by(setup.ingress_ahead, directory.path());
         let ingress = |port| [ingress(port, &nats), ingress_clock.clone()].concat();
@@ -137,7 +137,7 @@ impl System {
         }
     }
 
-    /// Kills one process (SIGKILL), whichever `which` comes to, and starts it again. Returns its name.
+    /// Kills (SIGKILL) and restarts one process, chosen by `which` modulo their number. Returns its name.
     pub async fn crash(&mut self, which: usize) -> &'static str {
         let n_workers = self.ingresses.len() + self.projectors.len();
         match which % (n_workers + 3) {
@@ -146,7 +146,7 @@ impl System {
             2 => self.api.restart().await,
             n => {
                 let mut workers = self.ingresses.iter_mut().chain(&mut self.projectors);
-                workers.nth(n - 3).expect("so many workers there are").restart().await;
+                workers.nth(n - 3).expect("the remainder is a valid index").restart().await;
             }
         }
         ["nats-server", "simulator", "api"].get(which % (n_workers + 3)).copied().unwrap_or("a worker")
@@ -159,7 +159,7 @@ impl System {
         }
     }
 
-    /// Starts the projectors that were killed.
+    /// Restarts all projectors and waits until they are alive.
     pub async fn restart_projectors(&mut self) {
         for projector in &mut self.projectors {
             projector.restart().await;
@@ -167,25 +167,26 @@ impl System {
         self.ready().await;
     }
 
-    /// Starts a command of the projector, on this installation; killed on drop.
+    /// Starts a command of the projector's CLI on this installation; killed on drop.
     pub fn start_command(&self, arguments: &[&str]) -> Child {
         self.projectors[0].start_command(arguments)
     }
 
-    /// Runs a command of the projector. Returns its exit status, what it printed, and what it said.
+    /// Runs a command of the projector's CLI. Returns exit status, standard output and standard error.
     pub async fn command(&self, arguments: &[&str]) -> (i32, String, String) {
-        let output = self.start_command(arguments).wait_with_output().await.expect("a command ends");
+        let output = self.start_command(arguments).wait_with_output().await.expect("waiting for a command");
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (output.status.code().expect("an exit status"), text(&output.stdout), text(&output.stderr))
     }
 
-    /// Asks ingresses, projectors and the API to end, all at once. Any that does not in time fails the test.
+    /// Terminates ingresses, projectors and the API at once. A process that does not exit in time fails the
+    /// test.
     pub async fn terminate(&mut self) {
         let workers = self.ingresses.iter_mut().chain(&mut self.projectors).chain([&mut self.api]);
         futures_util::future::join_all(workers.map(Process::terminate)).await;
     }
 
-    /// Kills every process, nats-server and authentik included, and starts all again.
+    /// Kills and restarts every process, nats-server and authentik included.
     pub async fn restart_everything(&mut self) {
         for process in self.ingresses.iter_mut().chain(&mut self.projectors) {
             process.kill().await;
@@ -201,26 +202,26 @@ impl System {
         self.ready().await;
     }
 
-    /// Kills the API, and starts it again.
+    /// Kills and restarts the API.
     pub async fn restart_api(&mut self) {
         self.api.restart().await;
     }
 
-    /// Kills the ingresses, which stay away.
+    /// Kills all ingresses.
     pub async fn kill_ingresses(&mut self) {
         for ingress in &mut self.ingresses {
             ingress.kill().await;
         }
     }
 
-    /// Starts what was killed.
+    /// Restarts all ingresses.
     pub async fn restart_ingresses(&mut self) {
         for ingress in &mut self.ingresses {
             ingress.restart().await;
         }
     }
 
-    /// Starts one ingress again, with these variables from now on.
+    /// Terminates one ingress and restarts it with these additional environment variables.
     pub async fn restart_ingress_with(&mut self, which: usize, variables: &[(&'static str, &str)]) {
         let (ingress, url) = (&mut self.ingresses[which], &self.ingress_urls[which]);
         ingress.terminate().await;
@@ -228,7 +229,7 @@ impl System {
         ingress.ready(url).await;
     }
 
-    /// Starts one projector again, with these variables from now on.
+    /// Terminates one projector and restarts it with these additional environment variables.
     pub async fn restart_projector_with(&mut self, which: usize, variables: &[(&'static str, &str)]) {
         let (projector, url) = (&mut self.projectors[which], &self.projector_urls[which]);
         projector.terminate().await;
@@ -236,59 +237,59 @@ impl System {
         projector.ready(url).await;
     }
 
-    /// Starts authentik again, with these variables from now on.
+    /// Kills authentik and restarts it with these additional environment variables.
     pub async fn restart_authentik_with(&mut self, variables: &[(&'static str, &str)]) {
         self.simulator.restart_with(variables).await;
     }
 
-    /// Puts an authentik that was just installed in the place of the one that was there.
-    pub async fn swap_authentik(&mut self) {
+    /// Replaces authentik with a fresh installation.
+    pub async fn replace_authentik(&mut self) {
         self.simulator.kill().await;
         std::fs::remove_dir_all(self.directory.path().join("authentik")).expect("removing authentik's state");
         self.simulator.set("SIMULATOR_FRESH", "true");
         self.simulator.restart().await;
     }
 
-    /// Runs a command of the projector, which must succeed. Returns the JSON that it prints.
+    /// Runs a command of the projector's CLI, which must succeed. Returns the JSON that it prints.
     pub async fn operate(&self, arguments: &[&str]) -> Value {
-        let (status, printed, said) = self.command(&[arguments, &["--json"]].concat()).await;
-        assert_eq!(status, 0, "{arguments:?}: {said}");
-        serde_json::from_str(&printed).expect("a command with --json prints JSON")
+        let (status, stdout, stderr) = self.command(&[arguments, &["--json"]].concat()).await;
+        assert_eq!(status, 0, "{arguments:?}: {stderr}");
+        serde_json::from_str(&stdout).expect("a command with --json prints JSON")
     }
 
-    /// What ingresses, projectors and the API logged, and what their metrics say.
-    pub async fn tells(&self) -> String {
+    /// Logs and metrics of ingresses, projectors and the API.
+    pub async fn logs_and_metrics(&self) -> String {
         let processes = self.ingresses.iter().chain(&self.projectors).chain([&self.api]);
-        let mut told: String = processes.map(Process::log).collect();
+        let mut text: String = processes.map(Process::log).collect();
         for url in self.ingress_urls.iter().chain(&self.projector_urls).chain([&self.api_url]) {
-            let metrics = reqwest::get(format!("{url}/metrics")).await.expect("a process tells its metrics");
-            told.push_str(&metrics.text().await.expect("metrics are text"));
+            let metrics = reqwest::get(format!("{url}/metrics")).await.expect("a process serves its metrics");
+            text.push_str(&metrics.text().await.expect("metrics are text"));
         }
-        told
+        text
     }
 
-    /// What keeps the first projector from being ready.
-    pub async fn projector_says(&self) -> String {
+    /// The first projector's answer to `/readyz`; empty if it does not answer.
+    pub async fn projector_readiness(&self) -> String {
         match reqwest::get(format!("{}/readyz", self.projector_urls[0])).await {
             Ok(answer) => answer.text().await.unwrap_or_default(),
             Err(_) => String::new(),
         }
     }
 
-    /// The feed of everything, as an administrator sees it.
+    /// The feed of all events, as an administrator.
     pub async fn feed(&self) -> Feed {
         Feed::from_the_beginning(&self.api_url, self.authentik.token("akadmin").await)
     }
 
-    /// Asks the API as this user. Returns status and body.
-    pub async fn ask(&self, path: &str, username: &str) -> (u16, Value) {
+    /// Sends a GET request to the API as this user. Returns status and body.
+    pub async fn get(&self, path: &str, username: &str) -> (u16, Value) {
         let token = self.authentik.token(username).await;
         let answer = self.call(Method::GET, path, Some(&token)).await;
         let status = answer.status().as_u16();
         (status, answer.json().await.unwrap_or_default())
     }
 
-    /// Calls the API with this token.
+    /// Sends a request without body to the API with this token.
     pub async fn call(&self, method: Method, path: &str, token: Option<&str>) -> Response {
         let request = Client::new().request(method, format!("{}{path}", self.api_url));
         let request = if let Some(token) = token { request.bearer_auth(token) } else { request };

@@ -1,4 +1,4 @@
-//! Stands between authentik and the ingresses: hands webhooks on, and notes what each was answered.
+//! A proxy between authentik and the ingresses: it forwards webhooks and remembers the answers.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,24 +8,24 @@ use poem::endpoint::make;
 use poem::http::{HeaderMap, StatusCode};
 use runtime::CancellationToken;
 
-/// What a webhook carries besides its body.
+/// Headers that are forwarded.
 const HEADERS: [&str; 4] = ["content-type", "webhook-id", "webhook-timestamp", "webhook-signature"];
 
-/// Which ingress gets a webhook.
+/// How webhooks are distributed to the ingresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Spread {
-    /// One each, in turn.
+    /// Round robin.
     InTurn,
-    /// One each, in turn; where nobody listens, the next one, as a load balancer does.
+    /// Round robin; if an ingress does not answer, the next one, as a load balancer does.
     Failover,
-    /// All of them at once; it is accepted when all accept it.
+    /// To all ingresses at once. A webhook is accepted when all accept it.
     ToAll,
 }
 
-/// The way of authentik's webhooks. Clones share it.
+/// The proxy. Clones share its state.
 #[derive(Clone)]
 pub struct Webhooks {
-    /// Where authentik posts to.
+    /// URL that authentik posts to.
     pub url: String,
     client: reqwest::Client,
     spread: Spread,
@@ -57,8 +57,8 @@ impl Webhook {
 }
 
 impl Webhooks {
-    /// To the ingresses at these addresses.
-    pub async fn through(targets: Vec<String>, spread: Spread) -> Self {
+    /// Starts a proxy to the ingresses at these base URLs.
+    pub async fn forward_to(targets: Vec<String>, spread: Spread) -> Self {
         let bound = runtime::http::bind("127.0.0.1:0").await.expect("listening for webhooks");
         let url = format!("http://{}/authentik/webhook", bound.address());
         let (turn, seen) = (Arc::default(), Arc::default());
@@ -69,7 +69,7 @@ impl Webhooks {
             async move {
                 let headers = request.headers().clone();
                 let body = request.take_body().into_vec().await?;
-                Ok::<_, poem::Error>(webhooks.hand_on(Webhook { headers, body }).await)
+                Ok::<_, poem::Error>(webhooks.forward(Webhook { headers, body }).await)
             }
         });
         tokio::spawn(bound.serve(app, CancellationToken::new()));
@@ -81,13 +81,13 @@ impl Webhooks {
         self.seen().accepted.clone()
     }
 
-    /// What ingresses said to webhooks that they refused, as each said it.
+    /// Bodies of the answers to refused webhooks.
     pub fn refusals(&self) -> BTreeSet<String> {
         self.seen().refusals.clone()
     }
 
-    /// What authentik was answered where a webhook was not accepted.
-    pub fn refused_with(&self) -> BTreeSet<u16> {
+    /// Status codes of the answers to refused webhooks.
+    pub fn refusal_statuses(&self) -> BTreeSet<u16> {
         self.seen().statuses.clone()
     }
 
@@ -96,7 +96,7 @@ impl Webhooks {
         self.seen().last_accepted.clone()
     }
 
-    /// Posts a webhook to an ingress. Returns status and body; nothing where nobody answers.
+    /// Posts a webhook to an ingress. Returns status and body; `None` if there is no answer.
     pub async fn post(&self, target: &str, webhook: &Webhook) -> Option<(StatusCode, String)> {
         let request = self.client.post(format!("{target}/authentik/webhook")).body(webhook.body.clone());
         let present = HEADERS.iter().filter_map(|name| Some((*name, webhook.headers.get(*name)?)));
@@ -105,7 +105,7 @@ impl Webhooks {
         Some((answer.status(), answer.text().await.unwrap_or_default()))
     }
 
-    async fn hand_on(&self, webhook: Webhook) -> StatusCode {
+    async fn forward(&self, webhook: Webhook) -> StatusCode {
         let targets = match self.spread {
             Spread::ToAll => self.targets.as_slice(),
             Spread::InTurn | Spread::Failover => {
@@ -123,8 +123,8 @@ impl Webhooks {
         let refused =
             answers.iter().find(|answer| !answer.as_ref().is_some_and(|(status, _)| status.is_success()));
         if let Some(answer) = refused {
-            let (status, said) = answer.clone().unwrap_or((StatusCode::BAD_GATEWAY, String::new()));
-            seen.refusals.insert(said);
+            let (status, body) = answer.clone().unwrap_or((StatusCode::BAD_GATEWAY, String::new()));
+            seen.refusals.insert(body);
             seen.statuses.insert(status.as_u16());
             return status;
         }

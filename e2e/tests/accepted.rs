@@ -1,4 +1,4 @@
-//! What was answered 2xx is stored, once: whatever happens to NATS, and however late it comes again.
+//! Every webhook that was answered 2xx is stored exactly once, through outages of NATS and late duplicates.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::collections::BTreeSet;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_nats::HeaderMap;
 use domain::timestamp::Timestamp;
 use e2e::System;
-use e2e::checks::{not_stored_once, what_was_accepted_is_stored_once};
+use e2e::checks::{accepted_webhooks_are_stored_once, not_stored_once};
 use e2e::system::Setup;
 use poem::endpoint::make;
 use poem::http::StatusCode;
@@ -20,7 +20,7 @@ use testkit::wait::eventually_within;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// An ingress that answers before JetStream does. It is as good as the real one until something fails.
+/// A faulty ingress that answers before JetStream acknowledges. The tests must notice what it loses.
 #[derive(Clone, Default)]
 struct EarlyIngress {
     nats: Arc<OnceLock<Nats>>,
@@ -55,8 +55,8 @@ impl EarlyIngress {
     }
 }
 
-/// Users are created before NATS is away, while it is, and afterwards.
-async fn through_an_outage(system: &mut System) {
+/// Creates users before, during and after an outage of NATS.
+async fn create_users_through_an_outage(system: &mut System) {
     for n in 0..30 {
         match n {
             10 => system.nats.kill().await,
@@ -65,37 +65,36 @@ async fn through_an_outage(system: &mut System) {
         }
         system.authentik.create_user(&format!("user-{n}")).await;
     }
-    eventually("every webhook is told", || async { (system.authentik.n_pending().await == 0).then_some(()) })
-        .await;
+    system.authentik.finish_deliveries().await;
 }
 
-/// Without the catch-up, which would mend what is lost.
-fn webhooks_alone() -> Setup {
+/// Without sweeps, which would repair losses.
+fn webhooks_only() -> Setup {
     Setup { sweep_interval: 0, ..Setup::default() }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_of_nats_loses_nothing_that_was_accepted() {
-    let mut system = System::start_with(webhooks_alone()).await;
-    through_an_outage(&mut system).await;
-    what_was_accepted_is_stored_once(&system).await;
+async fn an_outage_of_nats_loses_no_accepted_webhook() {
+    let mut system = System::start_with(webhooks_only()).await;
+    create_users_through_an_outage(&mut system).await;
+    accepted_webhooks_are_stored_once(&system).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_ingress_that_answers_early_is_caught_losing() {
+async fn the_check_notices_an_ingress_that_answers_early() {
     let early = EarlyIngress::default();
     let webhook_url = Some(early.listen().await);
-    let mut system = System::start_with(Setup { webhook_url, ..webhooks_alone() }).await;
+    let mut system = System::start_with(Setup { webhook_url, ..webhooks_only() }).await;
     early.nats.set(system.nats.connect().await).unwrap();
-    through_an_outage(&mut system).await;
+    create_users_through_an_outage(&mut system).await;
     let accepted = early.accepted.lock().unwrap().clone();
     let lost = not_stored_once(&system, &accepted).await;
-    assert!(!lost.is_empty(), "of {} webhooks", accepted.len());
-    assert!(lost.len() < accepted.len(), "without an outage nothing is lost: {lost:?}");
+    assert!(!lost.is_empty(), "nothing was lost of {} webhooks", accepted.len());
+    assert!(lost.len() < accepted.len(), "webhooks outside of the outage must not be lost: {lost:?}");
 }
 
-/// The same request once more, after the window in which JetStream looks for duplicates by itself.
-async fn a_late_duplicate_is_stored_once(system: &System, window: Duration) {
+/// Repeats a request after the window in which JetStream itself detects duplicates.
+async fn check_late_duplicate(system: &System, window: Duration) {
     system.authentik.create_user("mary").await;
     let webhook = eventually("a webhook is accepted", || async { system.webhooks.last_accepted() }).await;
     let nats = system.nats.connect().await;
@@ -103,20 +102,20 @@ async fn a_late_duplicate_is_stored_once(system: &System, window: Duration) {
     assert_eq!(inbox.cached_info().config.duplicate_window, window);
     let subject = nats.namespace.inbox_subject(&webhook.id().parse().unwrap());
     let stored = inbox.get_last_raw_message_by_subject(&subject).await.unwrap();
-    let forgotten: Timestamp = (stored.time + window).into();
-    eventually_within(window + PATIENCE, "the window is over", || async {
-        (clock::now() > forgotten).then_some(())
+    let end_of_window: Timestamp = (stored.time + window).into();
+    eventually_within(window + PATIENCE, "the window has passed", || async {
+        (clock::now() > end_of_window).then_some(())
     })
     .await;
     for _ in 0..3 {
-        let (status, said) = system.webhooks.post(&system.ingress_urls[0], &webhook).await.unwrap();
-        assert_eq!((status, said.as_str()), (StatusCode::OK, "{\"status\":\"duplicate\"}"));
+        let (status, answer) = system.webhooks.post(&system.ingress_urls[0], &webhook).await.unwrap();
+        assert_eq!((status, answer.as_str()), (StatusCode::OK, "{\"status\":\"duplicate\"}"));
     }
-    what_was_accepted_is_stored_once(system).await;
+    accepted_webhooks_are_stored_once(system).await;
 }
 
 #[tokio::test]
-async fn a_duplicate_that_comes_after_a_short_window_is_stored_once() {
+async fn a_duplicate_after_a_short_window_is_stored_once() {
     let system = System::start().await;
     let nats = system.nats.connect().await;
     let inbox = nats.jetstream.get_stream(nats.namespace.inbox_stream()).await.unwrap();
@@ -126,12 +125,12 @@ async fn a_duplicate_that_comes_after_a_short_window_is_stored_once() {
         ..inbox.cached_info().config.clone()
     };
     nats.jetstream.update_stream(config).await.unwrap();
-    a_late_duplicate_is_stored_once(&system, window).await;
+    check_late_duplicate(&system, window).await;
 }
 
 #[tokio::test]
 #[ignore = "long: make soak"]
-async fn a_duplicate_that_comes_after_the_servers_default_window_is_stored_once() {
+async fn a_duplicate_after_the_servers_default_window_is_stored_once() {
     let system = System::start().await;
-    a_late_duplicate_is_stored_once(&system, Duration::from_mins(2)).await;
+    check_late_duplicate(&system, Duration::from_mins(2)).await;
 }

@@ -115,7 +115,7 @@ async fn the_metrics_of_the_alerts_follow_dead_letters_outages_and_restarts() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_readiness_metric_shows_the_deletion_brake() {
     let system = System::start().await;
-    system.authentik.silently(json!({"op": "create_users", "count": 40})).await;
+    system.authentik.change_without_event(json!({"op": "create_users", "count": 40})).await;
     e2e::checks::converged(&system, testkit::wait::DEADLINE).await;
     reaches(&system, "projector_last_sweep_timestamp_seconds", |time| time > 1.7e9).await;
     // A token with too few rights: every user but the administrator seems to be deleted.

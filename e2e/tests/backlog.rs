@@ -1,4 +1,4 @@
-//! What a projector needs does not grow with what waits for it.
+//! A projector's memory does not grow with its backlog.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::sync::Arc;
@@ -17,25 +17,25 @@ use tempfile::TempDir;
 use testkit::free_port;
 use testkit::{NatsServer, eventually, recordings};
 
-/// So many waiting deliveries are nothing.
+/// A small backlog, for comparison.
 const FEW: u64 = 2_000;
 
-/// Deliveries that are worked off before memory is measured.
-const WORKED_OFF: u64 = 1_500;
+/// Deliveries to process before memory is measured.
+const N_PROCESSED: u64 = 1_500;
 
-/// Users whom the deliveries are about: state grows with them, and is no backlog.
+/// Users that the deliveries are about. State may grow with users, but not with the backlog.
 const N_USERS: u64 = 200;
 
-/// The largest batch that the server takes.
+/// The largest batch that nats-server accepts.
 const BATCH: u64 = 1_000;
 
-/// No projector needs more with any backlog, in kB. It is no goal: a debug build takes 50 MB.
+/// Upper limit with any backlog, in kB. A debug build needs about 50 MB.
 const MAX_MEMORY: u64 = 150_000;
 
-/// With a backlog it may take so much more than without, in percent.
+/// Memory with a large backlog may be at most this percentage of that with a small one.
 const MAX_GROWTH: u64 = 140;
 
-/// An authentik that knows every user, or answers nothing but 503.
+/// An authentik that knows every user, or answers every request with 503.
 struct Authentik {
     url: String,
     n_checks: Arc<AtomicU64>,
@@ -43,7 +43,7 @@ struct Authentik {
 }
 
 impl Authentik {
-    async fn start(is_there: bool) -> Self {
+    async fn start(is_available: bool) -> Self {
         let rest = runtime::http::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", rest.address());
         let n_checks = Arc::new(AtomicU64::new(0));
@@ -59,7 +59,7 @@ impl Authentik {
                 counted.fetch_add(u64::from(key == "users"), Ordering::SeqCst);
                 json!({"pagination": {"next": 0, "count": 0}, "results": []})
             };
-            let status = if is_there { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            let status = if is_available { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             Response::builder().status(status).content_type("application/json").body(body.to_string())
         });
         let shutdown = CancellationToken::new();
@@ -74,7 +74,7 @@ impl Drop for Authentik {
     }
 }
 
-/// A projector with this many deliveries before it.
+/// A projector with a backlog.
 struct Backlog {
     projector: Process,
     url: String,
@@ -85,7 +85,7 @@ struct Backlog {
 }
 
 impl Backlog {
-    async fn start(n_deliveries: u64, is_there: bool) -> Self {
+    async fn start(n_deliveries: u64, is_available: bool) -> Self {
         let server = NatsServer::start().await;
         let nats = server.provisioned().await;
         for first in (0..n_deliveries).step_by(usize::try_from(BATCH).unwrap()) {
@@ -98,7 +98,7 @@ impl Backlog {
             publish_batch(&nats, &format!("from-{first}"), batch.collect()).await.unwrap();
         }
         let directory = tempfile::tempdir().unwrap();
-        let authentik = Authentik::start(is_there).await;
+        let authentik = Authentik::start(is_available).await;
         let listen = format!("127.0.0.1:{}", free_port());
         let url = format!("http://{listen}");
         let environment = vec![
@@ -112,8 +112,8 @@ impl Backlog {
         Self { projector, url, authentik, nats, _server: server, _directory: directory }
     }
 
-    async fn worked_off(&self, n_deliveries: u64) {
-        eventually(&format!("{n_deliveries} deliveries are worked off"), || async {
+    async fn process(&self, n_deliveries: u64) {
+        eventually(&format!("{n_deliveries} deliveries are processed"), || async {
             let inbox = self.nats.jetstream.get_stream(self.nats.namespace.inbox_stream()).await.ok()?;
             let consumer = inbox.consumer_info("projector").await.ok()?;
             (consumer.ack_floor.stream_sequence >= n_deliveries).then_some(())
@@ -121,7 +121,7 @@ impl Backlog {
         .await;
     }
 
-    /// The most that it ever took, in kB.
+    /// Stops the projector. Returns its peak memory in kB.
     async fn end(mut self) -> u64 {
         let memory = self.projector.peak_memory();
         self.projector.terminate().await;
@@ -129,14 +129,14 @@ impl Backlog {
     }
 }
 
-/// Works some off, and stops with the rest before it.
+/// Peak memory in kB after part of the backlog is processed.
 async fn memory_at_work(n_deliveries: u64) -> u64 {
     let backlog = Backlog::start(n_deliveries, true).await;
-    backlog.worked_off(WORKED_OFF).await;
+    backlog.process(N_PROCESSED).await;
     backlog.end().await
 }
 
-/// Makes some probes with everything before it.
+/// Peak memory in kB after some probes of an unavailable authentik.
 async fn memory_in_an_outage(n_deliveries: u64) -> u64 {
     let backlog = Backlog::start(n_deliveries, false).await;
     eventually("authentik is probed", || async {
@@ -144,12 +144,16 @@ async fn memory_in_an_outage(n_deliveries: u64) -> u64 {
     })
     .await;
     let log = backlog.projector.log();
-    assert_eq!(log.matches("hints wait in the inbox").count(), 1, "the opening is told once\n{log}");
+    assert_eq!(
+        log.matches("hints wait in the inbox").count(),
+        1,
+        "the opening of the circuit breaker must be logged once\n{log}"
+    );
     let metrics = reqwest::get(format!("{}/metrics", backlog.url)).await.unwrap().text().await.unwrap();
     for line in ["projector_authentik_circuit_open 1", "projector_authentik_circuit_openings_total 1"] {
         assert!(metrics.contains(line), "{line}\n{metrics}");
     }
-    assert!(log.lines().count() < 30, "an outage is not told for each hint\n{log}");
+    assert!(log.lines().count() < 30, "an outage must not be logged for each hint\n{log}");
     backlog.end().await
 }
 

@@ -8,7 +8,7 @@ use domain::event::EventType;
 use domain::key::Entity;
 use e2e::System;
 use e2e::backup::Backup;
-use e2e::checks::{converged, nothing_is_there_twice, recorded, replay_equals_live};
+use e2e::checks::{converged, histories_are_valid, recorded, replay_equals_live};
 use e2e::dead_letters::set_aside;
 use e2e::user_table::UserTable;
 use futures_util::TryStreamExt;
@@ -80,7 +80,7 @@ async fn resume_status(system: &System, cursor: &str) -> u16 {
 /// Checks everything that must hold after a restore.
 async fn check_all(system: &System) {
     converged(system, DEADLINE).await;
-    nothing_is_there_twice(system).await;
+    histories_are_valid(system).await;
     replay_equals_live(system).await;
 }
 

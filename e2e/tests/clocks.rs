@@ -1,19 +1,20 @@
-//! Wrong clocks: what cannot be verified is refused and says why, and the catch-up brings it all the same.
+//! Wrong clocks: webhooks that cannot be verified are refused with the reason, and sweep and event log make
+//! up for them.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use domain::event::{Channel, EventType, StateAfter};
 use domain::key::Entity;
 use e2e::System;
-use e2e::checks::{nothing_is_there_twice, recorded};
+use e2e::checks::{histories_are_valid, recorded};
 use e2e::system::Setup;
 use serde_json::json;
 use testkit::eventually;
 
-/// More than a signature may be old.
-const WRONG: i64 = 10 * 60;
+/// Seconds: more than the age at which a signature expires.
+const ERROR: i64 = 10 * 60;
 
 /// A user registers, signs in, and is deactivated and renamed.
-async fn live(system: &System) -> i64 {
+async fn change_a_user(system: &System) -> i64 {
     let pk = system.authentik.create_user("mary").await;
     system.authentik.sign_in(pk).await;
     system.authentik.update_user(pk, json!({"is_active": false})).await;
@@ -21,10 +22,11 @@ async fn live(system: &System) -> i64 {
     pk
 }
 
-async fn is_refused_and_caught_up_with(setup: Setup, said: &str) {
+/// Webhooks are refused with an answer that contains `reason`; all changes are recorded nevertheless.
+async fn check_refused_and_caught_up(setup: Setup, reason: &str) {
     let system = System::start_with(setup).await;
-    let pk = live(&system).await;
-    let events = eventually("the catch-up brought everything", || async {
+    let pk = change_a_user(&system).await;
+    let events = eventually("all changes are recorded", || async {
         let mut events = recorded(&system).await;
         events.retain(|event| event.event.subject == Entity::User(pk));
         let StateAfter::User(user) = events.last()?.event.body.after() else { return None };
@@ -35,38 +37,35 @@ async fn is_refused_and_caught_up_with(setup: Setup, said: &str) {
     .await;
     assert_eq!(events[0].event.body.event_type(), EventType::UserRegistered);
     let sign_in = events.iter().find(|event| event.event.body.event_type() == EventType::UserLoggedIn);
-    assert_eq!(sign_in.unwrap().event.channel, Channel::EventLog, "the sweep does not see facts");
-    nothing_is_there_twice(&system).await;
+    assert_eq!(sign_in.unwrap().event.channel, Channel::EventLog, "only the event log reports facts");
+    histories_are_valid(&system).await;
     let refusals = eventually("a webhook is refused", || async {
         let refusals = system.webhooks.refusals();
         (!refusals.is_empty()).then_some(refusals)
     })
     .await;
     assert!(
-        refusals
-            .iter()
-            .all(|refusal| refusal.contains(said) && refusal.contains("check the clocks of both hosts"))
+        refusals.iter().all(|refusal| refusal.contains(reason) && refusal.contains("are both clocks right?"))
     );
     assert!(system.webhooks.accepted().is_empty());
 }
 
 #[tokio::test]
-async fn where_the_clock_of_ingress_is_ahead_the_catch_up_brings_everything() {
-    is_refused_and_caught_up_with(Setup { ingress_ahead: WRONG, ..Setup::default() }, "in the past").await;
+async fn everything_is_caught_up_if_the_clock_of_ingress_is_ahead() {
+    check_refused_and_caught_up(Setup { ingress_ahead: ERROR, ..Setup::default() }, "in the past").await;
 }
 
 #[tokio::test]
-async fn where_the_clock_of_ingress_is_behind_the_catch_up_brings_everything() {
-    is_refused_and_caught_up_with(Setup { ingress_ahead: -WRONG, ..Setup::default() }, "in the future").await;
+async fn everything_is_caught_up_if_the_clock_of_ingress_is_behind() {
+    check_refused_and_caught_up(Setup { ingress_ahead: -ERROR, ..Setup::default() }, "in the future").await;
 }
 
 #[tokio::test]
-async fn where_authentiks_clock_is_ahead_the_catch_up_brings_everything() {
-    is_refused_and_caught_up_with(Setup { authentik_ahead: WRONG, ..Setup::default() }, "in the future")
-        .await;
+async fn everything_is_caught_up_if_authentiks_clock_is_ahead() {
+    check_refused_and_caught_up(Setup { authentik_ahead: ERROR, ..Setup::default() }, "in the future").await;
 }
 
 #[tokio::test]
-async fn where_authentiks_clock_is_behind_the_catch_up_brings_everything() {
-    is_refused_and_caught_up_with(Setup { authentik_ahead: -WRONG, ..Setup::default() }, "in the past").await;
+async fn everything_is_caught_up_if_authentiks_clock_is_behind() {
+    check_refused_and_caught_up(Setup { authentik_ahead: -ERROR, ..Setup::default() }, "in the past").await;
 }

@@ -1,6 +1,7 @@
-//! Three nodes, of which one at a time dies: nothing lost, nothing twice, and nobody waits for an operator.
+//! A cluster of three nodes survives the death of one node at a time: nothing is lost or duplicated, and no
+//! operator is needed.
 //!
-//! A failure is repeated by the seed that it prints: `E2E_SEED=… cargo nextest run -p e2e --test cluster`.
+//! A failure prints its seed; repeat it with `E2E_SEED=… cargo nextest run -p e2e --test cluster`.
 
 use std::time::Duration;
 
@@ -11,12 +12,12 @@ use e2e::nats::Nats;
 use e2e::system::Setup;
 use testkit::cluster::N_NODES;
 
-/// One node after the other dies while changes come, `n_changes` for each of `n_deaths`; the next one only when the
-/// last one is current again.
-async fn survive(n_deaths: usize, n_changes: usize, patience: Duration) {
+/// Kills one node after another during changes, `n_changes` for each of `n_deaths`. The next node is killed
+/// when the last one has caught up.
+async fn check_node_deaths(n_deaths: usize, n_changes: usize, patience: Duration) {
     let setup = Setup { n_ingresses: 2, n_projectors: 2, ..Setup::default() };
     let mut system = System::start_on(Nats::cluster().await, setup).await;
-    let mut chaos = Chaos::begin(&system.authentik, 15).await;
+    let mut chaos = Chaos::start(&system.authentik, 15).await;
     for death in 0..n_deaths {
         let node = if death < N_NODES { death } else { chaos.pick(N_NODES) };
         system.nats.as_cluster().kill(node).await;
@@ -34,12 +35,12 @@ async fn survive(n_deaths: usize, n_changes: usize, patience: Duration) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whichever_node_dies_nothing_is_lost_and_nothing_is_there_twice() {
-    survive(4, 40, Duration::from_mins(1)).await;
+async fn the_death_of_any_node_loses_and_duplicates_nothing() {
+    check_node_deaths(4, 40, Duration::from_mins(1)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "long: make soak"]
-async fn however_often_nodes_die_nothing_is_lost_and_nothing_is_there_twice() {
-    survive(60, 150, Duration::from_mins(20)).await;
+async fn sixty_deaths_of_nodes_lose_and_duplicate_nothing() {
+    check_node_deaths(60, 150, Duration::from_mins(20)).await;
 }

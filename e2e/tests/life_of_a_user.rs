@@ -1,10 +1,10 @@
-//! From a change in authentik to the feed and the API, over real processes, all of which are killed in between.
+//! Follows a user from authentik to the feed and the API, with all processes killed in between.
 
 use e2e::{Feed, System};
 use serde_json::json;
 use testkit::eventually;
 
-/// What is to be seen of the user in this test, in order.
+/// The events that the feed must show for the user, in order.
 const LIFE: [&str; 8] = [
     "user-registered",
     "user-updated",
@@ -16,7 +16,8 @@ const LIFE: [&str; 8] = [
     "user-deleted",
 ];
 
-async fn seen(feed: &mut Feed, pk: i64, n_events: usize) {
+/// Waits until the feed has the first `n_events` events of the user.
+async fn read_life(feed: &mut Feed, pk: i64, n_events: usize) {
     let subject = format!("user/{pk}");
     feed.read_until(LIFE[n_events - 1], |received| {
         received.iter().filter(|received| received.data["subject"] == subject.as_str()).count() >= n_events
@@ -26,35 +27,35 @@ async fn seen(feed: &mut Feed, pk: i64, n_events: usize) {
 }
 
 #[tokio::test]
-async fn a_users_life_is_seen_in_order_though_every_process_is_killed_in_the_middle() {
+async fn the_feed_shows_a_users_life_in_order_although_every_process_is_killed() {
     let mut system = System::start().await;
     let mut feed = system.feed().await;
     let authentik = system.authentik.clone();
 
     let pk = authentik.create_user("mary").await;
-    seen(&mut feed, pk, 1).await;
+    read_life(&mut feed, pk, 1).await;
     authentik.update_user(pk, json!({"name": "Mary Jackson"})).await;
-    seen(&mut feed, pk, 2).await;
+    read_life(&mut feed, pk, 2).await;
     authentik.update_user(pk, json!({"is_active": false})).await;
-    seen(&mut feed, pk, 3).await;
+    read_life(&mut feed, pk, 3).await;
 
-    // What authentik tells while we are away comes with its retries.
+    // authentik retries the webhook that it sends during the outage.
     authentik.faults(json!({"hold_webhooks": true})).await;
     authentik.update_user(pk, json!({"is_active": true})).await;
     system.restart_everything().await;
-    seen(&mut feed, pk, 4).await;
+    read_life(&mut feed, pk, 4).await;
 
     let group = authentik.create_group("engineers").await;
     authentik.add_to_group(&group, pk).await;
-    seen(&mut feed, pk, 5).await;
+    read_life(&mut feed, pk, 5).await;
     authentik.set_password(pk).await;
-    seen(&mut feed, pk, 6).await;
-    // The group's end takes its members out, which authentik does not say.
+    read_life(&mut feed, pk, 6).await;
+    // Deleting a group removes its members. authentik does not report that.
     authentik.delete_group(&group).await;
-    seen(&mut feed, pk, 7).await;
+    read_life(&mut feed, pk, 7).await;
 
     let path = format!("/api/users/{pk}");
-    let (status, view) = system.ask(&path, "akadmin").await;
+    let (status, view) = system.get(&path, "akadmin").await;
     assert_eq!(
         (status, &view["status"], &view["user"]["name"]),
         (200, &json!("active"), &json!("Mary Jackson"))
@@ -62,9 +63,9 @@ async fn a_users_life_is_seen_in_order_though_every_process_is_killed_in_the_mid
     assert_eq!(view["user"]["groups"], json!([]));
 
     authentik.delete_user(pk).await;
-    seen(&mut feed, pk, 8).await;
+    read_life(&mut feed, pk, 8).await;
     eventually("the API shows the tombstone", || async {
-        let (_, view) = system.ask(&path, "akadmin").await;
+        let (_, view) = system.get(&path, "akadmin").await;
         (view["status"] == json!("deleted")).then_some(())
     })
     .await;
@@ -73,5 +74,5 @@ async fn a_users_life_is_seen_in_order_though_every_process_is_killed_in_the_mid
     let mut unique = ids.clone();
     unique.sort_by_key(ToString::to_string);
     unique.dedup();
-    assert_eq!(unique.len(), ids.len(), "no event comes twice");
+    assert_eq!(unique.len(), ids.len(), "an event came twice");
 }

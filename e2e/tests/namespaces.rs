@@ -1,11 +1,12 @@
-//! Two installations on one nats-server, one's name the beginning of the other's: neither sees the other.
+//! Two installations on one nats-server do not see each other, although one namespace is a prefix of the
+//! other.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::collections::BTreeMap;
 
 use async_nats::HeaderMap;
 use e2e::System;
-use e2e::checks::converged;
+use e2e::checks::{PROJECTIONS, converged};
 use e2e::nats::Nats;
 use e2e::system::Setup;
 use futures_util::TryStreamExt;
@@ -16,7 +17,7 @@ use testkit::eventually;
 use testkit::nats::inbox_is_drained;
 use testkit::wait::DEADLINE;
 
-/// Each stream of a system by its name, and the sequence of its last message.
+/// Last sequence of each stream of a system, by the stream's name.
 async fn streams(system: &System, prefixes: [&str; 2]) -> BTreeMap<String, u64> {
     let nats = system.nats.connect().await;
     let streams: Vec<_> = nats.jetstream.streams().try_collect().await.unwrap();
@@ -27,8 +28,8 @@ async fn streams(system: &System, prefixes: [&str; 2]) -> BTreeMap<String, u64> 
     own.map(|stream| (stream.config.name, stream.state.last_sequence)).collect()
 }
 
-/// The same life in both, under other names.
-async fn live(system: &System, name: &str) -> Vec<i64> {
+/// Makes the same changes in each system, with other names.
+async fn make_changes(system: &System, name: &str) -> Vec<i64> {
     let authentik = &system.authentik;
     let group = authentik.create_group(&format!("{name}-engineers")).await;
     let mut users = vec![];
@@ -42,7 +43,7 @@ async fn live(system: &System, name: &str) -> Vec<i64> {
     users
 }
 
-/// Everything that is recorded, as text.
+/// All recorded events as text.
 async fn recorded(system: &System) -> String {
     let log = EventLog::open(&system.nats.connect().await).await.unwrap();
     let page =
@@ -50,7 +51,7 @@ async fn recorded(system: &System) -> String {
     page.iter().map(|message| String::from_utf8_lossy(&message.payload).into_owned()).collect()
 }
 
-async fn break_a_delivery(system: &System) {
+async fn create_dead_letter(system: &System) {
     let nats = system.nats.connect().await;
     let subject = nats.namespace.inbox_subject(&"broken".parse().unwrap());
     let message = NewMessage { subject, headers: HeaderMap::new(), payload: "<html>".into(), expected: None };
@@ -65,20 +66,17 @@ async fn break_a_delivery(system: &System) {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_installations_on_one_server_do_not_see_each_other() {
     let nats = Nats::open_server().await.named("blue".parse().unwrap());
-    let beside = nats.beside("blue-2".parse().unwrap());
+    let nats_of_other = nats.beside("blue-2".parse().unwrap());
     let blue = System::start_on(nats, Setup::default()).await;
-    let other = System::start_on(beside, Setup::default()).await;
-    let (users, users_of_other) = tokio::join!(live(&blue, "sky"), live(&other, "sea"));
-    assert_eq!(users, users_of_other, "both have the same keys");
+    let other = System::start_on(nats_of_other, Setup::default()).await;
+    let (users, users_of_other) = tokio::join!(make_changes(&blue, "sky"), make_changes(&other, "sea"));
+    assert_eq!(users, users_of_other, "both systems must have the same primary keys");
     tokio::join!(converged(&blue, DEADLINE), converged(&other, DEADLINE));
-    let (told, told_by_other) = tokio::join!(recorded(&blue), recorded(&other));
-    assert!(told.contains("sky-3") && !told.contains("sea"), "{told}");
-    assert!(told_by_other.contains("sea-3") && !told_by_other.contains("sky"), "{told_by_other}");
+    let (recorded_by_blue, recorded_by_other) = tokio::join!(recorded(&blue), recorded(&other));
+    assert!(recorded_by_blue.contains("sky-3") && !recorded_by_blue.contains("sea"), "{recorded_by_blue}");
+    assert!(recorded_by_other.contains("sea-3") && !recorded_by_other.contains("sky"), "{recorded_by_other}");
     for system in [&blue, &other] {
-        eventually("every webhook is told", || async {
-            (system.authentik.n_pending().await == 0).then_some(())
-        })
-        .await;
+        system.authentik.finish_deliveries().await;
         inbox_is_drained(&system.nats.connect().await).await;
     }
 
@@ -87,8 +85,8 @@ async fn two_installations_on_one_server_do_not_see_each_other() {
     let other_before = other.operate(&["status"]).await;
     let streams_before = streams(&other, prefixes).await;
     assert!(streams_before.len() >= 7, "{streams_before:?}");
-    break_a_delivery(&blue).await;
-    for projection in ["users", "groups", "activity"] {
+    create_dead_letter(&blue).await;
+    for projection in PROJECTIONS {
         blue.operate(&["rebuild", projection]).await;
         blue.operate(&["verify", projection]).await;
         other.operate(&["verify", projection]).await;
@@ -101,8 +99,11 @@ async fn two_installations_on_one_server_do_not_see_each_other() {
     assert_eq!(other.operate(&["dead-letters", "list"]).await, json!([]));
     let other_after = other.operate(&["status"]).await;
     assert_eq!(other_before["projections"].as_array().map(Vec::len), Some(3), "{other_before}");
-    assert_eq!(other_before["projections"], other_after["projections"], "neither generation nor position");
-    // Only the leases are written all the time.
+    assert_eq!(
+        other_before["projections"], other_after["projections"],
+        "neither generation nor checkpoint may change"
+    );
+    // Leases in the meta bucket are renewed all the time.
     let without_meta = |mut streams: BTreeMap<String, u64>| {
         streams.remove("KV_blue-2_meta");
         streams

@@ -1,4 +1,4 @@
-//! What an operator does over HTTP, with real processes that are killed in the middle of it.
+//! An operator's requests over HTTP, while processes are killed.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on must fail")]
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +17,7 @@ use testkit::events::registered;
 use testkit::eventually;
 use testkit::nats::inbox_is_drained;
 
-/// Holder of a lease that is none of ours.
+/// Holder of a lease outside of this system.
 const OTHER: &str = "process 7 on other";
 
 async fn admin(system: &System, method: Method, path: &str) -> Response {
@@ -25,7 +25,7 @@ async fn admin(system: &System, method: Method, path: &str) -> Response {
     system.call(method, path, Some(&token)).await
 }
 
-/// The body of an answer, which must have this status.
+/// The body of an answer that must have this status.
 async fn expect(answer: Response, status: u16) -> Value {
     let (url, actual) = (answer.url().clone(), answer.status().as_u16());
     let text = answer.text().await.unwrap();
@@ -37,18 +37,18 @@ async fn get(system: &System, path: &str) -> Value {
     expect(admin(system, Method::GET, path).await, 200).await
 }
 
-/// Begins something that takes long. Returns where it can be followed.
-async fn begin(system: &System, path: &str) -> String {
+/// Starts an operation. Returns the path of its progress.
+async fn start(system: &System, path: &str) -> String {
     let answer = admin(system, Method::POST, path).await;
     let location = answer.headers().get("location").map(|value| value.to_str().unwrap().to_owned());
-    let begun = expect(answer, 202).await;
-    let location = location.unwrap_or_else(|| panic!("{path} does not say where to follow it"));
-    assert_eq!(location, format!("/api/operations/{}", begun["id"].as_str().unwrap()));
+    let operation = expect(answer, 202).await;
+    let location = location.unwrap_or_else(|| panic!("the answer of {path} has no Location"));
+    assert_eq!(location, format!("/api/operations/{}", operation["id"].as_str().unwrap()));
     location
 }
 
-/// Follows an operation, which must only get on, to its end.
-async fn ended(system: &System, location: &str) -> Value {
+/// Waits for the end of an operation, whose progress must never go back.
+async fn finish(system: &System, location: &str) -> Value {
     let last = AtomicU64::new(0);
     eventually("the operation ended", || async {
         let operation = get(system, location).await;
@@ -60,7 +60,7 @@ async fn ended(system: &System, location: &str) -> Value {
     .await
 }
 
-async fn folded(system: &System) {
+async fn fold_everything(system: &System) {
     eventually("the projections are folded", || async {
         let status = get(system, "/api/status").await;
         let projections = status["projections"].as_array()?;
@@ -71,7 +71,7 @@ async fn folded(system: &System) {
     .await;
 }
 
-/// Records so many users whom authentik does not know; nothing may sweep them.
+/// Records users that authentik does not know. Sweeps must be off, as they would delete them.
 async fn record_many(system: &System, n_users: i64) {
     let log = EventLog::open(&system.nats.connect().await).await.unwrap();
     let appended = stream::iter(1_000_000..1_000_000 + n_users).map(|pk| {
@@ -84,7 +84,7 @@ async fn record_many(system: &System, n_users: i64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn dead_letters_are_listed_shown_replayed_and_dropped() {
     let system = System::start().await;
-    folded(&system).await;
+    fold_everything(&system).await;
     let me =
         eventually("the operator is recorded", || async { get(&system, "/api/me").await["pk"].as_i64() })
             .await;
@@ -120,7 +120,7 @@ async fn dead_letters_are_listed_shown_replayed_and_dropped() {
         let problem = expect(admin(&system, method, path).await, 404).await;
         assert!(problem["detail"].as_str().unwrap().contains("no dead letter has the id"), "{problem}");
     }
-    let done = ended(&system, &begin(&system, "/api/dead-letters/replay").await).await;
+    let done = finish(&system, &start(&system, "/api/dead-letters/replay").await).await;
     assert_eq!((&done["state"], &done["result"]), (&json!("done"), &json!({"replayed": 2})));
     assert_eq!(ids(&get(&system, "/api/dead-letters").await), Vec::<String>::new());
     inbox_is_drained(&system.nats.connect().await).await;
@@ -141,17 +141,17 @@ async fn dead_letters_are_listed_shown_replayed_and_dropped() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rebuild_is_followed_to_its_fingerprint_and_a_second_one_refused() {
+async fn a_rebuild_ends_with_its_fingerprint_and_a_concurrent_one_is_refused() {
     let system = System::start_with(Setup { sweep_interval: 0, ..Setup::default() }).await;
     record_many(&system, 2_000).await;
-    folded(&system).await;
+    fold_everything(&system).await;
     let live = system.operate(&["verify", "users"]).await;
-    let done = ended(&system, &begin(&system, "/api/projections/users/rebuild").await).await;
+    let done = finish(&system, &start(&system, "/api/projections/users/rebuild").await).await;
     assert_eq!((&done["state"], &done["done"]), (&json!("done"), &done["of"]), "{done}");
     assert_eq!((&done["result"]["fingerprint"], &done["result"]["generation"]), (&live["served"], &json!(2)));
     expect(admin(&system, Method::POST, "/api/projections/nothing/rebuild").await, 404).await;
 
-    // Another one runs, for as long as it renews its lease.
+    // Another process rebuilds as long as it renews its lease.
     let nats = system.nats.connect().await;
     let other = tokio::spawn(async move {
         let (meta, key) = (nats.namespace.meta_bucket(), "lease.rebuild.users");
@@ -164,7 +164,7 @@ async fn a_rebuild_is_followed_to_its_fingerprint_and_a_second_one_refused() {
             revision = views::write(&nats, &meta, key, &lease, revision).await.unwrap().sequence;
         }
     });
-    eventually("another one is at it", || async {
+    eventually("another process has the lease", || async {
         let nats = system.nats.connect().await;
         let lease = views::read::<Value>(&nats, &nats.namespace.meta_bucket(), "lease.rebuild.users").await;
         (lease.unwrap()?.value["holder"] == OTHER).then_some(())
@@ -180,27 +180,27 @@ async fn a_rebuild_is_followed_to_its_fingerprint_and_a_second_one_refused() {
 async fn a_rebuild_whose_projector_is_killed_is_shown_as_failed() {
     let mut system = System::start_with(Setup { sweep_interval: 0, ..Setup::default() }).await;
     record_many(&system, 5_000).await;
-    folded(&system).await;
-    let location = begin(&system, "/api/projections/users/rebuild").await;
+    fold_everything(&system).await;
+    let location = start(&system, "/api/projections/users/rebuild").await;
     system.kill_projectors().await;
-    let failed = ended(&system, &location).await;
+    let failed = finish(&system, &location).await;
     assert_eq!(failed["state"], "failed", "{failed}");
     assert!(failed["error"].as_str().unwrap().contains("died"), "{failed}");
-    // Also to an API that was not there when it began.
+    // An API that started after the operation shows it too.
     system.restart_api().await;
     system.restart_projectors().await;
     system.ready().await;
     assert_eq!(get(&system, &location).await, failed);
-    folded(&system).await;
-    let done = ended(&system, &begin(&system, "/api/projections/users/rebuild").await).await;
+    fold_everything(&system).await;
+    let done = finish(&system, &start(&system, "/api/projections/users/rebuild").await).await;
     assert_eq!((&done["state"], &done["result"]["generation"]), (&json!("done"), &json!(2)), "{done}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_status_tells_of_every_projector_and_of_none() {
+async fn the_status_shows_every_projector_and_an_absence_of_projectors() {
     let setup = Setup { n_projectors: 2, ..Setup::default() };
     let mut system = System::start_with(setup).await;
-    let status = eventually("both are ready, and have swept", || async {
+    let status = eventually("both are ready and a sweep is complete", || async {
         let status = get(&system, "/api/status").await;
         let projectors = status["projectors"].as_array()?;
         let all_ready = projectors.len() == 2 && projectors.iter().all(|one| one["ready"] == true);
@@ -213,7 +213,7 @@ async fn the_status_tells_of_every_projector_and_of_none() {
     assert!(status["last_sweep"]["report"]["n_users"].as_u64().unwrap() > 0, "{status}");
 
     system.authentik.faults(json!({"rest_status": 403})).await;
-    eventually("they say what is wrong", || async {
+    eventually("both report the refused token", || async {
         let status = get(&system, "/api/status").await;
         let projectors = status["projectors"].as_array()?;
         let says = |one: &Value| one["failures"].to_string().contains("token") && one["ready"] == false;

@@ -1,4 +1,4 @@
-//! nats-server hangs, shorter and longer than a connection lasts: everything goes on afterwards, by itself.
+//! After nats-server hung, for less or more time than a connection survives, everything continues by itself.
 
 use e2e::System;
 use e2e::checks::converged;
@@ -6,21 +6,21 @@ use testkit::eventually;
 use testkit::nats::inbox_is_drained;
 use testkit::wait::DEADLINE;
 
-/// Every process says that it has no NATS.
-async fn all_say(system: &System, said: &str) {
+/// Waits until `/readyz` of every process contains this text.
+async fn all_report(system: &System, text: &str) {
     let urls = system.ingress_urls.iter().chain(&system.projector_urls).chain([&system.api_url]);
     for url in urls {
-        eventually(&format!("{url} says {said:?}"), || async {
+        eventually(&format!("{url} reports {text:?}"), || async {
             let answer = reqwest::get(format!("{url}/readyz")).await.ok()?.text().await.ok()?;
-            answer.contains(said).then_some(())
+            answer.contains(text).then_some(())
         })
         .await;
     }
 }
 
-async fn everything_goes_on(system: &System, username: &str) {
+async fn resume_and_check(system: &System, username: &str) {
     system.nats.as_server().resume().await;
-    all_say(system, "ready\n").await;
+    all_report(system, "ready\n").await;
     let pk = system.authentik.create_user(username).await;
     converged(system, DEADLINE).await;
     let mut feed = system.feed().await;
@@ -32,7 +32,7 @@ async fn everything_goes_on(system: &System, username: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_nats_hung_for_a_while_everything_goes_on() {
+async fn everything_continues_after_nats_hung_briefly() {
     let system = System::start().await;
     system.nats.as_server().pause().await;
     system.authentik.create_user("while-it-hangs").await;
@@ -41,14 +41,14 @@ async fn after_nats_hung_for_a_while_everything_goes_on() {
         metrics.text().await.ok()?.contains("outcome=\"unavailable\"").then_some(())
     })
     .await;
-    everything_goes_on(&system, "after-it-hung").await;
+    resume_and_check(&system, "after-it-hung").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_nats_hung_until_all_connections_were_lost_everything_goes_on() {
+async fn everything_continues_after_nats_hung_until_all_connections_were_lost() {
     let system = System::start().await;
     system.nats.as_server().pause().await;
     system.authentik.create_user("while-it-hangs").await;
-    all_say(&system, "not connected").await;
-    everything_goes_on(&system, "after-it-hung").await;
+    all_report(&system, "not connected").await;
+    resume_and_check(&system, "after-it-hung").await;
 }

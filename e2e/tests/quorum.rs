@@ -1,5 +1,5 @@
-//! Two of three nodes are away: a webhook is refused the first time and each time after it, by whichever ingress,
-//! until two nodes have it.
+//! While two of three nodes are unavailable, every ingress refuses a webhook at every attempt, until two
+//! nodes have stored it.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::collections::BTreeMap;
@@ -19,10 +19,10 @@ use testkit::recordings::sign;
 use testkit::{NatsCluster, eventually};
 
 const SECRET: &str = "whsec_cXVvcnVtLXdlYmhvb2stc2VjcmV0LTAxMjM0NTY3ODk=";
-/// Webhooks that come at once, and so as one batch.
+/// Webhooks that arrive at once and are therefore stored as one batch.
 const N_AT_ONCE: usize = 8;
 
-/// As many ingresses as nodes, each connected to whichever it found first.
+/// As many ingresses as nodes, each connected to any node.
 struct Ingresses {
     client: Client,
     processes: Vec<(Process, String)>,
@@ -55,7 +55,8 @@ impl Ingresses {
         }
     }
 
-    /// Forgets that NATS was away: who just started gives it every webhook, not one at a time.
+    /// Restarts all ingresses. This closes their circuit breakers, so they send every webhook to NATS at
+    /// once.
     async fn restart(&mut self) {
         for (process, _) in &mut self.processes {
             process.restart().await;
@@ -83,22 +84,22 @@ impl Ingresses {
         request.send().await.unwrap().status()
     }
 
-    /// Posts it until it is accepted; returns how.
-    async fn accepts(&self, ingress: usize, id: &str) -> StatusCode {
+    /// Posts a webhook until it is accepted. Returns the status.
+    async fn post_until_accepted(&self, ingress: usize, id: &str) -> StatusCode {
         eventually("the webhook is accepted", || async {
             Some(self.post(ingress, id).await).filter(StatusCode::is_success)
         })
         .await
     }
 
-    /// Posts all at once to one ingress; all must be refused.
-    async fn are_refused(&self, ingress: usize, ids: &[String]) {
+    /// Posts all webhooks at once to one ingress, which must refuse all.
+    async fn check_refused(&self, ingress: usize, ids: &[String]) {
         let answers = join_all(ids.iter().map(|id| self.post(ingress, id))).await;
         assert!(answers.iter().all(|status| *status == StatusCode::SERVICE_UNAVAILABLE), "{answers:?}");
     }
 }
 
-async fn are_stored_once(nats: &Nats, ids: &[String]) {
+async fn check_stored_once(nats: &Nats, ids: &[String]) {
     let inbox = nats.jetstream.get_stream(nats.namespace.inbox_stream()).await.unwrap();
     let counts: BTreeMap<String, usize> =
         inbox.info_with_subjects(">").await.unwrap().try_collect().await.unwrap();
@@ -113,52 +114,56 @@ async fn lose_the_majority(cluster: &mut NatsCluster, ingresses: &mut Ingresses,
     for node in &others {
         cluster.kill(*node).await;
     }
-    ingresses.are_refused(survivor, &ids).await;
-    // In flight at the leader, then without a leader.
+    ingresses.check_refused(survivor, &ids).await;
+    // First the leader has the messages in flight, then there is no leader.
     let nats = cluster.connect().await;
     let n_tries = AtomicUsize::new(0);
     eventually("the inbox has no leader", || async {
-        ingresses.are_refused(survivor + n_tries.fetch_add(1, Ordering::Relaxed), &ids).await;
+        ingresses.check_refused(survivor + n_tries.fetch_add(1, Ordering::Relaxed), &ids).await;
         (!nats.inbox_has_leader().await).then_some(())
     })
     .await;
     ingresses.restart().await;
     for ingress in 0..N_NODES {
-        ingresses.are_refused(ingress, &ids).await;
+        ingresses.check_refused(ingress, &ids).await;
     }
     for node in &others {
         cluster.restart(*node).await;
     }
     for (n, id) in ids.iter().enumerate() {
-        ingresses.accepts(survivor + n, id).await;
+        ingresses.post_until_accepted(survivor + n, id).await;
     }
     cluster.all_current().await;
-    are_stored_once(&nats, &ids).await;
+    check_stored_once(&nats, &ids).await;
     cluster.restart_all().await;
     for (n, id) in ids.iter().enumerate() {
-        assert_eq!(ingresses.accepts(survivor + n, id).await, StatusCode::OK, "stored before: {id}");
+        assert_eq!(
+            ingresses.post_until_accepted(survivor + n, id).await,
+            StatusCode::OK,
+            "{id} was stored before"
+        );
     }
-    are_stored_once(&cluster.connect().await, &ids).await;
+    check_stored_once(&cluster.connect().await, &ids).await;
 }
 
-async fn rounds(n_rounds: usize) {
+async fn check_rounds(n_rounds: usize) {
     let mut cluster = NatsCluster::start().await;
     let nats = cluster.provisioned().await;
     let mut ingresses = Ingresses::start(&cluster).await;
     for _ in 0..n_rounds {
-        // It alone takes up what cannot be committed.
+        // Only the leader accepts messages that cannot be committed, so it must survive.
         let leader = cluster.leader(&nats, &nats.namespace.inbox_stream()).await;
         lose_the_majority(&mut cluster, &mut ingresses, leader).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_majority_a_webhook_is_refused_again_and_again() {
-    rounds(1).await;
+async fn without_a_majority_every_attempt_of_a_webhook_is_refused() {
+    check_rounds(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "long: make soak"]
-async fn however_often_the_majority_is_lost_nothing_is_accepted_without_it() {
-    rounds(40).await;
+async fn nothing_is_accepted_through_40_losses_of_the_majority() {
+    check_rounds(40).await;
 }

@@ -1,11 +1,12 @@
-//! Every webhook that was recorded from a real authentik, through ingress and projector, with REST answers as recorded.
+//! Every webhook recorded from a real authentik, sent through ingress and projector, with recorded REST
+//! answers.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use clap::Parser;
-use domain::hint::OwnHint;
+use domain::hint::InternalHint;
 use domain::key::Namespace;
 use domain::timestamp::Timestamp;
 use poem::endpoint::make_sync;
@@ -20,10 +21,10 @@ use testkit::nats::inbox_is_drained;
 use testkit::recordings::{self, Webhook};
 use testkit::{NatsServer, eventually};
 
-/// What authentik's REST API answers, by path.
+/// Answers of authentik's REST API by path.
 type Answers = Arc<Mutex<BTreeMap<String, Value>>>;
 
-/// Ingress and projector of one namespace, on a REST API that answers what it is told to.
+/// Ingress and projector of one namespace, with a REST API that gives prepared answers.
 struct Pipeline {
     nats: Nats,
     log: EventLog,
@@ -83,7 +84,7 @@ impl Pipeline {
         self.answers.lock().unwrap().insert(path.to_owned(), body);
     }
 
-    fn gone(&self, path: &str) {
+    fn answer_404(&self, path: &str) {
         self.answers.lock().unwrap().remove(path);
     }
 
@@ -104,8 +105,8 @@ impl Pipeline {
         status.await
     }
 
-    /// Makes the projector look, as an operator would, so that something is recorded before.
-    async fn look_at(&self, hint: OwnHint) {
+    /// Puts a hint into the inbox and waits until it is processed, to record a state before the webhook.
+    async fn process_hint(&self, hint: InternalHint) {
         let id = runtime::clock::new_id().into();
         let subject = self.nats.namespace.inbox_subject(&id);
         let payload = serde_json::to_vec(&hint).unwrap().into();
@@ -154,7 +155,7 @@ fn group_path(id: &str) -> String {
     format!("/api/v3/core/groups/{id}/")
 }
 
-/// A user as REST gave one, with these fields besides.
+/// A user as recorded from REST, with these fields replaced.
 fn user(pk: i64, fields: &Value) -> Value {
     let mut user = recordings::json("rest/user.json")["body"].clone();
     user["pk"] = json!(pk);
@@ -181,15 +182,15 @@ fn group(name: &str, users: &[i64]) -> Value {
     group
 }
 
-/// What authentik said when the recorded webhook came, from the recording itself.
-fn said_on_arrival(name: &str, pk: i64) -> Value {
-    let said = recordings::json(&format!("webhooks/{name}.json"))["rest_state_when_received"].clone();
+/// authentik's state of the user when the recorded webhook arrived, from the recording itself.
+fn state_on_arrival(name: &str, pk: i64) -> Value {
+    let state = recordings::json(&format!("webhooks/{name}.json"))["rest_state_when_received"].clone();
     let fields =
-        ["is_active", "name", "groups", "last_updated"].map(|field| (field.to_owned(), said[field].clone()));
+        ["is_active", "name", "groups", "last_updated"].map(|field| (field.to_owned(), state[field].clone()));
     user(pk, &Value::Object(fields.into_iter().collect()))
 }
 
-/// Runs the named recordings; before them, `prepare` says what was recorded and what REST answers.
+/// Posts a recorded webhook. Before that, `prepare` records earlier states and sets the answers of REST.
 async fn run<'a, F: AsyncFnOnce(&Pipeline)>(
     server: &NatsServer,
     name: &'a str,
@@ -203,6 +204,7 @@ async fn run<'a, F: AsyncFnOnce(&Pipeline)>(
     (name, pipeline)
 }
 
+/// [`run`], which must record events of exactly these types. Returns the events.
 async fn expect<F: AsyncFnOnce(&Pipeline)>(
     server: &NatsServer,
     name: &str,
@@ -229,7 +231,7 @@ async fn recorded_changes_of_users_become_their_events() {
         ("service_account_created_user", 67),
     ];
     for (name, pk) in registering {
-        let prepare = async |pipeline: &Pipeline| pipeline.answer(&user_path(pk), said_on_arrival(name, pk));
+        let prepare = async |pipeline: &Pipeline| pipeline.answer(&user_path(pk), state_on_arrival(name, pk));
         let events = expect(&server, name, prepare, &["user-registered"]).await;
         let body: Value = serde_json::from_str(&recordings::webhook(name).body).unwrap();
         let created: Timestamp = body["event"]["created"].as_str().unwrap().parse().unwrap();
@@ -249,8 +251,8 @@ async fn recorded_changes_of_users_become_their_events() {
     ] {
         let prepare = async |pipeline: &Pipeline| {
             pipeline.answer(&user_path(66), user(66, &before));
-            pipeline.look_at(OwnHint::about_user(66, "resync", None)).await;
-            pipeline.answer(&user_path(66), said_on_arrival(name, 66));
+            pipeline.process_hint(InternalHint::about_user(66, "resync", None)).await;
+            pipeline.answer(&user_path(66), state_on_arrival(name, 66));
         };
         let expected: Vec<_> = std::iter::once("user-registered").chain(then).collect();
         expect(&server, name, prepare, &expected).await;
@@ -262,21 +264,21 @@ async fn recorded_deletions_become_their_events() {
     let server = NatsServer::start().await;
     for (name, pk) in [("user_deleted", 66), ("user_deleted_unenrollment_flow", 62)] {
         let prepare = async |pipeline: &Pipeline| {
-            // Somebody must be there, or the whole authentik could be another one.
-            let somebody = user(3, &json!({}));
-            let page = json!({"pagination": {"next": 0, "count": 1}, "results": [somebody]});
+            // The administrator must exist, or the guard takes authentik for another installation.
+            let administrator = user(3, &json!({}));
+            let page = json!({"pagination": {"next": 0, "count": 1}, "results": [administrator]});
             pipeline.answer("/api/v3/core/users/", page);
-            for (pk, user) in [(3, somebody), (pk, user(pk, &json!({})))] {
+            for (pk, user) in [(3, administrator), (pk, user(pk, &json!({})))] {
                 pipeline.answer(&user_path(pk), user);
-                pipeline.look_at(OwnHint::about_user(pk, "resync", None)).await;
+                pipeline.process_hint(InternalHint::about_user(pk, "resync", None)).await;
             }
-            pipeline.gone(&user_path(pk));
+            pipeline.answer_404(&user_path(pk));
         };
         let events =
             expect(&server, name, prepare, &["user-registered", "user-registered", "user-deleted"]).await;
         assert_eq!(events[2]["subject"], format!("user/{pk}"));
     }
-    // Deleted before anything could be read.
+    // A user who is deleted before the projector reads them.
     expect(&server, "user_created", nothing_before, &["user-registered", "user-deleted"]).await;
 }
 
@@ -297,11 +299,11 @@ async fn recorded_facts_become_their_events() {
         ("user_write_password", 8, None),
         ("user_write_settings", 8, None),
     ] {
-        let themself = json!({"username": "somebody", "name": "Somebody", "email": "somebody@lab.invalid"});
-        let prepare = async |pipeline: &Pipeline| pipeline.answer(&user_path(pk), user(pk, &themself));
+        let fields = json!({"username": "somebody", "name": "Somebody", "email": "somebody@lab.invalid"});
+        let prepare = async |pipeline: &Pipeline| pipeline.answer(&user_path(pk), user(pk, &fields));
         let expected: Vec<_> = std::iter::once("user-registered").chain(fact).collect();
         let events = expect(&server, name, prepare, &expected).await;
-        // Anyone else than the user is there by key alone.
+        // Events name other users only by primary key.
         let text = serde_json::to_string(&events).unwrap();
         assert!(!text.contains("grace") && !text.contains("akadmin"), "{text}");
         let data = &events.last().unwrap()["data"];
@@ -326,13 +328,13 @@ async fn recorded_changes_of_groups_become_their_events() {
     let group_before = async |pipeline: &Pipeline, users: &[i64], user: Value| {
         pipeline.answer(&group_path(GROUP), group("engineers-1200", users));
         pipeline.answer(&user_path(66), user);
-        let about_group = OwnHint {
+        let about_group = InternalHint {
             user: None,
             group: Some(GROUP.parse().unwrap()),
-            ..OwnHint::about_user(0, "resync", None)
+            ..InternalHint::about_user(0, "resync", None)
         };
-        pipeline.look_at(about_group).await;
-        pipeline.look_at(OwnHint::about_user(66, "resync", None)).await;
+        pipeline.process_hint(about_group).await;
+        pipeline.process_hint(InternalHint::about_user(66, "resync", None)).await;
     };
     let prepare =
         async |pipeline: &Pipeline| pipeline.answer(&group_path(GROUP), group("engineers-1200", &[]));
@@ -375,7 +377,7 @@ async fn recorded_changes_of_groups_become_their_events() {
             group_before(pipeline, &[66], member(66, &json!({}))).await;
             match group_then {
                 Some(group) => pipeline.answer(&group_path(GROUP), group),
-                None => pipeline.gone(&group_path(GROUP)),
+                None => pipeline.answer_404(&group_path(GROUP)),
             }
             pipeline.answer(&user_path(66), user_then);
         };
@@ -385,7 +387,7 @@ async fn recorded_changes_of_groups_become_their_events() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn recorded_deliveries_that_ask_for_nothing_record_nothing() {
+async fn recorded_deliveries_without_a_hint_record_nothing() {
     let server = NatsServer::start().await;
     for name in ["login_failed_unknown_user", "transport_test_button", "no_mapping_default_body"] {
         expect(&server, name, nothing_before, &[]).await;
@@ -405,8 +407,8 @@ async fn a_recorded_redelivery_and_six_retries_are_recorded_once() {
     }
     assert_eq!(statuses, [204, 200]);
 
-    // The recording keeps the attempts' headers and the hash of the body alone: the body here is another one,
-    // signed anew for each recorded attempt.
+    // The recording contains the headers and only the hash of the body. This test uses another body and signs
+    // it for each recorded attempt.
     let attempts = recordings::json("webhooks/retries_on_500.json")["attempts"].clone();
     let template = recordings::webhook("user_created").body;
     let mut statuses = vec![];
@@ -433,12 +435,12 @@ async fn a_recorded_redelivery_and_six_retries_are_recorded_once() {
 }
 
 #[test]
-fn every_recorded_webhook_is_run_by_one_of_these_tests() {
+fn every_recorded_webhook_is_used_by_a_test() {
     let source = include_str!("recordings.rs");
     let missing: Vec<_> = recordings::names("webhooks")
         .into_iter()
         .filter(|name| name != "SECRET" && !source.contains(&format!("\"{name}\"")))
         .filter(|name| !source.contains(&format!("webhooks/{name}.json")))
         .collect();
-    assert!(missing.is_empty(), "no test runs {missing:?}");
+    assert!(missing.is_empty(), "no test uses {missing:?}");
 }

@@ -23,16 +23,13 @@ async fn two_of_each() -> System {
 /// Creates a user and waits until its webhook is delivered.
 async fn create_user(system: &System, username: &str) {
     system.authentik.create_user(username).await;
-    eventually("every webhook is delivered", || async {
-        (system.authentik.n_pending().await == 0).then_some(())
-    })
-    .await;
+    system.authentik.finish_deliveries().await;
 }
 
 /// Creates a user in an authentik that was just restarted.
 async fn insist_on_user(system: &System, username: &str) {
     let user = json!({"username": username, "name": username});
-    system.authentik.insist(Method::POST, "/api/v3/core/users/", &user).await;
+    system.authentik.request_until_answered(Method::POST, "/api/v3/core/users/", &user).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,14 +51,14 @@ async fn the_webhook_secret_is_replaced_and_no_webhook_is_refused() {
         system.restart_ingress_with(ingress, &[("WEBHOOK_SECRETS", NEW)]).await;
         create_user(&system, &format!("new-secret-only-{ingress}")).await;
     }
-    assert_eq!(system.webhooks.refused_with(), BTreeSet::new());
+    assert_eq!(system.webhooks.refusal_statuses(), BTreeSet::new());
     everything_holds(&system, DEADLINE).await;
 
     // The old secret no longer works.
     system.restart_authentik_with(&[("SIMULATOR_WEBHOOK_SECRET", OLD)]).await;
     insist_on_user(&system, "late").await;
     eventually("webhooks with the old secret are refused", || async {
-        system.webhooks.refused_with().contains(&401).then_some(())
+        system.webhooks.refusal_statuses().contains(&401).then_some(())
     })
     .await;
 }
@@ -78,7 +75,7 @@ async fn authentiks_token_is_replaced_and_the_circuit_breaker_stays_closed() {
     system.restart_authentik_with(&[("SIMULATOR_API_TOKEN", "another-token")]).await;
     insist_on_user(&system, "after").await;
     converged(&system, DEADLINE).await;
-    let logs = system.tells().await;
+    let logs = system.logs_and_metrics().await;
     assert!(!logs.contains("refuses the token"), "{logs}");
 }
 
@@ -104,6 +101,6 @@ async fn a_nats_password_is_replaced_with_a_second_user_and_no_webhook_is_refuse
     nats.configure("users.conf", &users.replace(line, &second));
     nats.reload().await;
     create_user(&system, "after").await;
-    assert_eq!(system.webhooks.refused_with(), BTreeSet::new());
+    assert_eq!(system.webhooks.refusal_statuses(), BTreeSet::new());
     everything_holds(&system, DEADLINE).await;
 }

@@ -90,7 +90,7 @@ impl World {
                 let found = system.call(Method::GET, &path, Some(&admin)).await;
                 (found.status().as_u16() == 200).then_some(())?;
             }
-            let (_, status) = system.ask("/api/status", "akadmin").await;
+            let (_, status) = system.get("/api/status", "akadmin").await;
             let projections = status["projections"].as_array()?;
             (projections.len() == 3 && projections.iter().all(|one| one["generation"].is_u64())).then_some(())
         })
@@ -98,7 +98,7 @@ impl World {
         set_aside(&system, "first").await;
         let replayed = system.call(Method::POST, "/api/dead-letters/first/replay", Some(&admin)).await;
         assert_eq!(replayed.status().as_u16(), 200);
-        let (_, list) = system.ask("/api/operations", "akadmin").await;
+        let (_, list) = system.get("/api/operations", "akadmin").await;
         let operation = list["operations"][0]["id"].as_str().unwrap().to_owned();
         Self { admin, caller, own, other, group, operation, n_letters: 0, system }
     }

@@ -1,4 +1,5 @@
-//! Two ingresses and two projectors give what one of each gives, though every webhook comes to both.
+//! Two ingresses and two projectors produce the same result as one of each, although both ingresses get every
+//! webhook.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use e2e::system::Setup;
@@ -10,8 +11,8 @@ use testkit::nats::inbox_is_drained;
 
 const N_USERS: usize = 30;
 
-/// The same changes in every run: many users at once, each in the order of their own life.
-async fn live(system: &System) -> Vec<i64> {
+/// Makes the same changes in every run, to many users at once.
+async fn make_changes(system: &System) -> Vec<i64> {
     let authentik = &system.authentik;
     let group = authentik.create_group("engineers").await;
     let mut users = vec![];
@@ -29,23 +30,20 @@ async fn live(system: &System) -> Vec<i64> {
     users
 }
 
-async fn end_some(system: &System, users: &[i64]) {
+async fn delete_some(system: &System, users: &[i64]) {
     for pk in users.iter().step_by(5) {
         system.authentik.delete_user(*pk).await;
     }
 }
 
-/// Waits until all is told and worked off, and the API shows what authentik says of each user.
+/// Waits until everything is delivered and processed, and the API agrees with authentik about each user.
 async fn converged(system: &System, users: &[i64]) {
-    eventually("every webhook is delivered", || async {
-        (system.authentik.n_pending().await == 0).then_some(())
-    })
-    .await;
+    system.authentik.finish_deliveries().await;
     inbox_is_drained(&system.nats.connect().await).await;
     for pk in users {
         let awaited = format!("the API agrees with authentik about user {pk}");
         eventually(&awaited, || async {
-            let (_, view) = system.ask(&format!("/api/users/{pk}"), "akadmin").await;
+            let (_, view) = system.get(&format!("/api/users/{pk}"), "akadmin").await;
             let source = system.authentik.find_user(*pk).await;
             let agrees = match source {
                 None => view["status"] == json!("deleted"),
@@ -61,9 +59,10 @@ async fn converged(system: &System, users: &[i64]) {
     }
 }
 
-/// What must be the same however many work: each user's facts, and the last state. How many updates it took to get
-/// there may differ, for a worker that comes late finds two changes at once.
-fn facts_and_end(feed: &Feed, pk: i64) -> (usize, usize, Option<Value>) {
+/// The result that must not depend on the number of workers: the number of registrations and password
+/// changes, and the last state. The number of updates may differ, because a late worker records two changes
+/// as one event.
+fn facts_and_last_state(feed: &Feed, pk: i64) -> (usize, usize, Option<Value>) {
     let types = feed.types_of(pk);
     let count = |wanted: &str| types.iter().filter(|event| *event == wanted).count();
     let last =
@@ -84,14 +83,14 @@ async fn run(n_of_each: usize) -> Vec<(usize, usize, Option<Value>)> {
         Setup { n_ingresses: n_of_each, n_projectors: n_of_each, spread: Spread::ToAll, ..Setup::default() };
     let system = System::start_with(setup).await;
     let mut feed = system.feed().await;
-    let users = live(&system).await;
+    let users = make_changes(&system).await;
     converged(&system, &users).await;
-    // Only now: who is deleted before anybody looked is recorded as they were last seen.
-    end_some(&system, &users).await;
+    // Delete only now, as the states of users who are deleted before they are read are not recorded.
+    delete_some(&system, &users).await;
     converged(&system, &users).await;
-    let (_, status) = system.ask("/api/events?limit=1", "akadmin").await;
+    let (_, status) = system.get("/api/events?limit=1", "akadmin").await;
     let last = status["as_of"].clone();
-    feed.read_until("the feed has everything", |received| {
+    feed.read_until("the feed has the newest event", |received| {
         received.last().is_some_and(|received| json!(received.id) == last)
     })
     .await;
@@ -106,11 +105,11 @@ async fn run(n_of_each: usize) -> Vec<(usize, usize, Option<Value>)> {
             .collect();
         assert_eq!(domain::history::check(&bodies), Ok(()), "user {pk}: {:?}", feed.types_of(*pk));
     }
-    users.iter().map(|pk| facts_and_end(&feed, *pk)).collect()
+    users.iter().map(|pk| facts_and_last_state(&feed, *pk)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn two_of_each_give_what_one_of_each_gives() {
+async fn two_of_each_produce_the_same_result_as_one_of_each() {
     let alone = run(1).await;
     let together = run(2).await;
     for (alone, together) in alone.iter().zip(&together) {

@@ -1,4 +1,5 @@
-//! Every process ends when it is asked to, in time, whatever hangs; and at once when it is asked twice.
+//! Every process exits in time after a first signal, even if something hangs, and at once after a second
+//! signal.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::sync::Arc;
@@ -19,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 /// Exit status after a second signal.
 const KILLED: i32 = 143;
 
-/// Takes connections, and never answers.
+/// A server that accepts connections and never answers.
 struct Hanging {
     url: String,
     n_connections: Arc<AtomicUsize>,
@@ -41,20 +42,20 @@ impl Hanging {
         Self { url, n_connections }
     }
 
-    async fn is_asked(&self, n_times: usize) {
-        eventually("what hangs is asked", || async {
-            (self.n_connections.load(Ordering::SeqCst) >= n_times).then_some(())
+    async fn wait_for_connections(&self, n: usize) {
+        eventually("the hanging server has connections", || async {
+            (self.n_connections.load(Ordering::SeqCst) >= n).then_some(())
         })
         .await;
     }
 }
 
-/// nats-server and one of each process, where those that ask authentik wait for an answer.
+/// nats-server and one of each process. Those that send requests to authentik wait for its answer.
 struct Waiting {
     ingress: Process,
     projector: Process,
     api: Process,
-    /// Where ingress and API listen.
+    /// Addresses of ingress and API.
     addresses: [String; 2],
     _nats: NatsServer,
     _directory: TempDir,
@@ -93,15 +94,15 @@ impl Waiting {
         let ingress = Process::start("ingress", directory.path(), ingress);
         let projector = Process::start("projector", directory.path(), projector);
         let api = Process::start("api", directory.path(), api);
-        // The sweep and the check are two; the others are hints in hand.
-        authentik.is_asked(10).await;
-        issuer.is_asked(1).await;
+        // One request of the sweep, one of the health check, the others for hints in progress.
+        authentik.wait_for_connections(10).await;
+        issuer.wait_for_connections(1).await;
         ingress.ready(&format!("http://{}", addresses[0])).await;
         Self { ingress, projector, api, addresses, _nats: nats, _directory: directory }
     }
 }
 
-/// Begins a request to this address or URL, and leaves it at that.
+/// Sends an incomplete request to this address or URL.
 async fn half_send(address: &str) -> TcpStream {
     let address = address.strip_prefix("http://").unwrap_or(address);
     let mut request = TcpStream::connect(address).await.unwrap();
@@ -110,15 +111,15 @@ async fn half_send(address: &str) -> TcpStream {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_ends_in_time_while_authentik_hangs() {
+async fn every_process_exits_in_time_while_authentik_hangs() {
     let mut waiting = Waiting::start().await;
     tokio::join!(waiting.ingress.terminate(), waiting.projector.terminate(), waiting.api.terminate());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_signal_ends_at_once() {
+async fn a_second_signal_ends_a_process_at_once() {
     let mut waiting = Waiting::start().await;
-    // Requests that are not sent to their end keep ingress and API for a while.
+    // Incomplete requests delay the shutdown of ingress and API.
     let _half_sent = [half_send(&waiting.addresses[0]).await, half_send(&waiting.addresses[1]).await];
     for process in [&mut waiting.ingress, &mut waiting.projector, &mut waiting.api] {
         process.signal("TERM").await;
@@ -129,13 +130,13 @@ async fn a_second_signal_ends_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_ends_in_time_while_nats_hangs_and_nothing_is_lost() {
+async fn every_process_exits_in_time_while_nats_hangs_and_nothing_is_lost() {
     let mut system = System::start().await;
     let mut feed = system.feed().await;
     let before = system.authentik.create_user("before").await;
-    feed.read_until("the first user is there", |received| !received.is_empty()).await;
+    feed.read_until("the first user is registered", |received| !received.is_empty()).await;
     system.nats.as_server().pause().await;
-    // Its webhook waits in the ingress, and the sweep comes upon it.
+    // The webhook waits in the ingress, and the sweep finds the user.
     let late = system.authentik.create_user("late").await;
     let _half_sent = [half_send(&system.api_url).await, half_send(&system.ingress_urls[0]).await];
     system.terminate().await;
@@ -144,7 +145,7 @@ async fn each_ends_in_time_while_nats_hangs_and_nothing_is_lost() {
     system.restart_everything().await;
     for pk in [before, late] {
         eventually("the user is served", || async {
-            let (status, _) = system.ask(&format!("/api/users/{pk}"), "akadmin").await;
+            let (status, _) = system.get(&format!("/api/users/{pk}"), "akadmin").await;
             (status == 200).then_some(())
         })
         .await;

@@ -1,4 +1,4 @@
-//! What `make run` starts: one process with a page, an API and a stand-in for authentik.
+//! The process that `make run` starts: web page, API and a simulator of authentik in one.
 
 use e2e::feed::Received;
 use e2e::process::Process;
@@ -7,12 +7,12 @@ use serde_json::{Value, json};
 use testkit::free_port;
 
 #[tokio::test]
-async fn a_registration_is_seen_live_and_is_there_after_a_restart() {
-    let directory = tempfile::tempdir().expect("making a directory");
+async fn a_registration_appears_live_and_survives_a_restart() {
+    let directory = tempfile::tempdir().expect("creating a directory");
     let ports: Vec<u16> = (0..5).map(|_| free_port()).collect();
     let [front_end, authentik_port, ..] = ports[..] else { unreachable!("five ports") };
     let page = directory.path().join("page");
-    std::fs::create_dir(&page).expect("making a directory");
+    std::fs::create_dir(&page).expect("creating a directory");
     std::fs::write(page.join("index.html"), "the page").expect("writing a page");
     let environment = vec![
         ("STANDALONE_DATA_DIR", directory.path().join("data").display().to_string()),
@@ -51,7 +51,7 @@ async fn a_registration_is_seen_live_and_is_there_after_a_restart() {
     feed.read_until("mary is registered", |received| about_mary(received) == 1).await;
     assert_eq!(feed.types_of(pk), ["user-registered"]);
 
-    // An orderly end takes nats-server along; the next start finds everything again.
+    // A graceful shutdown stops nats-server, too. The next start finds all data again.
     standalone.terminate().await;
     standalone.restart().await;
     standalone.ready(&url).await;

@@ -20,7 +20,7 @@ async fn a_different_stream_is_logged_as_documented_and_not_changed() {
     system.kill_projectors().await;
     system.restart_projectors().await;
     testkit::eventually("the difference is logged", || async {
-        system.tells().await.contains(line).then_some(())
+        system.logs_and_metrics().await.contains(line).then_some(())
     })
     .await;
     assert_eq!(inbox.info().await.unwrap().config.max_age, config.max_age);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::hint::OwnHint;
+use domain::hint::InternalHint;
 use domain::view::users::{UserView, Users};
 use poem_openapi::{ApiResponse, OpenApi};
 use schemars::JsonSchema;
@@ -103,7 +103,7 @@ impl Routes {
         caller: Caller,
     ) -> RouteResult<ResyncAnswer, { CALLER | NOT_FOUND | TOO_MANY }> {
         let hint = match caller.rights.own {
-            Some(own) => OwnHint::about_user(own.pk, "resync", Some(own.pk)),
+            Some(own) => InternalHint::about_user(own.pk, "resync", Some(own.pk)),
             None => hint_about_unrecorded(&caller, "resync")?,
         };
         Ok(resync(&caller, &hint).await?)
@@ -111,7 +111,7 @@ impl Routes {
 }
 
 /// Stores the hint, and answers where its events will appear.
-pub async fn resync(caller: &Caller, hint: &OwnHint) -> Answer<ResyncAnswer> {
+pub async fn resync(caller: &Caller, hint: &InternalHint) -> Answer<ResyncAnswer> {
     caller.check_rate_limit()?;
     let live = &caller.live;
     // Taken before the hint is stored, so that its events come after it.
@@ -144,9 +144,9 @@ async fn wait_until_recorded(caller: &Caller) -> Answer<Option<OwnUser>> {
 
 /// A hint about a caller who is not recorded. authentik cannot look up a hashed id, so the hint then names the username of
 /// the token. The user with that name counts as the caller only if the hashed id matches.
-fn hint_about_unrecorded(caller: &Caller, reason: &str) -> Answer<OwnHint> {
-    let by_uuid = caller.claims.uuid().map(|uuid| OwnHint::about_uuid(uuid, reason));
-    let by_name = || Some(OwnHint::about_username(caller.claims.username()?, reason));
+fn hint_about_unrecorded(caller: &Caller, reason: &str) -> Answer<InternalHint> {
+    let by_uuid = caller.claims.uuid().map(|uuid| InternalHint::about_uuid(uuid, reason));
+    let by_name = || Some(InternalHint::about_username(caller.claims.username()?, reason));
     by_uuid.or_else(by_name).ok_or_else(|| {
         Refusal::not_found(
             "no user with the token's hashed id is recorded; wait for the next sweep, which records all users",

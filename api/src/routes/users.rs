@@ -1,6 +1,6 @@
 //! Users.
 
-use domain::hint::OwnHint;
+use domain::hint::InternalHint;
 use domain::key::{Entity, UserPk};
 use domain::view::Views;
 use domain::view::users::{UserStatus, UserView, Users};
@@ -105,7 +105,7 @@ impl Routes {
         pk: Path<UserPk>,
     ) -> RouteResult<ResyncAnswer, { ADMIN | BAD_REQUEST | TOO_MANY }> {
         caller.require_admin()?;
-        let hint = OwnHint::about_user(pk.0, "resync", caller.pk());
+        let hint = InternalHint::about_user(pk.0, "resync", caller.pk());
         Ok(resync(&caller, &hint).await?)
     }
 }

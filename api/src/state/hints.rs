@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use domain::event::Channel;
-use domain::hint::OwnHint;
+use domain::hint::InternalHint;
 use domain::key::DeliveryId;
 use runtime::clock;
 use runtime::nats::Nats;
@@ -24,7 +24,7 @@ pub struct Lookups {
 
 impl Lookups {
     /// Stores the hint, unless one about the same `sub` was stored recently by any request.
-    pub async fn request(&self, nats: &Nats, sub: &str, hint: &OwnHint) -> Result<(), PublishError> {
+    pub async fn request(&self, nats: &Nats, sub: &str, hint: &InternalHint) -> Result<(), PublishError> {
         if !self.is_first(sub) {
             return Ok(());
         }
@@ -47,7 +47,7 @@ impl Lookups {
 }
 
 /// Stores a hint in the inbox, and returns its delivery id.
-pub async fn store_hint(nats: &Nats, hint: &OwnHint) -> Result<DeliveryId, PublishError> {
+pub async fn store_hint(nats: &Nats, hint: &InternalHint) -> Result<DeliveryId, PublishError> {
     let delivery = DeliveryId::from(clock::new_id());
     put_hint(nats, &delivery, Channel::Api, hint).await?;
     Ok(delivery)

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use domain::event::Recorded;
-use domain::hint::OwnHint;
+use domain::hint::InternalHint;
 use domain::key::{Entity, GroupId, UserPk};
 use domain::view::Projection;
 use domain::view::activity::Activity;
@@ -210,7 +210,7 @@ impl LiveState {
     }
 
     /// Stores a hint about an unrecorded caller, unless one was stored recently.
-    pub async fn request_lookup(&self, sub: &str, hint: &OwnHint) -> Result<(), PublishError> {
+    pub async fn request_lookup(&self, sub: &str, hint: &InternalHint) -> Result<(), PublishError> {
         self.lookups.request(&self.nats, sub, hint).await
     }
 

@@ -1,4 +1,5 @@
-//! Events are framed once and sent in pieces of a ring, against encoding each for every subscriber.
+//! Framing each event once and sending pieces of a ring buffer, against encoding each event for every
+//! subscriber.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -13,12 +14,12 @@ use crate::hosts::{self, Authentik};
 use crate::server::Server;
 use crate::subscribers::Subscribers;
 
-/// How the events come.
+/// How events are appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pace {
-    /// The next one when everybody has the last one: nobody is ever behind.
+    /// Each event after all subscribers have received the one before.
     OneByOne,
-    /// As one commit.
+    /// All events in one commit.
     Together,
 }
 
@@ -62,7 +63,7 @@ struct World {
     token: String,
     as_it_is: Server,
     naive: Server,
-    /// Key of the next user.
+    /// Primary key of the next user.
     next: AtomicI64,
 }
 
@@ -100,15 +101,15 @@ impl World {
         })
     }
 
-    /// What the server takes from the moment at which the events are appended until everybody has them.
+    /// The server's CPU time from the append until all subscribers have received the events.
     async fn measure(&self, way: Way, case: Case) -> anyhow::Result<Done> {
         let server = if way == Way::AsItIs { &self.as_it_is } else { &self.naive };
         let head = self.log.head().await?;
         if head > 0 {
-            server.has_seen(head).await;
+            server.wait_until_seen(head).await;
         }
         let mut subscribers = Subscribers::connect(&server.url, &self.token, case.n_subscribers).await?;
-        let begin = server.cpu_seconds()?;
+        let start = server.cpu_seconds()?;
         let n_received = match case.pace {
             Pace::OneByOne => {
                 let mut n_received = 0;
@@ -119,18 +120,18 @@ impl World {
             }
             Pace::Together => self.append(&mut subscribers, case.n_events).await?,
         };
-        let cost = server.cpu_seconds()? - begin;
+        let cost = server.cpu_seconds()? - start;
         Ok(Done { n_items: u64::try_from(n_received)?, cost })
     }
 
-    /// Appends as one commit, and waits until everybody has it.
+    /// Appends events in one commit and waits until all subscribers have received them.
     async fn append(&self, subscribers: &mut Subscribers, n_events: usize) -> anyhow::Result<usize> {
         let first = self.next.fetch_add(i64::try_from(n_events)?, Ordering::Relaxed);
         let events: Vec<_> = (first..).take(n_events).map(events::registered).collect();
         let (received, stored) = tokio::join!(subscribers.receive(n_events), self.log.append_firsts(&events));
         stored.context("appending events")?;
         let received = received?;
-        ensure!(received == n_events * subscribers.len(), "not everybody got everything");
+        ensure!(received == n_events * subscribers.len(), "a subscriber missed events");
         Ok(received)
     }
 }

@@ -1,4 +1,4 @@
-//! Webhooks that wait are stored with one commit, against one publish each.
+//! Storing waiting webhooks with one commit, against one publish each.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -22,7 +22,7 @@ use testkit::{eventually, recordings};
 use crate::compare::{Comparison, Done, Plan, Unit, Way};
 use crate::hosts;
 
-/// How many webhooks are under way at once, and how many come: authentik sends 2 at once by default.
+/// Number of concurrent webhooks, and of all webhooks. authentik sends 2 at once by default.
 const CASES: [(usize, usize); 3] = [(2, 100), (32, 1_000), (256, 3_000)];
 const SMALLEST: [(usize, usize); 3] = [(2, 4), (32, 64), (256, 512)];
 
@@ -59,7 +59,7 @@ async fn n_stored(nats: &Nats) -> anyhow::Result<u64> {
     Ok(inbox.cached_info().state.messages)
 }
 
-/// Seconds until all are answered.
+/// Delivers webhooks. Returns the seconds until all are answered.
 async fn deliver(client: &Client, url: &str, n_at_once: usize, n_webhooks: usize) -> anyhow::Result<f64> {
     let recorded = recordings::webhook("user_created");
     let recorded_id = recorded.header("webhook-id").context("a recorded webhook has an id")?;
@@ -74,14 +74,14 @@ async fn deliver(client: &Client, url: &str, n_at_once: usize, n_webhooks: usize
             request.header("webhook-signature", signature).body(body)
         })
         .collect();
-    let begin = Instant::now();
-    let delivering = stream::iter(webhooks).map(|webhook| async {
+    let start = Instant::now();
+    let deliveries = stream::iter(webhooks).map(|webhook| async {
         let answer = webhook.send().await.context("delivering a webhook")?;
         ensure!(answer.status() == 204, "a webhook was answered with {}", answer.status());
         Ok(())
     });
-    delivering.buffer_unordered(n_at_once).try_collect::<()>().await?;
-    Ok(begin.elapsed().as_secs_f64())
+    deliveries.buffer_unordered(n_at_once).try_collect::<()>().await?;
+    Ok(start.elapsed().as_secs_f64())
 }
 
 async fn as_it_is(nats_url: &str, shutdown: &CancellationToken) -> anyhow::Result<String> {
@@ -100,18 +100,18 @@ async fn as_it_is(nats_url: &str, shutdown: &CancellationToken) -> anyhow::Resul
     Ok(format!("{url}{WEBHOOK_PATH}"))
 }
 
-/// Verifies, reads and stores as well, but each webhook alone.
+/// Starts a server that verifies, parses and stores webhooks like the ingress, but publishes each one alone.
 async fn naive(nats: &Nats, shutdown: &CancellationToken) -> anyhow::Result<String> {
-    let secret = Webhook::new(&recordings::webhook_secret()).context("a secret in Base64")?;
+    let secret = Webhook::new(&recordings::webhook_secret()).context("parsing the webhook secret")?;
     let (secret, nats) = (Arc::new(secret), nats.clone());
-    let take = make(move |request| take(Arc::clone(&secret), nats.clone(), request));
+    let accept = make(move |request| accept(Arc::clone(&secret), nats.clone(), request));
     let bound = http::bind("127.0.0.1:0").await?;
     let url = format!("http://{}{WEBHOOK_PATH}", bound.address());
-    tokio::spawn(bound.serve(Route::new().at(WEBHOOK_PATH, post(take)), shutdown.clone()));
+    tokio::spawn(bound.serve(Route::new().at(WEBHOOK_PATH, post(accept)), shutdown.clone()));
     Ok(url)
 }
 
-async fn take(secret: Arc<Webhook>, nats: Nats, request: Request) -> poem::Result<StatusCode> {
+async fn accept(secret: Arc<Webhook>, nats: Nats, request: Request) -> poem::Result<StatusCode> {
     let refused = |_| Error::from_status(StatusCode::UNAUTHORIZED);
     let unavailable = |_| Error::from_status(StatusCode::SERVICE_UNAVAILABLE);
     let (parts, body) = request.into_parts();

@@ -1,11 +1,11 @@
-//! Memory of a stream that waits for events, against poem's own `SSE`.
+//! Memory of an idle stream, against poem's own `SSE`.
 
 use crate::compare::{Comparison, Done, Plan, Unit, Way};
 use crate::hosts::{self, Authentik};
 use crate::server::Server;
 use crate::subscribers::Subscribers;
 
-/// Streams that are opened before anything is measured: what the first ones need is needed once.
+/// Streams opened before the measurement, so that memory that is allocated only once does not count.
 const FIRST: usize = 10;
 
 pub async fn run(plan: &Plan) -> anyhow::Result<Vec<Comparison>> {
@@ -15,13 +15,13 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Vec<Comparison>> {
     let n_streams = plan.size(1_000, 100);
     let comparison = Comparison {
         benchmark: "memory",
-        case: format!("{n_streams} streams that wait"),
+        case: format!("{n_streams} idle streams"),
         unit: Unit::Kilobytes,
         item: "stream",
         rounds: vec![],
     };
     let measure = async |way: Way| {
-        // A new process each time: what was freed would be taken again.
+        // A new process for each round, because a process reuses freed memory.
         let server = Server::start(plan, way, &server.url(), &authentik.issuer()).await?;
         let _first = Subscribers::connect(&server.url, &token, FIRST).await?;
         let before = server.resident_kb()?;

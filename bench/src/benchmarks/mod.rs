@@ -1,4 +1,4 @@
-//! What is measured.
+//! The benchmarks. Each compares this system with a naive way to do the same.
 
 mod feed;
 mod ingress;
@@ -9,29 +9,29 @@ mod tokens;
 
 use crate::compare::{Comparison, Plan};
 
-/// One of the things that performance rests on.
+/// One benchmark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Benchmark {
-    /// Webhooks into the inbox.
+    /// Storing webhooks in the inbox.
     Ingress,
-    /// Events to subscribers.
+    /// Sending events to subscribers.
     Feed,
-    /// Callers of the API.
+    /// Verifying tokens of API requests.
     Tokens,
-    /// Views into buckets.
+    /// Writing views into buckets, and replaying events.
     Projections,
-    /// Hints to events.
+    /// Turning hints into events.
     Record,
-    /// Streams that wait.
+    /// Memory of idle streams.
     Memory,
 }
 
 impl Benchmark {
-    /// In the order of the README.
+    /// All benchmarks in the order of the README.
     pub const ALL: [Self; 6] =
         [Self::Ingress, Self::Feed, Self::Tokens, Self::Projections, Self::Record, Self::Memory];
 
-    /// As on the command line.
+    /// Name of the benchmark and of its command.
     pub fn name(self) -> &'static str {
         match self {
             Self::Ingress => "ingress",
@@ -44,7 +44,7 @@ impl Benchmark {
     }
 }
 
-/// Measures.
+/// Runs a benchmark.
 pub async fn run(benchmark: Benchmark, plan: &Plan) -> anyhow::Result<Vec<Comparison>> {
     match benchmark {
         Benchmark::Ingress => Box::pin(ingress::run(plan)).await,

@@ -1,4 +1,4 @@
-//! Views are written in batches, against single puts; a rebuild, against reading the events alone.
+//! Writing views in batches, against single puts; and replaying all events, against only reading them.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -21,12 +21,12 @@ use crate::{events, hosts};
 
 const BENCHMARK: &str = "projections";
 
-/// What replays all events.
+/// A command that replays all events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Command {
-    /// Folds them, and writes the views.
+    /// Folds the events and writes the views.
     Rebuild,
-    /// Folds them, and reads the views.
+    /// Folds the events and reads the views to compare them.
     Verify,
 }
 
@@ -39,14 +39,14 @@ impl Command {
     }
 }
 
-/// Many views, few views, and many that are not written.
+/// Writing many views, writing few views, and reading many views.
 const COMMANDS: [(Command, ProjectionName); 3] = [
     (Command::Rebuild, ProjectionName::Users),
     (Command::Rebuild, ProjectionName::Activity),
     (Command::Verify, ProjectionName::Users),
 ];
 
-/// Generations that are rebuilt are far below.
+/// First generation of the written buckets, far above those of the rebuilds.
 const FIRST_GENERATION: u64 = 1_000_000;
 
 pub async fn run(plan: &Plan) -> anyhow::Result<Vec<Comparison>> {
@@ -59,7 +59,7 @@ pub async fn run(plan: &Plan) -> anyhow::Result<Vec<Comparison>> {
     Ok(comparisons)
 }
 
-/// A full commit of views and checkpoint, against as many puts and one of the checkpoint.
+/// Writing views and checkpoint in one full commit, against a put for each view and one for the checkpoint.
 async fn writing(plan: &Plan, nats: &Nats, n_in_flight: usize) -> anyhow::Result<Comparison> {
     let n_views = plan.size(900, 10);
     let folded = folded(n_views);
@@ -78,7 +78,7 @@ async fn writing(plan: &Plan, nats: &Nats, n_in_flight: usize) -> anyhow::Result
         let generation = generation.fetch_add(1, Ordering::Relaxed);
         let bucket = nats.namespace.projection_bucket(Users::NAME, generation);
         provision::ensure_projection_bucket(nats, &bucket, 1).await?;
-        let begin = Instant::now();
+        let start = Instant::now();
         let written = match way {
             Way::AsItIs => views::write_views(nats, &bucket, &entries, &checkpoint, 0).await,
             Way::Naive => {
@@ -87,7 +87,7 @@ async fn writing(plan: &Plan, nats: &Nats, n_in_flight: usize) -> anyhow::Result
             }
         };
         written.context("writing views")?;
-        let cost = begin.elapsed().as_secs_f64();
+        let cost = start.elapsed().as_secs_f64();
         let n_written = views::load::<Users>(nats, &bucket).await?.views.len();
         generations::delete(nats, Users::NAME, generation).await?;
         Ok(Done { n_items: u64::try_from(n_written)?, cost })
@@ -95,7 +95,7 @@ async fn writing(plan: &Plan, nats: &Nats, n_in_flight: usize) -> anyhow::Result
     comparison.measure(plan, measure).await
 }
 
-/// The views of so many users.
+/// The views of `n_users` users.
 fn folded(n_users: i64) -> Views<Users> {
     let mut views = Views::<Users>::default();
     for (sequence, pk) in (1..).zip(1..=n_users) {
@@ -113,7 +113,7 @@ async fn put_each(nats: &Nats, bucket: &str, views: &Views<Users>, n_in_flight: 
     stream::iter(views.iter()).map(put).buffer_unordered(n_in_flight).try_collect::<()>().await
 }
 
-/// Rebuilding a projection of many views, and one of few, against reading the events and doing nothing with them.
+/// Running the commands, against reading the events and doing nothing with them.
 async fn replay(plan: &Plan, nats: &Nats) -> anyhow::Result<Vec<Comparison>> {
     let (n_users, n_sign_ins) = plan.size((5_000, 7), (20, 1));
     events::fill(nats, n_users, n_sign_ins).await?;
@@ -124,37 +124,37 @@ async fn replay(plan: &Plan, nats: &Nats) -> anyhow::Result<Vec<Comparison>> {
     for (command, name) in COMMANDS {
         let comparison = Comparison {
             benchmark: BENCHMARK,
-            case: format!("{} {} of {n_events} events, or read alone", command.name(), name.as_str()),
+            case: format!("{} {} of {n_events} events, or only read", command.name(), name.as_str()),
             unit: Unit::Seconds,
             item: "event",
             rounds: vec![],
         };
         let measure = async |way| {
-            let begin = Instant::now();
+            let start = Instant::now();
             let n_items = match (way, command) {
                 (Way::AsItIs, Command::Rebuild) => rebuild(&projections, name).await?,
                 (Way::AsItIs, Command::Verify) => verify(&projections, name).await?,
                 (Way::Naive, _) => read(&log, n_events).await?,
             };
-            Ok(Done { n_items, cost: begin.elapsed().as_secs_f64() })
+            Ok(Done { n_items, cost: start.elapsed().as_secs_f64() })
         };
         comparisons.push(comparison.measure(plan, measure).await?);
     }
     Ok(comparisons)
 }
 
-/// Returns how many events are in it.
+/// Rebuilds a projection. Returns the number of folded events.
 async fn rebuild(projections: &Projections, name: ProjectionName) -> anyhow::Result<u64> {
     let rebuilt = projections.rebuild(name, |_, _| {}, &CancellationToken::new()).await?;
-    let rebuilt = rebuilt.context("nothing stops a rebuild")?;
-    ensure!(rebuilt.n_views > 0, "a rebuild of {} made no views", rebuilt.projection);
+    let rebuilt = rebuilt.context("the rebuild was stopped")?;
+    ensure!(rebuilt.n_views > 0, "a rebuild of {} wrote no views", rebuilt.projection);
     Ok(rebuilt.sequence)
 }
 
-/// Returns how many events were folded.
+/// Verifies a projection. Returns the number of folded events.
 async fn verify(projections: &Projections, name: ProjectionName) -> anyhow::Result<u64> {
     let verified = projections.verify(name, |_, _| {}).await?;
-    ensure!(verified.holds(), "{} differs from what the events give", verified.projection);
+    ensure!(verified.holds(), "{} differs from the folded events", verified.projection);
     Ok(verified.sequence)
 }
 

@@ -1,4 +1,4 @@
-//! 32 hints are worked on at once, against one at a time, while authentik takes 20 ms to answer.
+//! Processing 32 hints at once, against one at a time, with an authentik that takes 20 ms to answer.
 
 use std::time::Instant;
 
@@ -6,7 +6,7 @@ use anyhow::{Context, ensure};
 use async_nats::HeaderMap;
 use clap::Parser;
 use domain::event::Channel;
-use domain::hint::OwnHint;
+use domain::hint::InternalHint;
 use domain::key::{Entity, UserPk};
 use projector::Config;
 use runtime::nats::Nats;
@@ -18,10 +18,10 @@ use testkit::{eventually, free_port};
 use crate::compare::{Comparison, Done, Plan, Unit, Way};
 use crate::hosts::{self, Authentik};
 
-/// What authentik takes for each answer, in milliseconds.
+/// Milliseconds that authentik takes for each answer.
 const DELAY: u64 = 20;
 
-/// As many as by default.
+/// The default of `PROJECTOR_CONCURRENCY`.
 const CONCURRENCY: u16 = 32;
 
 pub async fn run(plan: &Plan) -> anyhow::Result<Vec<Comparison>> {
@@ -75,7 +75,7 @@ async fn projector(
     ];
     let config = Config::try_parse_from(flags.into_iter().chain(authentik.reader_flags()));
     let running =
-        tokio::spawn(projector::run(config.context("settings of the projector")?, shutdown.clone()));
+        tokio::spawn(projector::run(config.context("parsing the projector's options")?, shutdown.clone()));
     eventually("the projector is ready", || async {
         let answer = reqwest::get(format!("http://{address}/readyz")).await.ok()?;
         answer.status().is_success().then_some(())
@@ -84,7 +84,7 @@ async fn projector(
     Ok(running)
 }
 
-/// Puts a hint about each into the inbox, all with one commit, and waits until each is recorded.
+/// Puts a hint about each user into the inbox, all with one commit, and waits until each user is recorded.
 async fn record(nats: &Nats, users: &[UserPk]) -> anyhow::Result<Done> {
     let log = EventLog::open(nats).await?;
     let mut events = log.follow(log.head().await? + 1);
@@ -92,18 +92,18 @@ async fn record(nats: &Nats, users: &[UserPk]) -> anyhow::Result<Done> {
         let mut headers = HeaderMap::new();
         headers.insert(store::inbox::CHANNEL, Channel::Api.as_str());
         let subject = nats.namespace.inbox_subject(&clock::new_id().into());
-        let payload = serde_json::to_vec(&OwnHint::about_user(*user, "resync", None))?.into();
+        let payload = serde_json::to_vec(&InternalHint::about_user(*user, "resync", None))?.into();
         anyhow::Ok(NewMessage { subject, headers, payload, expected: None })
     });
     let hints = hints.collect::<anyhow::Result<Vec<_>>>()?;
     let batch = clock::new_id().simple().to_string();
-    let begin = Instant::now();
+    let start = Instant::now();
     publish_batch(nats, &batch, hints).await.context("putting hints into the inbox")?;
     let mut n_recorded = 0;
     while n_recorded < users.len() {
-        let event = events.next().await?.decode().context("an event that cannot be read")?.event;
-        ensure!(users.iter().any(|user| event.subject == Entity::User(*user)), "somebody else was recorded");
+        let event = events.next().await?.decode().context("reading an event")?.event;
+        ensure!(users.iter().any(|user| event.subject == Entity::User(*user)), "another user was recorded");
         n_recorded += 1;
     }
-    Ok(Done { n_items: u64::try_from(n_recorded)?, cost: begin.elapsed().as_secs_f64() })
+    Ok(Done { n_items: u64::try_from(n_recorded)?, cost: start.elapsed().as_secs_f64() })
 }

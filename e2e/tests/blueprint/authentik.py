@@ -1,8 +1,8 @@
-"""What authentik 2026.2 sends by the two mappings, as far as this goes without authentik.
+"""Imitates how authentik 2026.2 runs the two webhook mappings, without authentik itself.
 
-Reads {"body": <expression>, "headers": <expression>, "sent": ["<body>", …]} from standard input: bodies as they were sent
-once. Makes the events again that they tell of, and writes what is sent for these: [{"headers": {…}, "body": "…"}, …]. In
-a body, {"$uuid": "…"} and {"$time": "…"} stand for values of Python.
+Reads {"body": <expression>, "headers": <expression>, "sent": ["<body>", …]} from standard input, where `sent` are bodies of
+earlier requests. Reconstructs their events and writes the requests for them: [{"headers": {…}, "body": "…"}, …]. In a body,
+{"$uuid": "…"} and {"$time": "…"} stand for Python's UUID and datetime values.
 """
 
 import json
@@ -14,7 +14,7 @@ from uuid import UUID
 
 
 def sanitize_item(value):
-    """authentik.events.utils.sanitize_item, for what events and mappings hold."""
+    """authentik.events.utils.sanitize_item, for the types that occur in events and mappings."""
     if isinstance(value, dict):
         return {key: sanitize_item(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, set)):
@@ -22,7 +22,7 @@ def sanitize_item(value):
     if isinstance(value, UUID):
         return value.hex
     if isinstance(value, datetime):
-        # As Django's JSON encoder: milliseconds, and Z.
+        # The format of Django's JSON encoder: milliseconds, and Z.
         text = value.isoformat()
         if value.microsecond:
             text = text[:23] + text[26:]
@@ -31,7 +31,7 @@ def sanitize_item(value):
 
 
 class Mapping:
-    """A NotificationWebhookMapping: its expression is the body of a function."""
+    """Stands in for NotificationWebhookMapping: its expression is the body of a function."""
 
     def __init__(self, expression):
         self.expression = expression
@@ -45,7 +45,7 @@ class Mapping:
 
 
 class Mappings:
-    """NotificationWebhookMapping.objects."""
+    """Stands in for NotificationWebhookMapping.objects."""
 
     def __init__(self, **by_name):
         self.by_name = by_name
@@ -55,9 +55,9 @@ class Mappings:
 
 
 def module(name, **contents):
-    made = types.ModuleType(name)
-    vars(made).update(contents)
-    sys.modules[name] = made
+    new = types.ModuleType(name)
+    vars(new).update(contents)
+    sys.modules[name] = new
 
 
 def revive(value):
@@ -69,18 +69,18 @@ def revive(value):
 
 
 def event_of(body):
-    """The event that a body tells of."""
-    told = json.loads(body, object_hook=revive)["event"]
+    """The event that a body describes."""
+    described = json.loads(body, object_hook=revive)["event"]
     return types.SimpleNamespace(
-        pk=UUID(told["id"]),
-        action=told["action"],
-        app=told["app"],
-        created=datetime.fromisoformat(told["created"]),
-        client_ip=told["client_ip"],
-        # What the mapping fills in is not there.
-        user={key: value for key, value in told["actor"].items() if value is not None and value is not False},
-        context=told["context"],
-        brand=told["brand"],
+        pk=UUID(described["id"]),
+        action=described["action"],
+        app=described["app"],
+        created=datetime.fromisoformat(described["created"]),
+        client_ip=described["client_ip"],
+        # Leaves out the defaults that the mapping adds.
+        user={key: value for key, value in described["actor"].items() if value is not None and value is not False},
+        context=described["context"],
+        brand=described["brand"],
     )
 
 
@@ -91,7 +91,7 @@ def send(mappings, event):
         part: sanitize_item(mapping.evaluate(**arguments, notification=notification))
         for part, mapping in mappings.items()
     }
-    # What requests makes of `json=`.
+    # The same serialization as `requests` uses for `json=`.
     return {"headers": evaluated["headers"], "body": json.dumps(evaluated["body"], allow_nan=False)}
 
 

@@ -1,4 +1,4 @@
-//! The blueprint as authentik reads it: entries, and values that it finds elsewhere.
+//! The blueprint as authentik reads it: entries, and values with tags such as `!KeyOf`.
 
 use serde_yaml::Value;
 use serde_yaml::value::TaggedValue;
@@ -18,32 +18,32 @@ impl Blueprint {
         self.document["entries"].as_sequence().unwrap()
     }
 
-    /// Attributes of the entries of a model, such as `authentik_events.notificationrule`.
+    /// The entries of a model, such as `authentik_events.notificationrule`.
     pub fn all(&self, model: &str) -> Vec<&Value> {
         self.entries().iter().filter(|entry| entry["model"] == model).collect()
     }
 
-    /// The one entry of a model.
+    /// The only entry of a model.
     pub fn one(&self, model: &str) -> &Value {
         let all = self.all(model);
         assert_eq!(all.len(), 1, "{model}");
         all[0]
     }
 
-    /// A mapping's expression.
+    /// The expression of the webhook mapping with this name.
     pub fn expression(&self, name: &str) -> &str {
         let mappings = self.all("authentik_events.notificationwebhookmapping");
         let mapping = mappings.into_iter().find(|mapping| mapping["identifiers"]["name"] == name).unwrap();
         mapping["attrs"]["expression"].as_str().unwrap()
     }
 
-    /// What a `!Env` of the context says where its variable is not set.
+    /// The default of a context value's `!Env`, for an unset variable.
     pub fn default_of(&self, name: &str) -> &str {
         let tagged = tagged(&self.document["context"][name], "Env");
         tagged[1].as_str().unwrap()
     }
 
-    /// Every value with this tag, anywhere.
+    /// The contents of all values with this tag.
     pub fn with_tag(&self, tag: &str) -> Vec<&Value> {
         let mut found = vec![];
         collect(&self.document, tag, &mut found);
@@ -51,19 +51,19 @@ impl Blueprint {
     }
 }
 
-/// What a tag, such as `!KeyOf`, is given.
+/// The content of a value that must have this tag, such as `KeyOf`.
 pub fn tagged<'a>(value: &'a Value, tag: &str) -> &'a Value {
     match value {
         Value::Tagged(tagged) if tagged.tag == tag => &tagged.value,
-        other => panic!("{other:?} is no !{tag}"),
+        other => panic!("{other:?} has no tag !{tag}"),
     }
 }
 
 fn collect<'a>(value: &'a Value, tag: &str, found: &mut Vec<&'a Value>) {
     match value {
         Value::Tagged(tagged) => {
-            let TaggedValue { tag: known, value } = tagged.as_ref();
-            if known == tag {
+            let TaggedValue { tag: found_tag, value } = tagged.as_ref();
+            if found_tag == tag {
                 found.push(value);
             }
             collect(value, tag, found);

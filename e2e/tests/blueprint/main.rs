@@ -1,4 +1,4 @@
-//! authentik's blueprint and our code say the same of each other.
+//! The blueprint for authentik and the code agree with each other.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -13,7 +13,7 @@ use std::collections::BTreeSet;
 
 use blueprint::{Blueprint, tagged};
 use domain::event::Channel;
-use domain::hint::Reading;
+use domain::hint::Parsed;
 use e2e::process::Process;
 use reqwest::Client;
 use sender::Sent;
@@ -31,11 +31,11 @@ const ACTIONS: &str = "login login_failed logout user_write suspicious_request p
 const USER: &str = "authentik_core.user";
 const GROUP: &str = "authentik_core.group";
 
-/// Every body that a real authentik made by our mapping.
+/// All recorded bodies that a real authentik sent with the blueprint's mapping.
 fn recorded() -> Vec<String> {
     let recordings =
         names("webhooks").into_iter().map(|name| recordings::json(&format!("webhooks/{name}.json")));
-    // The others hold several attempts, or were made without a mapping.
+    // Other recordings contain several attempts, or were made without a mapping.
     let bodies = recordings.filter_map(|recording| Some(recording["body"].as_str()?.to_owned()));
     let bodies: Vec<_> = bodies.filter(|body| body.contains("authentik.event.v1")).collect();
     assert!(bodies.len() > 20, "only {} recordings", bodies.len());
@@ -43,7 +43,7 @@ fn recorded() -> Vec<String> {
 }
 
 #[test]
-fn the_expressions_are_those_that_stand_as_files() {
+fn the_expressions_equal_the_files_in_mappings() {
     let blueprint = Blueprint::read();
     let body = include_str!("../../../authentik/mappings/body.py");
     let headers = include_str!("../../../authentik/mappings/headers.py");
@@ -52,7 +52,7 @@ fn the_expressions_are_those_that_stand_as_files() {
 }
 
 #[test]
-fn the_mapping_makes_the_bytes_that_a_real_authentik_sent() {
+fn the_mapping_produces_the_bytes_that_a_real_authentik_sent() {
     let recorded = recorded();
     let sent = sender::send(&Blueprint::read(), SECRET, &recorded);
     let sent: Vec<_> = sent.into_iter().map(|sent| sent.body).collect();
@@ -60,18 +60,19 @@ fn the_mapping_makes_the_bytes_that_a_real_authentik_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ingress_takes_and_stores_what_the_mappings_make() {
+async fn ingress_accepts_and_stores_what_the_mappings_produce() {
     let blueprint = Blueprint::read();
     let mut bodies = recorded();
-    // What authentik cleans differs from what is signed, where the expression does not clean it alike.
-    let mut unclean: Value = serde_json::from_str(&bodies[0]).unwrap();
-    unclean["event"]["id"] = json!("00000000-0000-4000-8000-000000000001");
-    unclean["event"]["context"] = json!({
+    // authentik sanitizes the body before it sends it. The signature matches only if the expression for the
+    // headers sanitizes it in the same way.
+    let mut unsanitized: Value = serde_json::from_str(&bodies[0]).unwrap();
+    unsanitized["event"]["id"] = json!("00000000-0000-4000-8000-000000000001");
+    unsanitized["event"]["context"] = json!({
         "list": ["kept", "", 0, null, {"$uuid": "00000000-0000-4000-8000-000000000002"}],
         "when": {"$time": "2026-11-22T08:52:31.762243+00:00"},
         "name": "Zoë \u{1f680}",
     });
-    bodies.push(unclean.to_string());
+    bodies.push(unsanitized.to_string());
     let sent = sender::send(&blueprint, SECRET, &bodies);
 
     let server = NatsServer::start().await;
@@ -105,7 +106,7 @@ async fn ingress_takes_and_stores_what_the_mappings_make() {
     assert!(sent.last().unwrap().body.contains(r#""list": ["kept", "00000000000040008000000000000002"]"#));
 }
 
-/// Action and model of each matcher.
+/// Action and model of each event matcher.
 fn matchers(blueprint: &Blueprint) -> Vec<(Option<&str>, Option<&str>)> {
     let matchers = blueprint.all("authentik_policies_event_matcher.eventmatcherpolicy");
     let attributes = matchers.into_iter().map(|matcher| &matcher["attrs"]);
@@ -113,15 +114,15 @@ fn matchers(blueprint: &Blueprint) -> Vec<(Option<&str>, Option<&str>)> {
         .map(|attributes| {
             assert!(
                 attributes.get("action").is_some(),
-                "without an action the server crashes: {attributes:?}"
+                "authentik's server crashes if a matcher has no action: {attributes:?}"
             );
             (attributes["action"].as_str(), attributes.get("model").and_then(serde_yaml::Value::as_str))
         })
         .collect()
 }
 
-/// Whether something is looked at when this event comes in.
-fn is_of_use(action: &str, model: Option<&str>) -> bool {
+/// Whether a delivery of this event becomes a hint.
+fn gives_a_hint(action: &str, model: Option<&str>) -> bool {
     let model = model.map(|model| {
         let pk = if model == USER { json!(42) } else { json!("ae8a94cdfbb94c02a44ee19eb13a8e80") };
         let (app, name) = model.split_once('.').unwrap();
@@ -130,17 +131,18 @@ fn is_of_use(action: &str, model: Option<&str>) -> bool {
     let event = json!({"action": action, "actor": {"pk": 42}, "model": model, "context": {}});
     let body = json!({"schema": "authentik.event.v1", "event": event}).to_string();
     let id = "f9fc2ade-fae3-4865-a48c-7fb4d921559e".parse().unwrap();
-    let reading = domain::hint::read(id, Channel::Webhook, body.as_bytes()).unwrap();
-    matches!(reading, Reading::Look(_))
+    let parsed = domain::hint::read(id, Channel::Webhook, body.as_bytes()).unwrap();
+    matches!(parsed, Parsed::Hint(_))
 }
 
 #[test]
-fn the_rule_sends_what_something_is_recorded_of_and_nothing_else() {
+fn the_rule_sends_exactly_the_events_that_give_hints() {
     let blueprint = Blueprint::read();
     let matchers = matchers(&blueprint);
     let is_sent = |action: &str, model: Option<&str>| {
-        matchers.iter().any(|(wanted, about)| {
-            wanted.is_none_or(|wanted| wanted == action) && about.is_none_or(|about| Some(about) == model)
+        matchers.iter().any(|(wanted, wanted_model)| {
+            wanted.is_none_or(|wanted| wanted == action)
+                && wanted_model.is_none_or(|wanted| Some(wanted) == model)
         })
     };
     for action in ACTIONS.split_whitespace() {
@@ -148,7 +150,7 @@ fn the_rule_sends_what_something_is_recorded_of_and_nothing_else() {
         let models: &[_] =
             if is_about_a_model { &[Some(USER), Some(GROUP), Some("x.token")] } else { &[None] };
         for model in models {
-            assert_eq!(is_sent(action, *model), is_of_use(action, *model), "{action} {model:?}");
+            assert_eq!(is_sent(action, *model), gives_a_hint(action, *model), "{action} {model:?}");
         }
     }
     for (action, _) in &matchers {
@@ -160,7 +162,7 @@ fn the_rule_sends_what_something_is_recorded_of_and_nothing_else() {
 }
 
 #[test]
-fn every_matcher_is_bound_to_the_rule_which_notifies_a_group_by_the_transport() {
+fn every_matcher_is_bound_to_the_rule_and_the_rule_notifies_a_group_by_the_transport() {
     let blueprint = Blueprint::read();
     let matchers = blueprint.all("authentik_policies_event_matcher.eventmatcherpolicy");
     let ids: BTreeSet<_> = matchers.iter().map(|matcher| matcher["id"].as_str().unwrap()).collect();
@@ -185,7 +187,7 @@ fn every_matcher_is_bound_to_the_rule_which_notifies_a_group_by_the_transport() 
 }
 
 #[test]
-fn the_service_account_may_only_look() {
+fn the_service_account_may_only_read() {
     let blueprint = Blueprint::read();
     let role = blueprint.one("authentik_rbac.role");
     let permissions = role["attrs"]["permissions"].as_sequence().unwrap();
@@ -203,38 +205,39 @@ fn the_service_account_may_only_look() {
 }
 
 #[test]
-fn the_provider_gives_tokens_that_the_api_accepts() {
+fn the_provider_issues_tokens_that_the_api_accepts() {
     let blueprint = Blueprint::read();
     let provider = &blueprint.one("authentik_providers_oauth2.oauth2provider")["attrs"];
     assert_eq!(provider["client_type"], "public");
     assert_eq!(provider["client_id"], "authentik-events");
     assert_eq!(provider["sub_mode"], "user_uuid");
     assert_eq!(tagged(&provider["signing_key"], "Find")[0], "authentik_crypto.certificatekeypair");
-    // Claims are only in access tokens that carry them in ID tokens, which is the default.
+    // With `include_claims_in_id_token: false` access tokens lose these claims, too. The default is true.
     assert!(provider.get("include_claims_in_id_token").is_none());
     let scopes = provider["property_mappings"].as_sequence().unwrap().iter();
     let scopes: BTreeSet<_> = scopes
         .map(|mapping| tagged(mapping, "Find")[1][1].as_str().unwrap())
         .map(|name| name.strip_prefix("goauthentik.io/providers/oauth2/scope-").unwrap())
         .collect();
-    // `profile` carries `groups`, by which the API knows administrators; `offline_access` gives refresh tokens.
+    // `profile` includes `groups`, by which the API recognizes administrators; `offline_access` gives refresh
+    // tokens.
     assert_eq!(scopes, ["openid", "profile", "email", "offline_access"].into());
     assert_eq!(tagged(&provider["redirect_uris"][0]["url"], "Context"), "redirect_uri");
     assert!(blueprint.default_of("redirect_uri").ends_with("/auth/callback"));
 }
 
 #[test]
-fn what_it_refers_to_comes_before_and_what_it_makes_bears_the_projects_name() {
+fn references_point_backwards_and_created_objects_have_the_projects_name() {
     let blueprint = Blueprint::read();
-    let mut known = BTreeSet::new();
+    let mut defined = BTreeSet::new();
     for entry in blueprint.entries() {
         let text = serde_yaml::to_string(entry).unwrap();
         for rest in text.split("!KeyOf ").skip(1) {
             let id = rest.split_whitespace().next().unwrap().trim_matches(['\'', '"']);
-            assert!(known.contains(id), "{id} comes later, or not at all");
+            assert!(defined.contains(id), "{id} is referred to before its definition, or never defined");
         }
         if let Some(id) = entry["id"].as_str() {
-            assert!(known.insert(id.to_owned()), "{id} is there twice");
+            assert!(defined.insert(id.to_owned()), "{id} is defined twice");
         }
         let Some(identifiers) = entry.get("identifiers") else { continue };
         let name =

@@ -1,4 +1,4 @@
-//! What authentik sends by the blueprint's mappings, which Python carries out.
+//! Runs the blueprint's mappings in Python, as authentik does.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -9,14 +9,15 @@ use serde_json::json;
 
 use crate::blueprint::Blueprint;
 
-/// A request as authentik makes it.
+/// A request as authentik sends it.
 #[derive(Debug, Deserialize)]
 pub struct Sent {
     pub headers: BTreeMap<String, String>,
     pub body: String,
 }
 
-/// Has authentik send the events again that these bodies tell of, signed with this secret.
+/// Reconstructs the events from these bodies and sends them through the mappings again, signed with this
+/// secret.
 pub fn send(blueprint: &Blueprint, secret: &str, bodies: &[String]) -> Vec<Sent> {
     let mut python = Command::new("python3")
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/blueprint/authentik.py"))
@@ -32,6 +33,6 @@ pub fn send(blueprint: &Blueprint, secret: &str, bodies: &[String]) -> Vec<Sent>
     });
     python.stdin.take().unwrap().write_all(given.to_string().as_bytes()).unwrap();
     let output = python.wait_with_output().unwrap();
-    assert!(output.status.success(), "the expressions fail");
+    assert!(output.status.success(), "an expression of the blueprint failed in Python");
     serde_json::from_slice(&output.stdout).unwrap()
 }

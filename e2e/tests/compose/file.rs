@@ -1,4 +1,4 @@
-//! Compose files as Compose reads them: variables filled in, files laid over each other, `extends` followed.
+//! Reads Compose files as Compose does: fills in variables, merges files, follows `extends`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,16 +7,17 @@ use serde_yaml::{Mapping, Value};
 
 pub type Variables = BTreeMap<String, String>;
 
-/// The repository.
+/// Directory of the repository.
 pub fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// The file of one machine, and what makes it three NATS nodes.
+/// The Compose files for one NATS node.
 pub const ONE_NODE: &[&str] = &["docker-compose.yml"];
+/// The Compose files for three NATS nodes.
 pub const CLUSTER: &[&str] = &["docker-compose.yml", "compose.cluster.yml"];
 
-/// What Compose makes of some files.
+/// Compose files, merged.
 pub struct Compose {
     document: Value,
 }
@@ -29,7 +30,7 @@ pub struct Service<'a> {
 }
 
 impl Compose {
-    /// Lays each file over those before it.
+    /// Merges each file over the files before it.
     pub fn read(files: &[&str], variables: &Variables) -> Self {
         let mut document = Value::Mapping(Mapping::new());
         for file in files {
@@ -57,10 +58,10 @@ impl Compose {
         self.services()
             .into_iter()
             .find(|service| service.name == name)
-            .unwrap_or_else(|| panic!("no {name}"))
+            .unwrap_or_else(|| panic!("there is no service {name}"))
     }
 
-    /// Whether a network has no way out.
+    /// Whether a network has no access to the outside.
     pub fn is_internal(&self, network: &str) -> bool {
         self.document["networks"][network]["internal"] == true
     }
@@ -77,7 +78,8 @@ impl<'a> Service<'a> {
 
     pub fn environment(&self) -> Variables {
         let Some(environment) = self.get("environment") else { return Variables::new() };
-        let text = |value: &Value| value.as_str().unwrap_or_else(|| panic!("quote {value:?}")).to_owned();
+        let text =
+            |value: &Value| value.as_str().unwrap_or_else(|| panic!("{value:?} must be quoted")).to_owned();
         environment.as_mapping().unwrap().iter().map(|(name, value)| (text(name), text(value))).collect()
     }
 
@@ -95,13 +97,13 @@ impl<'a> Service<'a> {
         self.list("volumes").into_iter().map(parts).collect()
     }
 
-    /// The command that tells whether it is healthy.
+    /// The command of its health check.
     pub fn healthcheck(&self) -> Vec<&'a str> {
         let test = self.settings["healthcheck"]["test"].as_sequence().unwrap();
         test.iter().map(|word| word.as_str().unwrap()).collect()
     }
 
-    /// The services that must be healthy before it is started.
+    /// The services that must be healthy before this one is started.
     pub fn waits_for(&self) -> Vec<&'a str> {
         let Some(dependencies) = self.get("depends_on").and_then(Value::as_mapping) else { return vec![] };
         let healthy = dependencies.iter().map(|(name, how)| {
@@ -111,7 +113,7 @@ impl<'a> Service<'a> {
         healthy.collect()
     }
 
-    /// The target of the Dockerfile, where the image is ours.
+    /// The target of the Dockerfile, if the image is built here.
     pub fn target(&self) -> Option<&'a str> {
         self.get("build").map(|build| build["target"].as_str().unwrap())
     }
@@ -124,7 +126,7 @@ fn parse(file: &str) -> Value {
     document
 }
 
-/// Mappings are merged key by key, volumes by their path in the container; everything else is replaced.
+/// Merges mappings key by key and volumes by their path in the container. Other values are replaced.
 fn merge(base: Value, over: Value) -> Value {
     let (Value::Mapping(mut base), Value::Mapping(over)) = (base, over.clone()) else { return over };
     for (key, over) in over {
@@ -155,13 +157,14 @@ fn fill_in(value: &mut Value, variable: &impl Fn(&str) -> Option<String>) {
     }
 }
 
-/// `${NAME}`, `${NAME:-default}`, `${NAME:?what to do}`, and `$$` for a dollar.
+/// Replaces `${NAME}`, `${NAME:-default}`, `${NAME:?error}`, and `$$` by a dollar sign.
 fn filled_in(text: &str, variable: &impl Fn(&str) -> Option<String>) -> String {
     let Some((before, rest)) = text.split_once('$') else { return text.to_owned() };
     if let Some(rest) = rest.strip_prefix('$') {
         return format!("{before}${}", filled_in(rest, variable));
     }
-    let (inner, rest) = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')).expect("${…}");
+    let (inner, rest) =
+        rest.strip_prefix('{').and_then(|rest| rest.split_once('}')).expect("a reference has the form ${…}");
     let (name, otherwise) = inner.split_once(':').unwrap_or((inner, "-"));
     let value = variable(name).filter(|value| !value.is_empty()).unwrap_or_else(|| {
         let default = otherwise.strip_prefix('-');
@@ -170,8 +173,8 @@ fn filled_in(text: &str, variable: &impl Fn(&str) -> Option<String>) -> String {
     format!("{before}{value}{}", filled_in(rest, variable))
 }
 
-/// Every variable that files ask for, with what stands behind its name, such as `:?run scripts/init-env`.
-pub fn asked_for(files: &[&str]) -> BTreeSet<(String, String)> {
+/// Every variable that the files refer to, with the text after its name, such as `:?run scripts/init-env`.
+pub fn referenced_variables(files: &[&str]) -> BTreeSet<(String, String)> {
     let texts = files.iter().map(|file| std::fs::read_to_string(root().join(file)).unwrap());
     let all: String = texts.collect();
     let references = all.split("${").skip(1).map(|rest| rest.split('}').next().unwrap());

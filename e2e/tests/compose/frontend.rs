@@ -1,15 +1,15 @@
-//! The front end's container: nginx with the template that stands in its image.
+//! The front end's container: nginx with the template of its image.
 
 use e2e::nginx;
 use reqwest::header::{HeaderMap, HeaderName};
 use reqwest::{Client, StatusCode};
 use tokio::process::Command;
 
-use crate::env::made_anew;
-use crate::file::{Compose, ONE_NODE, root};
+use crate::file::root;
+use crate::one_node;
 use crate::running::Running;
 
-/// What the build leaves, as far as nginx sees a difference.
+/// Examples of the files that the build produces, one for each kind that nginx treats differently.
 const FILES: [(&str, &str); 4] = [
     ("index.html", "<!doctype html><title>page</title>"),
     ("assets/app-1a2b3c.js", "console.log('app')"),
@@ -17,7 +17,7 @@ const FILES: [(&str, &str); 4] = [
     ("favicon.svg", "<svg xmlns='http://www.w3.org/2000/svg'/>"),
 ];
 
-/// Starts nginx; the API is where the Compose file says.
+/// Starts nginx for the front end, with the API at the address in the Compose file.
 pub fn start(running: &mut Running) {
     let service = running.compose.service("frontend");
     let directory = running.directory().join("frontend");
@@ -35,10 +35,10 @@ pub fn start(running: &mut Running) {
     let mut environment = running.environment("frontend");
     environment.insert("NGINX_LOCAL_RESOLVERS".to_owned(), "127.0.0.1".to_owned());
     for (name, value) in &environment {
-        assert!(config.contains(&format!("${{{name}}}")), "nothing reads {name}");
+        assert!(config.contains(&format!("${{{name}}}")), "the template does not use {name}");
         config = config.replace(&format!("${{{name}}}"), value);
     }
-    assert!(!config.replace("# ", "").contains("${"), "not every variable is given: {config}");
+    assert!(!config.replace("# ", "").contains("${"), "a variable of the template is not set: {config}");
     let local = |path: &str| directory.join(path).display().to_string();
     for (path, here) in [
         ("/tmp/", local("")),
@@ -52,12 +52,12 @@ pub fn start(running: &mut Running) {
 
     let mut command = Command::new(nginx::binary());
     command.arg("-c").arg(directory.join("nginx.conf"));
-    // One process: its workers would outlive a master that is killed.
+    // A single process, because workers would outlive a killed master.
     command.args(["-g", "daemon off; master_process off;"]);
     running.spawn("frontend", command, environment);
 }
 
-/// The headers that both ways of serving must agree on.
+/// The headers that nginx and the API must set alike.
 const HEADERS: [&str; 5] = [
     "content-security-policy",
     "x-content-type-options",
@@ -66,7 +66,7 @@ const HEADERS: [&str; 5] = [
     "cache-control",
 ];
 
-fn of_interest(headers: &HeaderMap) -> Vec<(&'static str, Vec<String>)> {
+fn compared_headers(headers: &HeaderMap) -> Vec<(&'static str, Vec<String>)> {
     let all = |name: &'static str| {
         let values = headers.get_all(HeaderName::from_static(name)).iter();
         (name, values.map(|value| value.to_str().unwrap().to_owned()).collect())
@@ -76,7 +76,7 @@ fn of_interest(headers: &HeaderMap) -> Vec<(&'static str, Vec<String>)> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nginx_serves_the_page_as_the_api_does() {
-    let mut running = Running::new(Compose::read(ONE_NODE, &made_anew()));
+    let mut running = Running::new(one_node());
     start(&mut running);
     let static_dir = running.directory().join("frontend/srv").display().to_string();
     let mut environment = running.environment("api");
@@ -101,18 +101,18 @@ async fn nginx_serves_the_page_as_the_api_does() {
             [&frontend, &api].map(|url| Client::new().get(format!("{url}{path}")).send());
         let (by_nginx, by_api) = (by_nginx.await.unwrap(), by_api.await.unwrap());
         assert_eq!(by_nginx.status(), by_api.status(), "{path}");
-        assert_eq!(of_interest(by_nginx.headers()), of_interest(by_api.headers()), "{path}");
+        assert_eq!(compared_headers(by_nginx.headers()), compared_headers(by_api.headers()), "{path}");
         assert_eq!(by_nginx.text().await.unwrap(), by_api.text().await.unwrap(), "{path}");
     }
     for path in ["/metrics", "/readyz"] {
         let answer = reqwest::get(format!("{frontend}{path}")).await.unwrap();
-        assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{path} is for whoever runs it");
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{path} is internal");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_the_api_the_page_is_there_and_nothing_personal_is_logged() {
-    let mut running = Running::new(Compose::read(ONE_NODE, &made_anew()));
+async fn without_the_api_the_page_is_served_and_no_personal_data_is_logged() {
+    let mut running = Running::new(one_node());
     start(&mut running);
     running.healthy("frontend").await;
     let url = running.url("frontend", 8080);

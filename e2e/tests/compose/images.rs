@@ -1,11 +1,11 @@
-//! The Dockerfile makes what the Compose files start.
+//! The Dockerfile builds the images that the Compose files start.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::file::root;
 use crate::{OURS, one_node};
 
-/// The lines of each stage, by its name; continued lines as one.
+/// The lines of each stage, by the stage's name; continued lines are joined.
 fn stages() -> BTreeMap<String, Vec<String>> {
     let text = std::fs::read_to_string(root().join("Dockerfile")).unwrap().replace("\\\n", " ");
     let mut stages = BTreeMap::<String, Vec<String>>::new();
@@ -20,7 +20,7 @@ fn stages() -> BTreeMap<String, Vec<String>> {
 }
 
 #[test]
-fn each_service_of_ours_has_a_target_whose_program_is_asked_for_its_health() {
+fn each_built_service_has_a_target_whose_program_runs_the_health_check() {
     let (compose, stages) = (one_node(), stages());
     for name in OURS {
         let service = compose.service(name);
@@ -30,7 +30,10 @@ fn each_service_of_ours_has_a_target_whose_program_is_asked_for_its_health() {
             let program = service.healthcheck()[1];
             assert!(stages[name].contains(&format!("ENTRYPOINT [\"{program}\"]")), "{:?}", stages[name]);
             assert!(stages[name].contains(&format!("COPY --from=build /out/{name} {program}")));
-            assert!(stages[name][0].starts_with("FROM base "), "without root, and without a shell");
+            assert!(
+                stages[name][0].starts_with("FROM base "),
+                "{name} must run without root and without a shell"
+            );
             let listen =
                 service.environment().into_iter().find(|(key, _)| key.ends_with("_LISTEN")).unwrap().1;
             let port = listen.rsplit_once(':').unwrap().1;
@@ -42,7 +45,7 @@ fn each_service_of_ours_has_a_target_whose_program_is_asked_for_its_health() {
 }
 
 #[test]
-fn it_builds_with_the_toolchain_of_the_project() {
+fn the_images_are_built_with_the_toolchain_of_the_project() {
     let toolchain = include_str!("../../../rust-toolchain.toml");
     let channel =
         toolchain.lines().find_map(|line| line.strip_prefix("channel = ")).unwrap().trim_matches('"');
@@ -50,11 +53,11 @@ fn it_builds_with_the_toolchain_of_the_project() {
 }
 
 #[test]
-fn what_it_copies_is_there_and_not_ignored() {
+fn copied_files_exist_and_are_not_ignored() {
     let ignored = std::fs::read_to_string(root().join(".dockerignore")).unwrap();
     let ignored: BTreeSet<_> = ignored.lines().collect();
     for secret in [".env", ".git", ".data"] {
-        assert!(ignored.contains(secret), "{secret} would be in the build's context");
+        assert!(ignored.contains(secret), "{secret} must not be in the build context");
     }
     for needed in ["Cargo.lock", "nats", "authentik", "frontend", "deploy"] {
         assert!(root().join(needed).exists(), "{needed}");

@@ -1,5 +1,5 @@
-//! `docker compose up`, as far as this goes without an engine: the files are read as Compose reads them, and what they
-//! start is started, with their commands, environments and health checks.
+//! `docker compose up` without a container engine: reads the files as Compose does, and starts their services
+//! as processes with the same commands, environments and health checks.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -19,8 +19,11 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use e2e::process::binary;
-use file::{CLUSTER, Compose, ONE_NODE, asked_for, root};
+use file::{CLUSTER, Compose, ONE_NODE, referenced_variables, root};
 
+/// Services that run a binary of this workspace.
+const BINARIES: [&str; 3] = ["ingress", "projector", "api"];
+/// Services whose image is built from the Dockerfile.
 const OURS: [&str; 4] = ["ingress", "projector", "api", "frontend"];
 
 fn one_node() -> Compose {
@@ -32,9 +35,9 @@ fn cluster() -> Compose {
 }
 
 #[test]
-fn every_variable_that_a_service_gets_is_one_that_its_binary_takes() {
+fn every_variable_of_a_service_is_an_option_of_its_binary() {
     for compose in [one_node(), cluster()] {
-        for name in ["ingress", "projector", "api"] {
+        for name in BINARIES {
             let help = |arguments: &[&str]| {
                 let output = Command::new(binary(name)).args(arguments).env_clear().output().unwrap();
                 String::from_utf8(output.stdout).unwrap()
@@ -50,7 +53,7 @@ fn every_variable_that_a_service_gets_is_one_that_its_binary_takes() {
 }
 
 #[test]
-fn the_worker_of_authentik_gets_what_the_blueprint_reads() {
+fn authentiks_worker_has_the_variables_that_the_blueprint_reads() {
     let blueprint = include_str!("../../../authentik/blueprints/authentik-events.yaml");
     let named = blueprint.split(|c: char| !c.is_ascii_uppercase() && c != '_');
     let named: BTreeSet<_> = named.filter(|word| word.starts_with("EVENTS_")).map(str::to_owned).collect();
@@ -64,7 +67,7 @@ fn the_worker_of_authentik_gets_what_the_blueprint_reads() {
 }
 
 #[test]
-fn authentik_gives_no_webhook_up_for_a_short_outage() {
+fn authentik_retries_webhooks_through_a_short_outage() {
     let environment = one_node().service("authentik-worker").environment();
     for (name, value) in [
         ("AUTHENTIK_WORKER__CONSUMER_LISTEN_TIMEOUT", "seconds=3"),
@@ -77,41 +80,41 @@ fn authentik_gives_no_webhook_up_for_a_short_outage() {
 }
 
 #[test]
-fn only_the_front_end_and_authentik_can_be_reached_from_outside() {
+fn only_the_front_end_and_authentik_are_reachable_from_outside() {
     for compose in [one_node(), cluster()] {
         for service in compose.services() {
             let is_published = ["frontend", "authentik-server"].contains(&service.name);
             assert_eq!(service.get("ports").is_some(), is_published, "{}", service.name);
             for port in service.list("ports") {
-                assert!(port.starts_with("127.0.0.1:"), "{port} is shown to everybody");
+                assert!(port.starts_with("127.0.0.1:"), "{port} is published on all interfaces");
             }
             let outward: Vec<_> = service
                 .list("networks")
                 .into_iter()
                 .filter(|network| !compose.is_internal(network))
                 .collect();
-            // authentik's worker sends mails.
+            // authentik's worker sends e-mails.
             let may_go_out = is_published || service.name == "authentik-worker";
             assert_eq!(!outward.is_empty(), may_go_out, "{}", service.name);
-            assert!(!service.list("networks").is_empty(), "{} is in Compose's own network", service.name);
+            assert!(!service.list("networks").is_empty(), "{} is in Compose's default network", service.name);
         }
     }
 }
 
 #[test]
-fn services_can_be_started_several_times() {
+fn services_can_be_scaled() {
     let compose = cluster();
     for service in compose.services() {
         assert!(service.get("container_name").is_none(), "{}", service.name);
         assert!(service.get("hostname").is_none(), "{}", service.name);
     }
-    for name in ["ingress", "projector", "api"] {
+    for name in BINARIES {
         assert!(compose.service(name).volumes().is_empty(), "{name}");
     }
 }
 
 #[test]
-fn whoever_names_another_service_shares_a_network_with_it() {
+fn a_service_shares_a_network_with_every_service_that_its_environment_names() {
     for compose in [one_node(), cluster()] {
         for service in compose.services() {
             for (variable, value) in service.environment() {
@@ -128,14 +131,14 @@ fn whoever_names_another_service_shares_a_network_with_it() {
     }
 }
 
-/// Whether a value has this service as a host in it.
+/// Whether a value contains this service as `host:port`.
 fn names(value: &str, service: &str) -> bool {
     let words: Vec<_> = value.split(|c: char| !c.is_ascii_alphanumeric() && c != '-').collect();
     words.windows(2).any(|pair| pair[0] == service && pair[1].parse::<u16>().is_ok())
 }
 
 #[test]
-fn every_service_is_restarted_and_tells_whether_it_is_healthy() {
+fn every_service_is_restarted_and_has_a_health_check() {
     for compose in [one_node(), cluster()] {
         for service in compose.services() {
             let restart = service.get("restart").and_then(serde_yaml::Value::as_str);
@@ -145,15 +148,15 @@ fn every_service_is_restarted_and_tells_whether_it_is_healthy() {
                 assert!(!compose.service(other).healthcheck().is_empty(), "{other}");
             }
             for (source, _) in service.volumes() {
-                let is_there = root().join(source).is_dir() || compose.has_volume(source);
-                assert!(is_there, "{}: {source}", service.name);
+                let exists = root().join(source).is_dir() || compose.has_volume(source);
+                assert!(exists, "{}: {source}", service.name);
             }
         }
-        for name in ["ingress", "projector", "api"] {
+        for name in BINARIES {
             assert!(compose.service(name).waits_for().contains(&"nats"), "{name}");
         }
     }
-    for name in ["ingress", "projector", "api"] {
+    for name in BINARIES {
         let compose = cluster();
         let nodes: BTreeSet<_> = compose.service(name).waits_for().into_iter().collect();
         assert_eq!(nodes, ["nats", "nats-2", "nats-3"].into(), "{name}");
@@ -161,7 +164,7 @@ fn every_service_is_restarted_and_tells_whether_it_is_healthy() {
 }
 
 #[test]
-fn our_containers_may_do_no_more_than_they_need() {
+fn containers_have_no_privileges_that_they_do_not_need() {
     let compose = cluster();
     for name in OURS.into_iter().chain(["nats", "nats-2", "nats-3"]) {
         let service = compose.service(name);
@@ -182,12 +185,12 @@ fn our_containers_may_do_no_more_than_they_need() {
 }
 
 #[test]
-fn no_secret_has_a_default_and_who_lacks_one_is_told_what_to_run() {
+fn no_secret_has_a_default_and_a_missing_secret_names_the_script_to_run() {
     let example = env::variables(&root().join(".env.example"));
-    for (name, otherwise) in asked_for(CLUSTER) {
+    for (name, otherwise) in referenced_variables(CLUSTER) {
         let value = example.get(&name).unwrap_or_else(|| panic!("{name} is not in .env.example"));
-        // Who has no .env at all is told so by the secrets.
-        let is_plain = [
+        // Without an .env file, the missing secrets report the error, so these may have defaults.
+        let has_default = [
             "PUBLISH_ON",
             "FRONTEND_PORT",
             "AUTHENTIK_PORT",
@@ -195,13 +198,13 @@ fn no_secret_has_a_default_and_who_lacks_one_is_told_what_to_run() {
             "INGRESSES",
             "PROJECTORS",
         ];
-        if is_plain.contains(&name.as_str()) {
+        if has_default.contains(&name.as_str()) {
             assert_eq!(otherwise, format!(":-{value}"), "{name}");
         } else {
             assert_eq!(otherwise, ":?run scripts/init-env", "{name}");
         }
     }
-    let asked_for: BTreeSet<_> = asked_for(CLUSTER).into_iter().map(|(name, _)| name).collect();
+    let referenced: BTreeSet<_> = referenced_variables(CLUSTER).into_iter().map(|(name, _)| name).collect();
     let set: BTreeSet<_> = example.into_keys().collect();
-    assert_eq!(set, asked_for, ".env.example sets what the files ask for");
+    assert_eq!(set, referenced, ".env.example must set exactly the variables in the Compose files");
 }

@@ -1,5 +1,5 @@
-//! Services of a Compose file as processes of this machine: with its commands, environments and health checks, where
-//! names of services are replaced by loopback addresses and paths in containers by real ones.
+//! Runs services of a Compose file as local processes, with the file's commands, environments and health
+//! checks. Names of services become loopback addresses, and paths in containers become local paths.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,22 +15,22 @@ use tokio::process::{Child, Command};
 
 use crate::file::{Compose, Service, Variables, root};
 
-/// What listens where in containers, beside what the files say.
+/// Ports in containers that the files do not contain.
 const NATS_PORTS: [u16; 3] = [4222, 6222, 8222];
 const AUTHENTIK_PORT: u16 = 9000;
 const FRONTEND_PORT: u16 = 8080;
 
-/// An installation; everything in it is killed on drop.
+/// A running installation; its processes are killed on drop.
 pub struct Running {
     pub compose: Compose,
-    /// Port here, by service and port in the container.
+    /// Local port by service and port in the container.
     ports: BTreeMap<(String, u16), u16>,
     children: BTreeMap<String, Child>,
     directory: TempDir,
 }
 
 impl Running {
-    /// Nothing is started yet.
+    /// Assigns ports, but starts nothing yet.
     pub fn new(compose: Compose) -> Self {
         let mut ports = BTreeMap::new();
         for service in compose.services() {
@@ -42,7 +42,7 @@ impl Running {
         Self { compose, ports, children: BTreeMap::new(), directory }
     }
 
-    /// Where a service listens here.
+    /// Local port of a service's port.
     pub fn port(&self, service: &str, port: u16) -> u16 {
         self.ports[&(service.to_owned(), port)]
     }
@@ -55,19 +55,19 @@ impl Running {
         self.directory.path()
     }
 
-    /// A service's environment as it is here.
+    /// A service's environment, with local addresses and paths.
     pub fn environment(&self, name: &str) -> Variables {
         let service = self.compose.service(name);
         service.environment().into_iter().map(|(key, value)| (key, self.here(service, &value))).collect()
     }
 
-    /// What a text of a service means here.
+    /// Replaces addresses and paths in a text of a service by local ones.
     pub fn here(&self, service: Service, text: &str) -> String {
         let mut text = text.to_owned();
         for ((name, port), local) in &self.ports {
             let own = [format!("0.0.0.0:{port}"), format!("127.0.0.1:{port}")];
             let spellings = if name == service.name { &own[..] } else { &[] };
-            // Before the name there is the end of a scheme, a comma, or nothing: `nats-2` does not end another name.
+            // A plain replacement is safe, because no service's name is the end of another service's name.
             for spelling in spellings.iter().chain([&format!("{name}:{port}")]) {
                 text = text.replace(spelling, &format!("127.0.0.1:{local}"));
             }
@@ -85,14 +85,14 @@ impl Running {
         self.directory.path().join(name)
     }
 
-    /// Starts a node of NATS with the command of the file.
+    /// Starts a NATS node with the command in the file.
     pub fn start_nats(&mut self, name: &str) {
         let service = self.compose.service(name);
         let mut words = service.list("command").into_iter().map(|word| self.here(service, word));
         assert_eq!(words.next().as_deref(), Some("nats-server"));
         let mut command = Command::new(testkit::nats::binary());
         command.args(words);
-        // In a container each has an address of its own.
+        // Containers have addresses of their own; here all nodes share one and differ in ports.
         let [client, cluster, monitor] = NATS_PORTS.map(|port| self.port(name, port).to_string());
         command.args(["--addr", "127.0.0.1", "--port", &client, "--http_port", &monitor]);
         if service.environment().contains_key("NATS_ROUTES") {
@@ -102,13 +102,13 @@ impl Running {
         self.spawn(name, command, environment);
     }
 
-    /// Starts one of our binaries.
+    /// Starts a binary of this workspace.
     pub fn start_ours(&mut self, name: &str) {
         let environment = self.environment(name);
         self.spawn(name, Command::new(binary(name)), environment);
     }
 
-    /// Starts a program with this environment and no other.
+    /// Starts a program with exactly this environment.
     pub fn spawn(&mut self, name: &str, mut command: Command, environment: Variables) {
         let log = File::create(self.log_file(name)).unwrap();
         command.env_clear().envs(environment).current_dir(self.directory.path());
@@ -121,7 +121,7 @@ impl Running {
         self.directory.path().join(format!("{name}.log"))
     }
 
-    /// Whether the health check of the file succeeds, and what it says.
+    /// Whether the health check in the file succeeds, and its standard error.
     pub async fn is_healthy(&self, name: &str) -> (bool, String) {
         let service = self.compose.service(name);
         let words: Vec<_> = service.healthcheck().into_iter().map(|word| self.here(service, word)).collect();
@@ -130,22 +130,22 @@ impl Running {
             Some(ours) => Command::new(binary(ours)),
             None => Command::new(&words[1]),
         };
-        // Docker runs it in the container: with its environment, and nothing else.
+        // Docker runs the health check in the container, with exactly the container's environment.
         command.args(&words[2..]).env_clear().envs(self.environment(name)).env("PATH", "/usr/bin:/bin");
         let output = command.current_dir(self.directory.path()).stdin(Stdio::null()).output().await.unwrap();
         (output.status.success(), String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
-    /// Waits until the health check of the file succeeds.
+    /// Waits until the health check in the file succeeds.
     pub async fn healthy(&self, name: &str) {
-        let begin = Instant::now();
+        let start = Instant::now();
         loop {
-            let (is_healthy, said) = self.is_healthy(name).await;
+            let (is_healthy, stderr) = self.is_healthy(name).await;
             if is_healthy {
                 return;
             }
             let log = std::fs::read_to_string(self.log_file(name)).unwrap_or_default();
-            assert!(begin.elapsed() < DEADLINE, "{name} is not healthy: {said}\n{log}");
+            assert!(start.elapsed() < DEADLINE, "{name} is not healthy: {stderr}\n{log}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
@@ -156,7 +156,11 @@ fn ports_of(service: Service) -> Vec<u16> {
     let listen = service.environment().into_iter().find(|(name, _)| name.ends_with("_LISTEN"));
     if let Some((_, listen)) = listen {
         return vec![
-            listen.strip_prefix("0.0.0.0:").expect("all of the container's interfaces").parse().unwrap(),
+            listen
+                .strip_prefix("0.0.0.0:")
+                .expect("a service must listen on all interfaces of its container")
+                .parse()
+                .unwrap(),
         ];
     }
     match service.name {

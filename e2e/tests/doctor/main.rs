@@ -1,4 +1,4 @@
-//! `projector doctor`: silent on a healthy installation, and one named finding for each thing that is wrong.
+//! `projector doctor` reports nothing on a healthy installation, and exactly one finding for each fault.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod patient;
@@ -11,7 +11,7 @@ use runtime::CancellationToken;
 use serde_json::json;
 use testkit::NatsServer;
 
-use crate::patient::{Patient, Told, doctor, projector};
+use crate::patient::{Options, Patient, doctor, projector};
 
 const MONITORED: &str = "http: 127.0.0.1:-1";
 const ALWAYS_SYNCED: &str = "http: 127.0.0.1:-1\njetstream { sync_interval: always }";
@@ -19,58 +19,59 @@ const ALWAYS_SYNCED: &str = "http: 127.0.0.1:-1\njetstream { sync_interval: alwa
 #[tokio::test(flavor = "multi_thread")]
 async fn a_healthy_installation_has_no_findings() {
     let patient = Patient::on(ALWAYS_SYNCED).await;
-    let (status, report) = patient.examined(Told::default()).await;
+    let (status, report) = patient.examine(Options::default()).await;
     assert_eq!((status, &report["findings"]), (0, &json!([])), "{report}");
     let checks = report["checks"].as_array().unwrap();
     assert!(checks.len() > 20 && checks.iter().all(|check| check["state"] == "ok"), "{report}");
 
-    // A token in a file is as good, and an API that finds its keys elsewhere.
+    // A token in a file works too, and so does a separate URL for the API's keys.
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), format!("{ADMIN_TOKEN}\n")).unwrap();
     let jwks_url = format!("{}jwks/", patient.options["--authentik-issuer"]);
-    let told = vec![
+    let options = vec![
         ("--admin-token", String::new()),
         ("--admin-token-file", file.path().display().to_string()),
         ("--authentik-jwks-url", jwks_url),
         ("--webhook-url", String::new()),
     ];
-    patient.is_well(Told { doctor: told, ..Told::default() }).await;
+    patient.finds_nothing(Options { doctor: options, ..Options::default() }).await;
 
-    // Browsers know authentik by a name that says nothing here: it is asked where the API fetches its keys.
+    // The public URL of authentik cannot be resolved here, so the doctor uses the URL of the keys.
     let inside = &patient.options["--authentik-issuer"];
-    let told = vec![
+    let options = vec![
         ("--authentik-issuer", "https://auth.example.com/application/o/authentik-events/".to_owned()),
         ("--authentik-jwks-url", format!("{inside}jwks/")),
     ];
-    patient.is_well(Told { doctor: told, ..Told::default() }).await;
+    patient.finds_nothing(Options { doctor: options, ..Options::default() }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_check_is_a_line_and_what_cannot_be_checked_says_why() {
+async fn each_check_is_a_line_and_a_skipped_check_gives_the_reason() {
     let patient = Patient::on(ALWAYS_SYNCED).await;
-    let told = ["--admin-token", "--authentik-issuer", "--nats-monitor"];
-    let told = told.map(|option| (option, String::new())).to_vec();
-    let (status, printed, said) = patient.run(Told { doctor: told, ..Told::default() }, false).await;
-    assert_eq!(status, 0, "{printed}\n{said}");
+    let options = ["--admin-token", "--authentik-issuer", "--nats-monitor"];
+    let options = options.map(|option| (option, String::new())).to_vec();
+    let (status, stdout, stderr) =
+        patient.run(Options { doctor: options, ..Options::default() }, false).await;
+    assert_eq!(status, 0, "{stdout}\n{stderr}");
     let state = |check: &str| {
-        let line = printed.lines().find(|line| line.split_whitespace().nth(1) == Some(check));
-        line.unwrap_or_else(|| panic!("{check} is missing: {printed}")).split_whitespace().next().unwrap()
+        let line = stdout.lines().find(|line| line.split_whitespace().nth(1) == Some(check));
+        line.unwrap_or_else(|| panic!("{check} is missing: {stdout}")).split_whitespace().next().unwrap()
     };
     for check in ["reader-token", "reader-rights", "reader-writes", "streams", "storage", "nats-clock"] {
-        assert_eq!(state(check), "ok", "{printed}");
+        assert_eq!(state(check), "ok", "{stdout}");
     }
     for check in
         ["issuer", "signing-key", "client-id", "sync-interval", "transport", "matchers", "transport-test"]
     {
-        assert_eq!(state(check), "skipped", "{printed}");
+        assert_eq!(state(check), "skipped", "{stdout}");
     }
-    let (status, printed, said) = patient.run(doctor("--authentik-client-id", "other"), false).await;
-    assert_eq!(status, 1, "{printed}");
+    let (status, stdout, stderr) = patient.run(doctor("--authentik-client-id", "other"), false).await;
+    assert_eq!(status, 1, "{stdout}");
     assert!(
-        printed.contains("fault    client-id") && printed.contains("fix: set AUTHENTIK_CLIENT_ID"),
-        "{printed}"
+        stdout.contains("fault    client-id") && stdout.contains("fix: set AUTHENTIK_CLIENT_ID"),
+        "{stdout}"
     );
-    assert!(said.contains("the installation has problems"), "{said}");
+    assert!(stderr.contains("not all is well"), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -114,12 +115,12 @@ async fn each_mistake_in_authentik_is_one_named_finding() {
     let group = groups.iter().find(|group| group["name"] == "authentik-events").unwrap();
     let (group, reader) = (group["pk"].as_str().unwrap(), group["users"][0].as_i64().unwrap());
     authentik.add_to_group(group, 8).await;
-    patient.finds(Told::default(), "warning", "rule-group", "2 members").await;
+    patient.finds(Options::default(), "warning", "rule-group", "2 members").await;
     authentik.remove_from_group(group, 8).await;
     authentik.remove_from_group(group, reader).await;
-    patient.finds(Told::default(), "fault", "rule-group", "no member").await;
+    patient.finds(Options::default(), "fault", "rule-group", "no member").await;
     authentik.add_to_group(group, reader).await;
-    patient.is_well(Told::default()).await;
+    patient.finds_nothing(Options::default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,7 +131,7 @@ async fn each_wrong_setting_is_one_named_finding() {
     let password = testkit::nats::password("projector");
     let account = format!("accounts {{ OTHER {{ users: [{{ user: projector, password: {password} }}] }} }}");
     let without_jetstream = NatsServer::start_with(&account).await;
-    for (told, severity, check, what) in [
+    for (options, severity, check, what) in [
         (projector("--nats-url", &without_jetstream.url()), "fault", "streams", "JetStream not enabled"),
         (projector("--authentik-url", "http://127.0.0.1:1"), "fault", "reader-token", "does not answer"),
         (
@@ -161,23 +162,23 @@ async fn each_wrong_setting_is_one_named_finding() {
             "webhook URL",
         ),
     ] {
-        patient.finds(told, severity, check, what).await;
+        patient.finds(options, severity, check, what).await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_mistake_in_nats_is_one_named_finding() {
     let patient = Patient::on(MONITORED).await;
-    patient.finds(Told::default(), "fault", "sync-interval", "every 120 s").await;
-    let unmonitored = |mut told: Told| {
-        told.doctor.push(("--nats-monitor", String::new()));
-        told
+    patient.finds(Options::default(), "fault", "sync-interval", "every 120 s").await;
+    let unmonitored = |mut options: Options| {
+        options.doctor.push(("--nats-monitor", String::new()));
+        options
     };
     let replicas = unmonitored(projector("--nats-replicas", "3"));
     patient.finds(replicas, "fault", "streams", "num_replicas is 1, expected 3").await;
     let shorter = |config: &mut stream::Config, _| config.max_age /= 2;
     patient.finds_in_inbox(shorter, "fault", "streams", "max_age").await;
-    // Each look leaves one message more, authentik's test, which is to fit in still.
+    // Each run of the doctor adds one message, authentik's test, for which there must be room.
     patient.fill_inbox(30).await;
     let tight = |config: &mut stream::Config, messages| config.max_messages = messages * 5 / 4;
     patient.finds_in_inbox(tight, "warning", "storage", "% full").await;
@@ -186,28 +187,28 @@ async fn each_mistake_in_nats_is_one_named_finding() {
 
     let nats = patient.system.nats.connect().await;
     nats.jetstream.delete_stream(nats.namespace.dead_letters_stream()).await.unwrap();
-    patient.finds(unmonitored(Told::default()), "fault", "streams", "DEAD_LETTERS is missing").await;
+    patient.finds(unmonitored(Options::default()), "fault", "streams", "DEAD_LETTERS is missing").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_test_that_does_not_come_through_says_where_it_ended() {
+async fn a_failed_transport_test_reports_where_it_failed() {
     let mut patient = Patient::on(ALWAYS_SYNCED).await;
-    // Any address will do now, as long as it is an ingress's.
+    // Accept any webhook URL with the path of an ingress.
     patient.options.insert("--webhook-url", String::new());
-    let nobody = json!({"transport_url": "http://127.0.0.1:1/authentik/webhook"});
+    let unreachable = json!({"transport_url": "http://127.0.0.1:1/authentik/webhook"});
     patient
-        .finds_in_authentik(nobody, "fault", "transport-test", "cannot reach the ingress: no connection")
+        .finds_in_authentik(unreachable, "fault", "transport-test", "cannot reach the ingress: no connection")
         .await;
 
-    // Whatever is there says thank you, and keeps nothing.
+    // Another server accepts the webhook and stores nothing.
     let bound = runtime::http::bind("127.0.0.1:0").await.unwrap();
     let elsewhere = json!({"transport_url": format!("http://{}/authentik/webhook", bound.address())});
     tokio::spawn(bound.serve(make_sync(|_| StatusCode::NO_CONTENT), CancellationToken::new()));
     patient.finds_in_authentik(elsewhere, "fault", "transport-test", "not in the inbox").await;
 
     patient.system.kill_ingresses().await;
-    patient.finds(Told::default(), "fault", "transport-test", "status 502").await;
+    patient.finds(Options::default(), "fault", "transport-test", "status 502").await;
     patient.system.restart_ingresses().await;
     patient.system.ready().await;
-    patient.is_well(Told::default()).await;
+    patient.finds_nothing(Options::default()).await;
 }

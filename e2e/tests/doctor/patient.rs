@@ -1,4 +1,4 @@
-//! An installation that a doctor looks at.
+//! An installation with faults that `projector doctor` must find.
 
 use std::collections::BTreeMap;
 
@@ -8,31 +8,32 @@ use e2e::settings::{ADMIN_TOKEN, READER_TOKEN, WEBHOOK_SECRET};
 use e2e::system::{Setup, System};
 use serde_json::{Value, json};
 
-/// An installation, and what its doctor is told.
+/// An installation, and the default options of its doctor.
 pub struct Patient {
     pub system: System,
     pub options: BTreeMap<&'static str, String>,
 }
 
-/// What a case sets beside that: settings of the projector, and of the doctor.
+/// Additional options of one case: of the projector, and of its doctor. An empty value removes a default
+/// option.
 #[derive(Default)]
-pub struct Told {
+pub struct Options {
     pub projector: Vec<(&'static str, String)>,
     pub doctor: Vec<(&'static str, String)>,
 }
 
-pub fn projector(option: &'static str, value: &str) -> Told {
-    Told { projector: vec![(option, value.to_owned())], ..Told::default() }
+pub fn projector(option: &'static str, value: &str) -> Options {
+    Options { projector: vec![(option, value.to_owned())], ..Options::default() }
 }
 
-pub fn doctor(option: &'static str, value: &str) -> Told {
-    Told { doctor: vec![(option, value.to_owned())], ..Told::default() }
+pub fn doctor(option: &'static str, value: &str) -> Options {
+    Options { doctor: vec![(option, value.to_owned())], ..Options::default() }
 }
 
 impl Patient {
     pub async fn on(settings: &'static str) -> Self {
         let nats = Nats::server_with(&format!("include users.conf\n{settings}")).await;
-        // A comparison with authentik would ask it while it is made to refuse.
+        // Without sweeps, which would send requests to authentik during its faults.
         let system = System::start_on(nats, Setup { sweep_interval: 0, ..Setup::default() }).await;
         let issuer = format!("{}/application/o/authentik-events/", system.authentik.url());
         let options = BTreeMap::from([
@@ -49,22 +50,22 @@ impl Patient {
 
     pub async fn ready(&self) {
         testkit::eventually("the projector is ready", || async {
-            (self.system.projector_says().await == "ready\n").then_some(())
+            (self.system.projector_readiness().await == "ready\n").then_some(())
         })
         .await;
     }
 
-    /// Exit status, what was printed, and what was said beside it.
-    pub async fn run(&self, told: Told, json: bool) -> (i32, String, String) {
-        let mut options = self.options.clone();
-        options.extend(told.doctor);
-        options.retain(|_, value| !value.is_empty());
+    /// Runs the doctor. Returns exit status, standard output and standard error.
+    pub async fn run(&self, options: Options, json: bool) -> (i32, String, String) {
+        let mut doctor_options = self.options.clone();
+        doctor_options.extend(options.doctor);
+        doctor_options.retain(|_, value| !value.is_empty());
         let mut arguments: Vec<String> = vec![];
-        for (option, value) in told.projector {
+        for (option, value) in options.projector {
             arguments.extend([option.to_owned(), value]);
         }
         arguments.push("doctor".to_owned());
-        for (option, value) in options {
+        for (option, value) in doctor_options {
             arguments.extend([option.to_owned(), value]);
         }
         if json {
@@ -74,21 +75,22 @@ impl Patient {
         self.system.command(&arguments).await
     }
 
-    pub async fn examined(&self, told: Told) -> (i32, Value) {
-        let (status, printed, said) = self.run(told, true).await;
+    /// Runs the doctor and checks that it prints no secret. Returns exit status and report.
+    pub async fn examine(&self, options: Options) -> (i32, Value) {
+        let (status, stdout, stderr) = self.run(options, true).await;
         let secret = WEBHOOK_SECRET.trim_start_matches("whsec_");
-        for hush in [ADMIN_TOKEN, READER_TOKEN, secret] {
-            assert!(!printed.contains(hush) && !said.contains(hush), "{printed}\n{said}");
+        for secret in [ADMIN_TOKEN, READER_TOKEN, secret] {
+            assert!(!stdout.contains(secret) && !stderr.contains(secret), "{stdout}\n{stderr}");
         }
-        let report = serde_json::from_str(&printed);
-        (status, report.unwrap_or_else(|error| panic!("{error}: {printed}\n{said}")))
+        let report = serde_json::from_str(&stdout);
+        (status, report.unwrap_or_else(|error| panic!("{error}: {stdout}\n{stderr}")))
     }
 
-    /// Finds this, by this check, and nothing by any other.
-    pub async fn finds(&self, told: Told, severity: &str, check: &str, what: &str) {
-        let (status, report) = self.examined(told).await;
+    /// The doctor reports this finding of this check, and no finding of any other check.
+    pub async fn finds(&self, options: Options, severity: &str, check: &str, what: &str) {
+        let (status, report) = self.examine(options).await;
         let findings = report["findings"].as_array().unwrap();
-        assert!(status == 1 && !findings.is_empty(), "{check}: nothing was found: {report}");
+        assert!(status == 1 && !findings.is_empty(), "{check}: no finding: {report}");
         for finding in findings {
             assert_eq!(
                 (&finding["check"], &finding["severity"]),
@@ -100,15 +102,16 @@ impl Patient {
         }
     }
 
-    pub async fn is_well(&self, told: Told) {
-        let (status, report) = self.examined(told).await;
+    /// The doctor reports no finding.
+    pub async fn finds_nothing(&self, options: Options) {
+        let (status, report) = self.examine(options).await;
         assert_eq!((status, &report["findings"]), (0, &json!([])), "{report}");
     }
 
-    /// As [`Patient::finds`], while these faults are in authentik.
+    /// Like [`Patient::finds`], with these faults in authentik.
     pub async fn finds_in_authentik(&self, faults: Value, severity: &str, check: &str, what: &str) {
         self.system.authentik.faults(faults).await;
-        self.finds(Told::default(), severity, check, what).await;
+        self.finds(Options::default(), severity, check, what).await;
         let none = json!({
             "mistakes": [], "not_viewable": [], "clock_ahead": 0, "no_signing_key": false, "transport_url": null,
             "oidc_status": null, "rest_status": null,
@@ -116,8 +119,8 @@ impl Patient {
         self.system.authentik.faults(none).await;
     }
 
-    /// As [`Patient::finds`], while the inbox has another configuration, which `change` makes of its own and of the
-    /// number of messages.
+    /// Like [`Patient::finds`], with a changed configuration of the inbox. `change` gets the current
+    /// configuration and the number of messages.
     pub async fn finds_in_inbox(
         &self,
         change: fn(&mut stream::Config, i64),
@@ -135,7 +138,7 @@ impl Patient {
         nats.jetstream.update_stream(&right).await.unwrap();
     }
 
-    /// Puts so many deliveries that mean nothing into the inbox.
+    /// Puts `n` meaningless deliveries into the inbox.
     pub async fn fill_inbox(&self, n: usize) {
         let nats = self.system.nats.connect().await;
         for id in 0..n {

@@ -1,4 +1,5 @@
-//! `projector forget` on a whole installation: nothing of the user is left on disk, everybody else is as before.
+//! `projector forget` on a whole installation: no data of the user is left on disk, and other users are
+//! unchanged.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod world;
@@ -21,12 +22,12 @@ async fn only_the_receipt_is_left(world: &World, person: &Person) {
     assert_eq!(data, json!({"user": {"pk": person.pk}, "trigger": {"action": "forget"}}));
     for path in ["", "/events"] {
         let path = format!("/api/users/{}{path}", person.pk);
-        assert_eq!(world.system.ask(&path, "akadmin").await.0, 404, "{path}");
+        assert_eq!(world.system.get(&path, "akadmin").await.0, 404, "{path}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_of_erased_users_is_left_and_everybody_else_is_as_before() {
+async fn no_data_of_erased_users_is_left_and_other_users_are_unchanged() {
     let world = World::start().await;
     let authentik = &world.system.authentik;
     let group = authentik.create_group("engineers").await;
@@ -35,24 +36,27 @@ async fn nothing_of_erased_users_is_left_and_everybody_else_is_as_before() {
     let mut tom = world.sign_up("tom_3", "Tom", SIGN_UP_IP).await;
     mary.strings.extend([SIGN_UP_IP.to_owned(), SIGN_IN_IP.to_owned()]);
     for person in [&mut mary, &mut tom] {
-        world.live(person, &group, bob.pk).await;
-        world.break_a_webhook(person).await;
+        world.change(person, &group, bob.pk).await;
+        world.send_undecodable_webhook(person).await;
     }
-    bob.is_called("192.0.2.99");
-    world.break_a_webhook(&bob).await;
-    world.all_is_told().await;
+    bob.add_identifier("192.0.2.99");
+    world.send_undecodable_webhook(&bob).await;
+    world.process_webhooks().await;
     eventually("three dead letters", || async { (world.dead_letters().await == 3).then_some(()) }).await;
 
     // Who exists is not erased, also where somebody else is gone.
     let n_events = world.recorded(None).await.len();
-    let (status, printed, said) = world.system.command(&["forget", "mary", &tom.uuid]).await;
-    assert_eq!((status, printed.as_str()), (1, ""));
-    assert!(said.contains("still exists in authentik") && said.contains("nothing was erased"), "{said}");
+    let (status, stdout, stderr) = world.system.command(&["forget", "mary", &tom.uuid]).await;
+    assert_eq!((status, stdout.as_str()), (1, ""));
+    assert!(
+        stderr.contains("still exists in authentik") && stderr.contains("nothing was erased"),
+        "{stderr}"
+    );
     assert_eq!(world.recorded(None).await.len(), n_events);
 
     world.delete(&[&mary, &tom]).await;
     let mut feed = world.system.feed().await;
-    feed.read_until("the deletion is there", |received| {
+    feed.read_until("the deletions are in the feed", |received| {
         received.iter().filter(|received| received.event == "user-deleted").count() == 2
     })
     .await;
@@ -61,15 +65,15 @@ async fn nothing_of_erased_users_is_left_and_everybody_else_is_as_before() {
     }
     let (before, generations) = (world.events_of(bob.pk).await, world.generations().await);
 
-    let erased = world.json(&["forget", "mary", &tom.uuid]).await;
+    let erased = world.system.operate(&["forget", "mary", &tom.uuid]).await;
     assert_eq!(erased["n_dead_letters"], 2);
     assert!(erased["n_deliveries"].as_u64().unwrap() > 10, "{erased}");
     for person in [&mary, &tom] {
         world.nothing_is_left_of(person).await;
     }
-    // Nor does authentik's event log bring it back, which is read again.
-    world.swept().await;
-    world.all_is_told().await;
+    // The sweep reads authentik's event log again, but must not store erased deliveries again.
+    world.sweep().await;
+    world.process_webhooks().await;
     for person in [&mary, &tom] {
         world.nothing_is_left_of(person).await;
         only_the_receipt_is_left(&world, person).await;
@@ -78,11 +82,11 @@ async fn nothing_of_erased_users_is_left_and_everybody_else_is_as_before() {
     assert_eq!(world.dead_letters().await, 1);
     assert_eq!(world.events_of(bob.pk).await, before);
     assert_eq!(world.generations().await, generations.iter().map(|before| before + 1).collect::<Vec<_>>());
-    world.every_projection_holds().await;
+    world.verify_projections().await;
 
-    let (_, page) = world.system.ask("/api/events?limit=500", "akadmin").await;
+    let (_, page) = world.system.get("/api/events?limit=500", "akadmin").await;
     assert!(mary.strings.iter().all(|text| !page.to_string().contains(text)), "{page}");
-    // Who listened since before goes on.
+    // A subscriber from before the erasure keeps receiving events.
     authentik.update_user(bob.pk, json!({"name": "Bob the builder"})).await;
     feed.read_until("the feed goes on", |received| {
         received.last().is_some_and(|last| last.event == "user-updated")
@@ -92,16 +96,16 @@ async fn nothing_of_erased_users_is_left_and_everybody_else_is_as_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_exists_and_is_erased_by_force_is_registered_anew() {
+async fn an_existing_user_who_is_erased_by_force_is_registered_again() {
     let world = World::start().await;
     let group = world.system.authentik.create_group("engineers").await;
     let bob = world.sign_up("bob.builder", "Bob Builder", "192.0.2.99").await;
     let mut mary = world.sign_up("mary", "Märy Jackson", SIGN_UP_IP).await;
     mary.strings = BTreeSet::from([SIGN_UP_IP.to_owned(), SIGN_IN_IP.to_owned()]);
-    world.live(&mut mary, &group, bob.pk).await;
-    world.all_is_told().await;
-    let erased = world.json(&["forget", "--force", &mary.pk.to_string()]).await;
-    eventually("the user is registered anew", || async {
+    world.change(&mut mary, &group, bob.pk).await;
+    world.process_webhooks().await;
+    let erased = world.system.operate(&["forget", "--force", &mary.pk.to_string()]).await;
+    eventually("the user is registered again", || async {
         (world.types_of(mary.pk).await == ["user-erased", "user-registered"]).then_some(())
     })
     .await;
@@ -109,10 +113,10 @@ async fn who_exists_and_is_erased_by_force_is_registered_anew() {
     let bodies: Vec<EventBody> =
         world.recorded(Some(mary.pk)).await.into_iter().map(|recorded| recorded.event.body).collect();
     assert_eq!(history::check(&bodies), Ok(()));
-    world.every_projection_holds().await;
-    let (_, groups) = world.system.ask("/api/groups?search=engineers", "akadmin").await;
+    world.verify_projections().await;
+    let (_, groups) = world.system.get("/api/groups?search=engineers", "akadmin").await;
     assert_eq!(groups["groups"][0]["n_members"], 1);
-    // What was true before is gone, though they exist.
+    // Data from before the erasure is gone, although the user exists.
     for ip in [SIGN_UP_IP, SIGN_IN_IP] {
         mary.strings = BTreeSet::from([ip.to_owned()]);
         world.nothing_is_left_of(&mary).await;
@@ -120,33 +124,30 @@ async fn who_exists_and_is_erased_by_force_is_registered_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_erasure_that_is_killed_anywhere_is_finished_by_the_next_one() {
+async fn an_erasure_killed_at_any_point_is_completed_by_the_next_one() {
     let mut world = World::start().await;
     let bob = world.sign_up("bob.builder", "Bob Builder", "192.0.2.99").await;
     let mut mary = world.sign_up("mary", "Märy Jackson", SIGN_UP_IP).await;
     for _ in 0..200 {
         world.system.authentik.emit("login", mary.pk, json!({})).await;
     }
-    mary.is_called(SIGN_UP_IP);
+    mary.add_identifier(SIGN_UP_IP);
     world.delete(&[&mary]).await;
 
-    // Without a projector the inbox is waited for.
+    // Without a projector, the erasure waits until the inbox is processed.
     world.system.kill_projectors().await;
     world.system.authentik.update_user(bob.pk, json!({"name": "Bob the builder"})).await;
-    eventually("the webhook is delivered", || async {
-        (world.system.authentik.n_pending().await == 0).then_some(())
-    })
-    .await;
+    world.system.authentik.finish_deliveries().await;
     let receipt = async |world: &World| world.types_of(mary.pk).await.last() == Some(&"user-erased");
     world.kill_forget("mary", "the receipt is there", receipt).await;
-    let (status, _, said) = world.system.command(&["forget", "mary", "--wait", "1"]).await;
-    assert!(status == 1 && said.contains("the inbox is not being worked off"), "{said}");
-    assert_eq!(world.n_replaced().await, 0, "nothing but the receipt was written");
+    let (status, _, stderr) = world.system.command(&["forget", "mary", "--wait", "1"]).await;
+    assert!(status == 1 && stderr.contains("the inbox is not being worked off"), "{stderr}");
+    assert_eq!(world.n_replaced().await, 0, "only the receipt may be written");
     assert!(world.on_disk(&mary).contains("mary@home.example"));
     world.system.restart_projectors().await;
     world.nats = world.system.nats.connect().await;
 
-    // The views have forgotten the name; the events that are left have not.
+    // The views no longer contain the name, but the remaining events do.
     world.kill_forget("mary", "a delivery is replaced", async |world| world.n_replaced().await > 0).await;
     let n_events = world.types_of(mary.pk).await.len();
     let events_go = async |world: &World| world.types_of(mary.pk).await.len() < n_events;
@@ -157,13 +158,13 @@ async fn an_erasure_that_is_killed_anywhere_is_finished_by_the_next_one() {
     };
     world.kill_forget(&pk, "a generation is being built", generation).await;
 
-    world.json(&["forget", &pk]).await;
+    world.system.operate(&["forget", &pk]).await;
     world.nothing_is_left_of(&mary).await;
     assert_eq!(world.types_of(mary.pk).await, ["user-erased"]);
-    eventually("the hint about somebody else was not lost", || async {
+    eventually("the hint about the other user was not lost", || async {
         world.types_of(bob.pk).await.contains(&"user-updated").then_some(())
     })
     .await;
     assert!(world.on_disk(&bob).contains("bob.builder"));
-    world.every_projection_holds().await;
+    world.verify_projections().await;
 }

@@ -1,4 +1,4 @@
-//! An installation with people in it, and what is on its disk.
+//! An installation with users, and a search through the files of its nats-server.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,6 +8,7 @@ use domain::event::Recorded;
 use domain::hint::ERASED_BODY;
 use domain::key::Entity;
 use e2e::System;
+use e2e::checks::PROJECTIONS;
 use futures_util::TryStreamExt;
 use projector::reconcile::{LAST_SWEEP_KEY, LastSweep};
 use runtime::nats::Nats;
@@ -17,18 +18,18 @@ use store::messages;
 use testkit::eventually;
 use testkit::nats::inbox_is_drained;
 
-/// Where they signed in from: nobody else did.
+/// IP addresses that no other user signs in from.
 pub const SIGN_UP_IP: &str = "203.0.113.77";
 pub const SIGN_IN_IP: &str = "198.51.100.23";
 
-/// An installation, and who is to be forgotten there.
+/// An installation with users to erase.
 pub struct World {
     pub system: System,
     pub nats: Nats,
     pub log: EventLog,
 }
 
-/// A user of the test, with everything that names them.
+/// A user, with all texts that identify them.
 pub struct Person {
     pub pk: i64,
     pub uuid: String,
@@ -36,8 +37,8 @@ pub struct Person {
 }
 
 impl Person {
-    pub fn is_called(&mut self, text: &str) {
-        // As authentik escapes it, too.
+    /// Adds a text that identifies the user, as it is and as authentik escapes it in JSON.
+    pub fn add_identifier(&mut self, text: &str) {
         let escaped = text
             .chars()
             .map(|c| if c.is_ascii() { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) });
@@ -53,7 +54,7 @@ impl World {
         Self { system, nats, log }
     }
 
-    /// Signs up, and is called so.
+    /// Signs a user up through the enrollment flow.
     pub async fn sign_up(&self, username: &str, name: &str, ip: &str) -> Person {
         let authentik = &self.system.authentik;
         let email = format!("{username}@home.example");
@@ -71,39 +72,37 @@ impl World {
         let uuid = user["uuid"].as_str().unwrap().to_owned();
         let mut person = Person { pk, uuid: uuid.clone(), strings: BTreeSet::new() };
         for text in [username, name, &email, &uuid, &uuid.replace('-', ""), user["uid"].as_str().unwrap()] {
-            person.is_called(text);
+            person.add_identifier(text);
         }
-        // Who is changed before anybody looked is recorded as they are then.
-        self.all_is_told().await;
+        // Record this state before the user changes: a projector records only the state that it reads.
+        self.process_webhooks().await;
         person
     }
 
-    /// Fails to sign in, is renamed, gets a badge, joins a group, and changes somebody else.
-    pub async fn live(&self, person: &mut Person, group: &str, other: i64) {
+    /// The user fails to sign in, is renamed, gets a badge, joins a group, and changes another user.
+    pub async fn change(&self, person: &mut Person, group: &str, other: i64) {
         let authentik = &self.system.authentik;
         let username = authentik.find_user(person.pk).await.unwrap()["username"].as_str().unwrap().to_owned();
         let wrong = [("username", username.as_str()), ("password", "wrong")];
         authentik.flow("default-authentication-flow", &wrong, SIGN_IN_IP).await;
         let (name, badge) = (format!("Née {username}"), format!("badge-of-{username}"));
         authentik.update_user(person.pk, json!({"name": name, "attributes": {"badge": badge}})).await;
-        person.is_called(&name);
-        person.is_called(&badge);
+        person.add_identifier(&name);
+        person.add_identifier(&badge);
         authentik.add_to_group(group, person.pk).await;
         let model = json!({"app": "authentik_core", "model_name": "user", "pk": other, "name": "somebody"});
         authentik.emit("model_updated", person.pk, json!({"model": model})).await;
     }
 
-    /// A webhook of theirs that no retry can mend.
-    pub async fn break_a_webhook(&self, person: &Person) {
+    /// Sends an undecodable webhook that mentions the user; it becomes a dead letter.
+    pub async fn send_undecodable_webhook(&self, person: &Person) {
         let model = json!({"app": "authentik_core", "model_name": "user", "pk": "none", "name": person.uuid.replace('-', "")});
         self.system.authentik.emit("model_updated", person.pk, json!({"model": model})).await;
     }
 
-    pub async fn all_is_told(&self) {
-        eventually("every webhook is delivered", || async {
-            (self.system.authentik.n_pending().await == 0).then_some(())
-        })
-        .await;
+    /// Waits until every webhook is delivered and processed.
+    pub async fn process_webhooks(&self) {
+        self.system.authentik.finish_deliveries().await;
         inbox_is_drained(&self.nats).await;
     }
 
@@ -125,13 +124,13 @@ impl World {
         }
     }
 
-    /// Deletes them, which authentik tells.
+    /// Deletes users in authentik and waits until that is recorded.
     pub async fn delete(&self, people: &[&Person]) {
-        self.all_is_told().await;
+        self.process_webhooks().await;
         for person in people {
             self.system.authentik.delete_user(person.pk).await;
         }
-        self.all_is_told().await;
+        self.process_webhooks().await;
         for person in people {
             eventually("the deletion is recorded", || async {
                 (self.types_of(person.pk).await.last() == Some(&"user-deleted")).then_some(())
@@ -140,31 +139,25 @@ impl World {
         }
     }
 
-    pub async fn swept(&self) {
+    /// Waits for a complete sweep that starts now.
+    pub async fn sweep(&self) {
         let meta = self.nats.namespace.meta_bucket();
         let before = runtime::clock::now();
-        eventually("a full pass that began now is completed", || async {
+        eventually("a sweep that started after this moment is complete", || async {
             let last = store::views::read::<LastSweep>(&self.nats, &meta, LAST_SWEEP_KEY).await.ok()??;
             (last.value.began > before).then_some(())
         })
         .await;
     }
 
-    /// Runs a command that must succeed, and print JSON.
-    pub async fn json(&self, arguments: &[&str]) -> Value {
-        let (status, printed, said) = self.system.command(&[arguments, &["--json"]].concat()).await;
-        assert_eq!(status, 0, "{arguments:?}: {said}");
-        serde_json::from_str(&printed).unwrap()
-    }
-
-    /// Strings of theirs that stand in a file of nats-server.
+    /// The user's identifying texts that are in a file of nats-server.
     pub fn on_disk(&self, person: &Person) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         search(&self.system.nats.as_server().store_dir(), &person.strings, &mut found);
         found
     }
 
-    /// What the test looks for can be found.
+    /// Waits until all texts are on disk, which proves that the search finds them.
     pub async fn everything_is_on_disk_of(&self, person: &Person) {
         for text in &person.strings {
             eventually(&format!("{text:?} is on disk"), || async {
@@ -174,7 +167,7 @@ impl World {
         }
     }
 
-    /// The server deletes the files of a stream in the background.
+    /// Waits until no text is on disk, because nats-server deletes a stream's files in the background.
     pub async fn nothing_is_left_of(&self, person: &Person) {
         eventually(&format!("nothing of user {} is on disk", person.pk), || async {
             let left = self.on_disk(person);
@@ -183,15 +176,15 @@ impl World {
         .await;
     }
 
-    pub async fn every_projection_holds(&self) {
-        for name in ["users", "groups", "activity"] {
-            let verified = self.json(&["verify", name]).await;
+    pub async fn verify_projections(&self) {
+        for name in PROJECTIONS {
+            let verified = self.system.operate(&["verify", name]).await;
             assert_eq!(verified["served"], verified["expected"], "{name}");
         }
     }
 
     pub async fn generations(&self) -> Vec<u64> {
-        let status = self.json(&["status"]).await;
+        let status = self.system.operate(&["status"]).await;
         status["projections"]
             .as_array()
             .unwrap()
@@ -201,24 +194,24 @@ impl World {
     }
 
     pub async fn events_of(&self, pk: i64) -> Value {
-        let (status, page) = self.system.ask(&format!("/api/users/{pk}/events"), "akadmin").await;
+        let (status, page) = self.system.get(&format!("/api/users/{pk}/events"), "akadmin").await;
         assert_eq!(status, 200);
         page["events"].clone()
     }
 
     pub async fn dead_letters(&self) -> usize {
-        self.json(&["dead-letters", "list"]).await.as_array().unwrap().len()
+        self.system.operate(&["dead-letters", "list"]).await.as_array().unwrap().len()
     }
 
-    /// Begins to erase, and kills it when it has come to some point; it may be faster.
-    pub async fn kill_forget(&self, user: &str, when: &str, mut is_there: impl AsyncFnMut(&Self) -> bool) {
+    /// Starts an erasure and kills it as soon as `is_reached` is true. The erasure may complete before that.
+    pub async fn kill_forget(&self, user: &str, when: &str, mut is_reached: impl AsyncFnMut(&Self) -> bool) {
         let mut forget = self.system.start_command(&["forget", user]);
         loop {
             if let Some(status) = forget.try_wait().unwrap() {
                 assert!(status.success(), "forget failed before {when}");
                 return;
             }
-            if is_there(self).await {
+            if is_reached(self).await {
                 forget.kill().await.unwrap();
                 return;
             }
@@ -235,7 +228,7 @@ impl World {
 
 fn search(path: &Path, strings: &BTreeSet<String>, found: &mut BTreeSet<String>) {
     if path.is_dir() {
-        // A directory can go away while it is read.
+        // A directory can be deleted while it is read.
         for entry in std::fs::read_dir(path).into_iter().flatten().flatten() {
             search(&entry.path(), strings, found);
         }

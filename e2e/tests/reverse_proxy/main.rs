@@ -1,4 +1,4 @@
-//! The configurations of reverse proxies that are shipped, each in a real nginx.
+//! The shipped configurations of reverse proxies, each in a real nginx.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod site;
@@ -14,7 +14,8 @@ use serde_json::Value;
 use site::{FORWARD_AUTH, Kind, PLAIN, Places, Site, feed_directives};
 use stand_ins::{Outpost, cookie, mirror};
 
-/// What only an outpost may say. nginx drops names with underscores, which others take for the same.
+/// Headers that only an outpost may set. nginx drops names with underscores, which other servers treat as
+/// equal.
 const CLAIMED: [&str; 14] = [
     "X-authentik-username",
     "X-authentik-groups",
@@ -32,16 +33,17 @@ const CLAIMED: [&str; 14] = [
     "X_authentik_username",
 ];
 
-/// A browser that goes where it is sent only when it is told to.
+/// A client that does not follow redirects.
 fn browser() -> Client {
     Client::builder().redirect(Policy::none()).build().unwrap()
 }
 
+/// Adds all headers of an outpost with forged values.
 fn forged(request: RequestBuilder) -> RequestBuilder {
     CLAIMED.into_iter().fold(request, |request, name| request.header(name, "forged"))
 }
 
-/// What reached the place of the API.
+/// Version and headers of the request as it reached the mirror in place of the API.
 async fn mirrored(request: RequestBuilder) -> Value {
     let answer = request.send().await.unwrap();
     assert_eq!(answer.status().as_u16(), 200, "{}", answer.url());
@@ -59,7 +61,7 @@ fn check_nothing_forged(site: &Site, path: &str, mirrored: &Value) {
 const PATHS: [&str; 5] = ["/", "/assets/page.js", "/api/me", "/api/events/stream", "/api/docs"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_somebody_outside_says_of_themselves_is_removed() {
+async fn forged_headers_of_a_client_are_removed() {
     let outpost = Outpost::start().await;
     let places = Places { api: mirror().await, outpost: outpost.address };
     for kind in PLAIN {
@@ -75,11 +77,11 @@ async fn what_somebody_outside_says_of_themselves_is_removed() {
         }
         assert_eq!(site.nginx.log(), "", "{kind:?}");
     }
-    assert_eq!(outpost.take_asked().len(), 0);
+    assert_eq!(outpost.take_requests().len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_outpost_says_takes_the_place_of_what_somebody_outside_says() {
+async fn headers_of_the_outpost_replace_forged_headers_of_a_client() {
     let outpost = Outpost::start().await;
     let token = outpost.sign_in("mary", "a hash");
     let places = Places { api: mirror().await, outpost: outpost.address };
@@ -99,12 +101,12 @@ async fn what_the_outpost_says_takes_the_place_of_what_somebody_outside_says() {
                 assert_eq!(headers["x-authentik-username"], serde_json::json!(["mary"]));
                 assert_eq!(headers["x-authentik-groups"], serde_json::json!(["navy|engineers"]));
             }
-            let asked = outpost.take_asked();
-            assert_eq!(asked.len(), 1, "{kind:?} {path}");
-            assert_eq!(asked[0]["x-original-url"], format!("{}{path}?a=b", site.url));
-            // SWAG's own file has it pass.
+            let requests = outpost.take_requests();
+            assert_eq!(requests.len(), 1, "{kind:?} {path}");
+            assert_eq!(requests[0]["x-original-url"], format!("{}{path}?a=b", site.url));
+            // SWAG's own file lets this header pass.
             if kind != Kind::SwagForwardAuth {
-                assert!(!asked[0].contains_key("x-original-uri"), "{kind:?} {path}");
+                assert!(!requests[0].contains_key("x-original-uri"), "{kind:?} {path}");
             }
         }
         assert_eq!(site.nginx.log(), "", "{kind:?}");
@@ -112,7 +114,7 @@ async fn what_the_outpost_says_takes_the_place_of_what_somebody_outside_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_is_not_signed_in_is_sent_to_sign_in_and_programs_are_told() {
+async fn a_client_that_is_not_signed_in_is_redirected_on_pages_and_gets_401_on_the_api() {
     let outpost = Outpost::start().await;
     let places = Places { api: mirror().await, outpost: outpost.address };
     for kind in FORWARD_AUTH {
@@ -141,7 +143,7 @@ async fn who_is_not_signed_in_is_sent_to_sign_in_and_programs_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_for_the_network_alone_is_hidden() {
+async fn internal_paths_are_hidden() {
     let outpost = Outpost::start().await;
     outpost.sign_in("mary", "a hash");
     let places = Places { api: mirror().await, outpost: outpost.address };
@@ -156,14 +158,14 @@ async fn what_is_for_the_network_alone_is_hidden() {
             assert_eq!(status(path).await, 404, "{kind:?} {path}");
         }
         if FORWARD_AUTH.contains(&kind) {
-            // It would give the token to the browser.
+            // This path would reveal the token to the browser.
             assert_eq!(status("/outpost.goauthentik.io/auth/nginx").await, 404, "{kind:?}");
         }
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_tls_nginx_sends_on_to_the_site_and_answers_nothing() {
+async fn without_tls_nginx_only_redirects() {
     let places = Places { api: mirror().await, outpost: Outpost::start().await.address };
     for kind in [Kind::Nginx, Kind::NginxForwardAuth] {
         let site = Site::start(kind, places).await;
@@ -174,7 +176,7 @@ async fn without_tls_nginx_sends_on_to_the_site_and_answers_nothing() {
 }
 
 #[test]
-fn a_feed_in_which_nothing_happens_is_held_for_several_heartbeats() {
+fn an_idle_feed_is_kept_open_for_several_heartbeats() {
     for kind in PLAIN.into_iter().chain(FORWARD_AUTH) {
         let said = feed_directives(kind);
         let timeout = said.split("proxy_read_timeout ").nth(1).unwrap().split(';').next().unwrap();
@@ -182,7 +184,7 @@ fn a_feed_in_which_nothing_happens_is_held_for_several_heartbeats() {
             .strip_suffix('h')
             .map_or(timeout.parse().ok(), |hours| hours.parse::<u64>().ok().map(|hours| hours * 3600));
         let timeout = Duration::from_secs(seconds.unwrap());
-        // nginx gives up after one minute where nobody says otherwise; a heartbeat comes every 15 seconds.
+        // nginx's default is one minute; the API sends a heartbeat every 15 seconds.
         assert!(timeout >= 4 * Duration::from_mins(1), "{kind:?}: {timeout:?}");
         for directive in ["proxy_buffering off;", "proxy_cache off;", "gzip off;"] {
             assert!(said.contains(directive), "{kind:?}: {directive}");

@@ -1,4 +1,4 @@
-//! An outpost of authentik, and something in the API's place that tells what reaches it.
+//! An imitation of authentik's outpost, and a mirror in place of the API.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -15,50 +15,53 @@ pub const SECRET: &str = "the client secret of the proxy provider of this test";
 pub const ISSUER: &str = "https://auth.example.com/application/o/proxied/";
 pub const CLIENT_ID: &str = "proxied";
 
-/// Cookie of a browser that has signed in as this user.
+/// Cookie of a browser that is signed in as this user.
 pub fn cookie(username: &str) -> String {
     format!("authentik_proxy={username}")
 }
 
-/// An outpost whose users are signed in, or not.
+/// An outpost that knows the cookies of signed-in users.
 #[derive(Clone)]
 pub struct Outpost {
     pub address: SocketAddr,
     tokens: Arc<Mutex<HashMap<String, String>>>,
-    asked: Arc<Mutex<Vec<HeaderMap>>>,
+    requests: Arc<Mutex<Vec<HeaderMap>>>,
 }
 
 impl Outpost {
     pub async fn start() -> Self {
         let bound = runtime::http::bind("127.0.0.1:0").await.unwrap();
-        let outpost = Self { address: bound.address(), tokens: Arc::default(), asked: Arc::default() };
-        let asked = outpost.clone();
+        let outpost = Self { address: bound.address(), tokens: Arc::default(), requests: Arc::default() };
+        let outpost_of_route = outpost.clone();
         let routes = Route::new()
-            .at("/outpost.goauthentik.io/auth/nginx", make_sync(move |request| asked.may_enter(&request)))
+            .at(
+                "/outpost.goauthentik.io/auth/nginx",
+                make_sync(move |request| outpost_of_route.authenticate(&request)),
+            )
             .at("/outpost.goauthentik.io/start", make_sync(|request| start(&request)));
         tokio::spawn(bound.serve(routes, CancellationToken::new()));
         outpost
     }
 
-    /// A user signs in: from now on the outpost knows this cookie. Returns the token that it passes on.
+    /// Signs a user in. Returns the token that the outpost passes on.
     pub fn sign_in(&self, username: &str, uid: &str) -> String {
         let token = sign(&claims(uid), SECRET.as_bytes());
         self.tokens.lock().unwrap().insert(cookie(username), token.clone());
         token
     }
 
-    /// The headers of what it was asked, since this was last called.
-    pub fn take_asked(&self) -> Vec<HeaderMap> {
-        std::mem::take(&mut *self.asked.lock().unwrap())
+    /// Headers of the authentication requests since the last call.
+    pub fn take_requests(&self) -> Vec<HeaderMap> {
+        std::mem::take(&mut *self.requests.lock().unwrap())
     }
 
-    fn may_enter(&self, request: &Request) -> Response {
-        self.asked.lock().unwrap().push(request.headers().clone());
-        let known = request.header("cookie").and_then(|cookie| {
+    fn authenticate(&self, request: &Request) -> Response {
+        self.requests.lock().unwrap().push(request.headers().clone());
+        let session = request.header("cookie").and_then(|cookie| {
             let token = self.tokens.lock().unwrap().get(cookie).cloned()?;
             Some((cookie.rsplit('=').next().unwrap().to_owned(), token))
         });
-        let Some((username, token)) = known else {
+        let Some((username, token)) = session else {
             let answer = Response::builder().status(StatusCode::UNAUTHORIZED);
             return answer.header("set-cookie", "authentik_proxy=not-yet").finish();
         };
@@ -74,14 +77,15 @@ impl Outpost {
     }
 }
 
-/// Sends a browser on to authentik, which sends it back afterwards.
+/// Redirects a browser to authentik.
 fn start(request: &Request) -> Response {
     let back = request.uri().query().unwrap_or_default();
     let authentik = format!("https://auth.example.com/application/o/authorize/?{back}");
     Response::builder().status(StatusCode::FOUND).header("location", authentik).finish()
 }
 
-/// What an outpost's token claims of a user in many groups: more than nginx takes in a header by default.
+/// Claims of an outpost's token for a user with many groups: longer than nginx accepts in a header by
+/// default.
 pub fn claims(uid: &str) -> Value {
     let now = runtime::clock::now().unix_seconds();
     let groups: Vec<_> = (0..300).map(|n| format!("one of many groups {n}")).collect();
@@ -95,7 +99,7 @@ pub fn sign(claims: &Value, secret: &[u8]) -> String {
     encode(&Header::new(Algorithm::HS256), claims, &EncodingKey::from_secret(secret)).unwrap()
 }
 
-/// Tells whoever asks what reached it: version and headers, by their names.
+/// Starts a server that answers with the HTTP version and the headers of each request.
 pub async fn mirror() -> SocketAddr {
     let bound = runtime::http::bind("127.0.0.1:0").await.unwrap();
     let address = bound.address();

@@ -1,4 +1,4 @@
-//! A whole installation behind each of the configurations.
+//! A whole installation behind each of the shipped configurations.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::browser;
 use crate::site::{FORWARD_AUTH, Kind, PLAIN, Places, Site, publishing_webhooks};
 use crate::stand_ins::{CLIENT_ID, ISSUER, Outpost, SECRET, claims, cookie, sign};
 
-/// An installation that believes the proxies on this machine, with one user besides the administrator.
+/// An installation that trusts proxies at 127.0.0.1, with the user mary.
 struct World {
     system: System,
     outpost: Outpost,
@@ -33,7 +33,7 @@ impl World {
         let system = System::start_with(Setup { api_settings, ..Setup::default() }).await;
         let mary = system.authentik.create_user("mary").await;
         eventually("mary is recorded", || async {
-            (system.ask(&format!("/api/users/{mary}"), "akadmin").await.0 == 200).then_some(())
+            (system.get(&format!("/api/users/{mary}"), "akadmin").await.0 == 200).then_some(())
         })
         .await;
         let uid = system.authentik.find_user(mary).await.unwrap()["uid"].as_str().unwrap().to_owned();
@@ -45,7 +45,7 @@ impl World {
         Places { api, outpost: self.outpost.address }
     }
 
-    /// Waits for the feed of each site to pass on what happens now.
+    /// Checks that mary reads only her own data, and that the site passes feed events on without delay.
     async fn check_feed(&self, site: &Site, as_mary: impl Fn(RequestBuilder) -> RequestBuilder) {
         let kind = site.kind;
         let get = |path: &str| as_mary(browser().get(format!("{}{path}", site.url)));
@@ -66,7 +66,7 @@ impl World {
     }
 }
 
-/// A feed that is read as it comes.
+/// A feed, read piece by piece.
 struct Feed {
     feed: Response,
     text: String,
@@ -76,7 +76,7 @@ impl Feed {
     async fn read_until(&mut self, awaited: &str) {
         while !self.text.contains(awaited) {
             let piece = timeout(Duration::from_secs(10), self.feed.chunk()).await;
-            let piece = piece.unwrap_or_else(|_| panic!("{awaited:?} is held back: {:?}", self.text));
+            let piece = piece.unwrap_or_else(|_| panic!("{awaited:?} did not arrive: {:?}", self.text));
             let piece = piece.unwrap().unwrap_or_else(|| panic!("the feed ended before {awaited:?}"));
             self.text.push_str(std::str::from_utf8(&piece).unwrap());
         }
@@ -84,14 +84,14 @@ impl Feed {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_has_signed_in_is_known_to_the_api_and_gets_their_feed() {
+async fn a_user_signed_in_at_the_proxy_is_known_to_the_api_and_gets_their_feed() {
     let world = World::start().await;
     world.outpost.sign_in("mary", &world.uid);
     for kind in FORWARD_AUTH {
         let site = Site::start(kind, world.places()).await;
         world.check_feed(&site, |request| request.header("Cookie", cookie("mary"))).await;
     }
-    // One that nginx takes from outside.
+    // A token short enough for nginx to accept it from a client.
     let mut short = claims(&world.uid);
     short["groups"] = json!(["navy"]);
     let proxied = sign(&short, SECRET.as_bytes());
@@ -99,7 +99,7 @@ async fn who_has_signed_in_is_known_to_the_api_and_gets_their_feed() {
     for kind in PLAIN {
         let site = Site::start(kind, world.places()).await;
         world.check_feed(&site, |request| request.bearer_auth(&own)).await;
-        // Nobody gets in with what the outpost passes on, when it is not the outpost that does.
+        // The outpost's header is ignored if it comes from a client.
         let request = browser().get(format!("{}/api/me", site.url)).header("X-authentik-jwt", &proxied);
         let answer = request.send().await.unwrap();
         assert_eq!(answer.status().as_u16(), 401, "{kind:?} {}", answer.text().await.unwrap());
@@ -107,7 +107,7 @@ async fn who_has_signed_in_is_known_to_the_api_and_gets_their_feed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_of_a_proxy_provider_is_good_for_nobody_else() {
+async fn a_token_of_a_proxy_provider_is_accepted_only_from_a_trusted_address() {
     let world = World::start().await;
     let good = sign(&claims(&world.uid), SECRET.as_bytes());
     let me = format!("{}/api/me", world.system.api_url);
@@ -118,11 +118,11 @@ async fn a_token_of_a_proxy_provider_is_good_for_nobody_else() {
         let detail = problem["detail"].as_str().unwrap();
         assert!(detail.contains(why), "{detail}");
     };
-    // By the address that is trusted.
-    let passed_on = |token: &str| Client::new().get(&me).header("X-authentik-jwt", token);
-    assert_eq!(passed_on(&good).send().await.unwrap().status().as_u16(), 200);
+    // From the trusted address.
+    let from_proxy = |token: &str| Client::new().get(&me).header("X-authentik-jwt", token);
+    assert_eq!(from_proxy(&good).send().await.unwrap().status().as_u16(), 200);
     assert_eq!(Client::new().get(&me).bearer_auth(&good).send().await.unwrap().status().as_u16(), 200);
-    // By another one.
+    // From another address.
     let elsewhere: IpAddr = [127, 0, 0, 2].into();
     let stranger = Client::builder().local_address(elsewhere).build().unwrap();
     refused(stranger.get(&me).header("X-authentik-jwt", &good), "API_TRUSTED_PROXIES").await;
@@ -130,21 +130,21 @@ async fn a_token_of_a_proxy_provider_is_good_for_nobody_else() {
     let own = world.system.authentik.token("mary").await;
     assert_eq!(stranger.get(&me).bearer_auth(&own).send().await.unwrap().status().as_u16(), 200);
 
-    // What authentik publishes is no secret.
+    // A public key must not work as the secret.
     let jwks = format!("{}/application/o/authentik-events/jwks/", world.system.authentik.url());
     let jwks = reqwest::get(jwks).await.unwrap().text().await.unwrap();
     let key = serde_json::from_str::<Value>(&jwks).unwrap()["keys"][0].clone();
     for public in [jwks, key.to_string(), key["n"].as_str().unwrap().to_owned()] {
         let forged = sign(&claims(&world.uid), public.as_bytes());
-        refused(passed_on(&forged), "the signature is wrong").await;
+        refused(from_proxy(&forged), "the signature is wrong").await;
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_comes_by_a_proxy_before_their_webhook_does_is_asked_about_by_name() {
+async fn a_user_unknown_to_the_api_who_comes_through_a_proxy_is_looked_up_by_name() {
     let world = World::start().await;
     let World { system, .. } = &world;
-    system.authentik.silently(json!({"op": "create_user", "username": "joan c."})).await;
+    system.authentik.change_without_event(json!({"op": "create_user", "username": "joan c."})).await;
     let state = system.authentik.state().await;
     let users = state["users"].as_array().unwrap();
     let joan = users.iter().find(|user| user["username"] == "joan c.").unwrap();
@@ -159,19 +159,19 @@ async fn who_comes_by_a_proxy_before_their_webhook_does_is_asked_about_by_name()
     })
     .await;
     assert_eq!(me["pk"], joan["pk"]);
-    let events = system.ask(&format!("/api/users/{}/events", joan["pk"]), "akadmin").await.1;
+    let events = system.get(&format!("/api/users/{}/events", joan["pk"]), "akadmin").await.1;
     assert_eq!(events["events"][0]["channel"], "api", "{events}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_one_path_of_webhooks_can_be_published() {
+async fn the_path_of_webhooks_can_be_published_alone() {
     let world = World::start().await;
     let ingress = world.system.ingress_urls[0].clone();
     let publish = |text: String| publishing_webhooks(&text, &ingress);
     let site = Site::start_with(Kind::Nginx, world.places(), publish).await;
     let webhook = world.system.webhooks.last_accepted().unwrap();
-    let (status, said) = world.system.webhooks.post(&site.url, &webhook).await.unwrap();
-    assert_eq!(status.as_u16(), 200, "it was stored before: {said}");
+    let (status, answer) = world.system.webhooks.post(&site.url, &webhook).await.unwrap();
+    assert_eq!(status.as_u16(), 200, "the webhook was stored before: {answer}");
     let url = format!("{}/authentik/webhook", site.url);
     let unsigned = Client::new().post(&url).json(&json!({})).send().await.unwrap();
     assert_eq!(unsigned.status().as_u16(), 401);

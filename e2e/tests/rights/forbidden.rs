@@ -1,4 +1,4 @@
-//! What no service may do, and trying it.
+//! Requests that the permissions must forbid, and how to try them.
 
 use std::collections::BTreeSet;
 
@@ -6,14 +6,14 @@ use async_nats::{ConnectOptions, Event};
 use testkit::wait::DEADLINE;
 use tokio::sync::mpsc;
 
-/// What nobody but an administrator may do to a stream.
+/// Requests about a stream that only an administrator may send.
 const ADMINISTRATION: [&str; 4] = ["UPDATE", "SNAPSHOT", "RESTORE", "LEADER.STEPDOWN"];
 
-/// The streams and the bucket that everything depends on.
+/// The streams, and the stream of the meta bucket.
 const STREAMS: [&str; 4] =
     ["AUTHENTIK_INBOX", "AUTHENTIK_EVENTS", "AUTHENTIK_DEAD_LETTERS", "KV_authentik_meta"];
 
-/// What no service but the projector may publish to.
+/// Subjects that only the projector may publish to.
 const WRITES: [&str; 5] = [
     "authentik.events.user.1.user-deleted",
     "authentik.dead-letters.x",
@@ -22,11 +22,11 @@ const WRITES: [&str; 5] = [
     "$JS.ACK.AUTHENTIK_INBOX.projector.1.1.1.1.1",
 ];
 
-/// What no service may subscribe to: the streams' subjects, and what others are answered.
+/// Subjects that no service may subscribe to: those of the streams, and replies to other services.
 const LISTENING: [&str; 7] =
     [">", "authentik.>", "authentik.inbox.>", "authentik.events.>", "$KV.>", "_INBOX.>", "_INBOX.admin.>"];
 
-/// What a user tries.
+/// Something that a user tries.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Attempt {
     Publish(String),
@@ -41,34 +41,34 @@ fn subscribe(subjects: &[&str]) -> Vec<Attempt> {
     subjects.iter().map(|subject| Attempt::Subscribe((*subject).to_owned())).collect()
 }
 
-/// These requests about each of the streams.
-/// What changes a stream.
+/// Requests that change a stream.
 const CHANGES: [&str; 4] = ["CREATE", "DELETE", "PURGE", "MSG.DELETE"];
 
-fn ask_of_all(requests: &[&str]) -> Vec<Attempt> {
-    let asked = requests.iter().flat_map(|request| {
+/// These requests about each of the streams.
+fn request_about_each_stream(requests: &[&str]) -> Vec<Attempt> {
+    let attempts = requests.iter().flat_map(|request| {
         STREAMS.iter().map(move |stream| Attempt::Publish(format!("$JS.API.STREAM.{request}.{stream}")))
     });
-    asked.collect()
+    attempts.collect()
 }
 
-/// Everything that a user must not be able to do.
+/// Everything that this user must not be able to do.
 pub fn forbidden(user: &str) -> Vec<Attempt> {
     let own = match user {
         "ingress" => forbidden_to_ingress(),
         "api" => forbidden_to_api(),
         "projector" => forbidden_to_projector(),
         "consumer" => forbidden_to_consumer(),
-        _ => panic!("no such user"),
+        _ => panic!("unknown user {user}"),
     };
-    [ask_of_all(&ADMINISTRATION), subscribe(&LISTENING), own].concat()
+    [request_about_each_stream(&ADMINISTRATION), subscribe(&LISTENING), own].concat()
 }
 
 fn forbidden_to_ingress() -> Vec<Attempt> {
     [
         publish(&WRITES),
-        ask_of_all(&CHANGES),
-        ask_of_all(&["MSG.GET"]),
+        request_about_each_stream(&CHANGES),
+        request_about_each_stream(&["MSG.GET"]),
         publish(&[
             "authentik.command.rebuild",
             "$JS.API.STREAM.NAMES",
@@ -87,7 +87,7 @@ fn forbidden_to_ingress() -> Vec<Attempt> {
 fn forbidden_to_api() -> Vec<Attempt> {
     [
         publish(&WRITES),
-        ask_of_all(&CHANGES),
+        request_about_each_stream(&CHANGES),
         publish(&["$JS.API.STREAM.MSG.GET.AUTHENTIK_INBOX", "$JS.API.STREAM.MSG.GET.AUTHENTIK_DEAD_LETTERS"]),
         publish(&["$JS.API.DIRECT.GET.AUTHENTIK_INBOX", "$JS.API.DIRECT.GET.AUTHENTIK_DEAD_LETTERS"]),
         publish(&["$JS.API.CONSUMER.CREATE.AUTHENTIK_INBOX.x", "$JS.API.CONSUMER.CREATE.AUTHENTIK_INBOX"]),
@@ -104,7 +104,7 @@ fn forbidden_to_api() -> Vec<Attempt> {
 
 fn forbidden_to_projector() -> Vec<Attempt> {
     [
-        ask_of_all(&["DELETE"]),
+        request_about_each_stream(&["DELETE"]),
         publish(&["$JS.API.STREAM.PURGE.AUTHENTIK_INBOX", "$JS.API.STREAM.PURGE.AUTHENTIK_EVENTS"]),
         publish(&["$JS.API.STREAM.PURGE.AUTHENTIK_DEAD_LETTERS"]),
         publish(&["$JS.API.STREAM.MSG.DELETE.KV_authentik_meta", "$JS.API.STREAM.MSG.DELETE.OTHER"]),
@@ -118,8 +118,8 @@ fn forbidden_to_projector() -> Vec<Attempt> {
 fn forbidden_to_consumer() -> Vec<Attempt> {
     [
         publish(&WRITES),
-        ask_of_all(&CHANGES),
-        ask_of_all(&["MSG.GET"]),
+        request_about_each_stream(&CHANGES),
+        request_about_each_stream(&["MSG.GET"]),
         publish(&["authentik.inbox.x", "authentik.command.rebuild", "$JS.API.DIRECT.GET.AUTHENTIK_EVENTS"]),
         publish(&["$JS.API.CONSUMER.CREATE.AUTHENTIK_INBOX.user-table.x"]),
         publish(&[
@@ -132,7 +132,7 @@ fn forbidden_to_consumer() -> Vec<Attempt> {
     .concat()
 }
 
-/// Tries everything as this user. Returns what nats-server refused.
+/// Tries everything as this user. Returns the attempts that nats-server refused.
 pub async fn refused(url: &str, user: &str, attempts: &[Attempt]) -> BTreeSet<Attempt> {
     let (sender, mut errors) = mpsc::unbounded_channel();
     let options = ConnectOptions::with_user_and_password(user.to_owned(), testkit::nats::password(user));
@@ -147,7 +147,7 @@ pub async fn refused(url: &str, user: &str, attempts: &[Attempt]) -> BTreeSet<At
     let client = options.connect(url).await.unwrap();
     let mut refused = BTreeSet::new();
     for attempt in attempts {
-        // What is refused is told before this is, which all may not do.
+        // No user may publish this. Its refusal comes after the refusal of the attempt, if there is one.
         let end = Attempt::Publish("end.of.the.attempt".to_owned());
         let subscription = match attempt {
             Attempt::Publish(subject) => {

@@ -1,4 +1,4 @@
-//! What each user of `nats/users.conf` may do is enough for its service, and no more than that.
+//! The permissions of each user in `nats/users.conf` are sufficient for its service and grant nothing else.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod forbidden;
@@ -9,6 +9,7 @@ use async_nats::ConnectOptions;
 use e2e::System;
 use e2e::checks::{PROJECTIONS, everything_holds};
 use e2e::dead_letters::set_aside;
+use e2e::ingress::Ingress;
 use e2e::nats::Nats;
 use e2e::process::Process;
 use e2e::system::Setup;
@@ -19,16 +20,16 @@ use testkit::{NatsServer, eventually};
 
 use crate::forbidden::{Attempt, forbidden, refused};
 
-/// What the streams hold.
-async fn held(nats: &Nats) -> Vec<(String, u64, u64)> {
+/// Name, number of messages and last sequence of each stream.
+async fn stream_contents(nats: &Nats) -> Vec<(String, u64, u64)> {
     let streams: Vec<_> = nats.connect().await.jetstream.streams().try_collect().await.unwrap();
-    let held = streams
+    let contents = streams
         .into_iter()
         .map(|stream| (stream.config.name, stream.state.messages, stream.state.last_sequence));
-    held.filter(|(name, ..)| name != "KV_authentik_meta").collect()
+    contents.filter(|(name, ..)| name != "KV_authentik_meta").collect()
 }
 
-/// All that services and operators do, once.
+/// Exercises everything that services and operators do.
 async fn do_everything(system: &mut System) {
     let authentik = &system.authentik;
     let group = authentik.create_group("engineers").await;
@@ -43,7 +44,7 @@ async fn do_everything(system: &mut System) {
     .await;
     let events = format!("/api/users/{pk}/events");
     for path in ["/api/me", events.as_str(), "/api/status", "/api/operations", "/api/dead-letters"] {
-        eventually(path, || async { (system.ask(path, "akadmin").await.0 == 200).then_some(()) }).await;
+        eventually(path, || async { (system.get(path, "akadmin").await.0 == 200).then_some(()) }).await;
     }
     let token = system.authentik.token("akadmin").await;
     set_aside(system, "a").await;
@@ -77,7 +78,7 @@ async fn do_everything(system: &mut System) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn on_the_shipped_configuration_each_service_can_do_its_work_and_no_user_what_is_not_theirs() {
+async fn with_the_shipped_permissions_each_service_works_and_forbidden_requests_are_refused() {
     let nats = Nats::on(NatsServer::shipped().await);
     let mut system = System::start_on(nats, Setup { n_projectors: 2, ..Setup::default() }).await;
     let directory = tempfile::tempdir().unwrap();
@@ -90,68 +91,50 @@ async fn on_the_shipped_configuration_each_service_can_do_its_work_and_no_user_w
     drop(service);
     system.terminate().await;
 
-    let before = held(&system.nats).await;
+    let before = stream_contents(&system.nats).await;
     for user in ["ingress", "projector", "api", "consumer"] {
         let attempts = forbidden(user);
         let refused = refused(&system.nats.url(), user, &attempts).await;
         let allowed: Vec<_> = attempts.iter().filter(|attempt| !refused.contains(attempt)).collect();
         assert_eq!(allowed, Vec::<&Attempt>::new(), "{user}");
     }
-    assert_eq!(held(&system.nats).await, before, "what was refused left no trace");
+    assert_eq!(stream_contents(&system.nats).await, before, "refused requests must change nothing");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_has_no_password_or_a_wrong_one_is_not_let_in_and_told_so() {
+async fn a_missing_or_wrong_password_is_refused_and_reported() {
     let nats = Nats::on(NatsServer::shipped().await);
     let anonymous = ConnectOptions::new().connect(nats.url()).await.unwrap_err();
     assert!(anonymous.to_string().contains("authorization violation"), "{anonymous}");
 
-    let directory = tempfile::tempdir().unwrap();
-    let port = testkit::free_port();
-    let mut environment = nats.environment("ingress");
-    environment.extend([
-        ("INGRESS_LISTEN", format!("127.0.0.1:{port}")),
-        ("WEBHOOK_ALLOW_UNSIGNED", "true".to_owned()),
-        ("NATS_PASSWORD", "wrong".to_owned()),
-    ]);
-    let ingress = Process::start("ingress", directory.path(), environment);
-    eventually("readiness says who is refused", || async {
-        let answer = reqwest::get(format!("http://127.0.0.1:{port}/readyz")).await.ok()?;
-        let text = answer.text().await.ok()?;
-        text.contains("NATS refuses NATS_USER ingress").then_some(())
-    })
-    .await;
-    assert!(!ingress.log().contains("wrong"), "a password is never told");
+    let ingress = Ingress::start(&nats, "ingress", |environment| {
+        environment.push(("NATS_PASSWORD", "wrong".to_owned()));
+    });
+    ingress.reports_nats_failure("NATS refuses the NATS_USER ingress").await;
+    assert!(!ingress.process.log().contains("wrong"), "a password must not be logged");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_right_that_is_missing_is_named_in_the_log_of_who_lacks_it() {
-    // As when an operator confuses two passwords.
+async fn a_missing_permission_is_named_in_the_log_of_the_service_that_lacks_it() {
+    // An operator mixed up the passwords of two services.
     let nats = Nats::on(NatsServer::shipped().await);
     nats.connect().await;
     testkit::nats::provisioned(&nats.connect().await, 1).await;
-    let directory = tempfile::tempdir().unwrap();
-    let port = testkit::free_port();
-    let mut environment = nats.environment("consumer");
-    environment.extend([
-        ("INGRESS_LISTEN", format!("127.0.0.1:{port}")),
-        ("WEBHOOK_ALLOW_UNSIGNED", "true".to_owned()),
-    ]);
-    let ingress = Process::start("ingress", directory.path(), environment);
-    ingress.logged("NATS denies NATS_USER consumer a permission").await;
-    ingress.logged("$JS.API.STREAM.INFO.AUTHENTIK_INBOX").await;
-    let ready = reqwest::get(format!("http://127.0.0.1:{port}/readyz")).await.unwrap();
+    let ingress = Ingress::start(&nats, "consumer", |_| {});
+    ingress.process.logged("NATS refuses the NATS_USER consumer a right").await;
+    ingress.process.logged("$JS.API.STREAM.INFO.AUTHENTIK_INBOX").await;
+    let ready = reqwest::get(format!("{}/readyz", ingress.url)).await.unwrap();
     assert_eq!(ready.status().as_u16(), 503);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nats_server_does_not_start_without_the_passwords() {
     let directory = tempfile::tempdir().unwrap();
-    let checked = tokio::process::Command::new(testkit::nats::binary())
+    let check = tokio::process::Command::new(testkit::nats::binary())
         .args(["-t", "--config", "../nats/nats-server.conf"])
         .env("NATS_STORE_DIR", directory.path())
         .output();
-    let checked = tokio::time::timeout(Duration::from_secs(20), checked).await.unwrap().unwrap();
-    let said = String::from_utf8_lossy(&checked.stderr);
-    assert!(!checked.status.success() && said.contains("NATS_INGRESS_PASSWORD"), "{said}");
+    let output = tokio::time::timeout(Duration::from_secs(20), check).await.unwrap().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && stderr.contains("NATS_INGRESS_PASSWORD"), "{stderr}");
 }

@@ -1825,7 +1825,7 @@ export interface components {
         };
         /** @description One day. */
         Day: {
-            /** @description How many events of each type. */
+            /** @description Number of events of each type. */
             counts: {
                 /** Format: uint64 */
                 "group-created"?: number;
@@ -1872,44 +1872,44 @@ export interface components {
             day: string;
             /**
              * Format: uint64
-             * @description Sequence of the last event of the day so far.
+             * @description Sequence of the last counted event.
              */
             sequence: number;
         };
-        /** @description A delivery that was set aside. */
+        /** @description A delivery that was set aside because no retry can succeed. */
         DeadLetter: {
             /**
              * Format: uint64
-             * @description How often it was tried.
+             * @description Number of attempts to process it.
              */
             attempts: number;
-            /** @description When it came. */
+            /** @description When it was received. */
             first_failure?: components["schemas"]["Timestamp"] | (null);
-            /** @description Its delivery id. */
+            /** @description Id of the delivery. */
             id: components["schemas"]["DeliveryId"];
             /** @description When it was set aside. */
             last_failure?: components["schemas"]["Timestamp"] | (null);
             /** @description Why it was set aside. */
             reason: string;
         };
-        /** @description A dead letter with what it was delivered with, which can be personal data. */
+        /** @description A dead letter with its headers and payload, which can contain personal data. */
         DeadLetterContent: {
             /**
              * Format: uint64
-             * @description How often it was tried.
+             * @description Number of attempts to process it.
              */
             attempts: number;
-            /** @description When it came. */
+            /** @description When it was received. */
             first_failure?: components["schemas"]["Timestamp"] | (null);
-            /** @description The headers that it came with. */
+            /** @description Headers of the original delivery. */
             headers: {
                 [key: string]: string[];
             };
-            /** @description Its delivery id. */
+            /** @description Id of the delivery. */
             id: components["schemas"]["DeliveryId"];
             /** @description When it was set aside. */
             last_failure?: components["schemas"]["Timestamp"] | (null);
-            /** @description The content as text: authentik sends nothing else. */
+            /** @description Payload as text: authentik sends only JSON. */
             payload: string;
             /** @description Why it was set aside. */
             reason: string;
@@ -1921,7 +1921,7 @@ export interface components {
             /** @description Pass this as `cursor` to get the next page; missing on the last page. */
             next?: string | null;
         };
-        /** @description Identifies one delivery for ever: authentik's event uuid, perhaps followed by `.<suffix>`. */
+        /** @description Permanent id of a delivery: authentik's event uuid, optionally followed by `.<suffix>`. */
         DeliveryId: string;
         /** @description A page of events, in order. */
         EventPage: {
@@ -1935,18 +1935,18 @@ export interface components {
              */
             next: string;
         };
-        /** @description A group as authentik describes it, without its members' names. */
+        /** @description A group as authentik reports it, without its members. */
         Group: {
-            /** @description True where members have all rights in authentik. */
+            /** @description True if the group grants its members all permissions in authentik. */
             is_superuser: boolean;
             /**
              * Format: uint64
-             * @description How many direct members it had when authentik was last asked. Carried along: makes no event.
+             * @description Number of direct members when this system last read the group. A change of it alone is no event.
              */
             n_members: number;
-            /** @description Name, unique in authentik. */
+            /** @description Name; unique in authentik. */
             name: string;
-            /** @description Groups that this one belongs to. */
+            /** @description Parent groups. */
             parents: string[];
             /**
              * Format: uuid
@@ -1962,17 +1962,17 @@ export interface components {
             /** @description Pass this as `cursor` to get the next page; missing on the last page. */
             next?: string | null;
         };
-        /** @description One group. */
+        /** @description View of one group. */
         GroupView: {
-            /** @description True where the group is gone from authentik. */
+            /** @description True if the group no longer exists in authentik. */
             deleted: boolean;
-            /** @description Current state, or what was last recorded; nothing where only a member of it is known so far. */
+            /** @description Current state, or the last one of a deleted group; null if only its members are recorded so far. */
             group?: components["schemas"]["Group"] | (null);
             /** @description Time of the last event, by authentik's clock. */
             last_event: components["schemas"]["Timestamp"];
             /**
              * Format: uint64
-             * @description How many users are recorded as direct members.
+             * @description Number of users recorded as direct members.
              */
             n_members: number;
             /**
@@ -1986,28 +1986,28 @@ export interface components {
              */
             uuid: string;
         };
-        /** @description The backlog. */
+        /** @description Backlog of the inbox. */
         InboxStatus: {
             /**
              * Format: uint64
-             * @description Deliveries that a projector has, or that wait for another try.
+             * @description Deliveries in progress: a projector is working on them, or they wait for a retry.
              */
             in_hand: number;
             /**
              * Format: uint64
-             * @description Deliveries that no projector took yet.
+             * @description Deliveries that no projector has received yet.
              */
             pending: number;
         };
         /** @description A JSON Schema. */
         JsonSchemaDocument: unknown;
-        /** @description The last full pass over all users and groups that was completed. */
+        /** @description The last completed comparison of all users and groups with authentik. */
         LastSweep: {
-            /** @description When it began. */
+            /** @description When it started. */
             began: components["schemas"]["Timestamp"];
             /** @description When it was completed. */
             completed: components["schemas"]["Timestamp"];
-            /** @description What it came to. */
+            /** @description What it found and did. */
             report: components["schemas"]["SweepReport"];
         };
         /** @description The caller's recorded user. */
@@ -2023,11 +2023,11 @@ export interface components {
              * @description authentik's primary key.
              */
             pk: number;
-            /** @description When the user was registered last, by authentik's clock. */
+            /** @description Time of the latest registration, by authentik's clock. */
             registered?: components["schemas"]["Timestamp"] | (null);
             /**
              * Format: uint64
-             * @description Sequence of that registration: a user's own history begins there.
+             * @description Sequence of that registration: the history that the user may read begins there.
              */
             registered_sequence: number;
             /**
@@ -2035,56 +2035,56 @@ export interface components {
              * @description Sequence of the last event.
              */
             sequence: number;
-            /** @description Whether the user is there. */
+            /** @description Whether the user exists and may sign in. */
             status: components["schemas"]["UserStatus"];
-            /** @description Current state, or what was last recorded of a deleted user; nothing of an erased one. */
+            /** @description Current state, or the last one of a deleted user; null for an erased user. */
             user?: components["schemas"]["User"] | (null);
         };
-        /** @description Something that was asked for, and what became of it. */
+        /** @description A requested operation with its progress and result. */
         Operation: {
             /**
              * Format: int64
-             * @description The user who asked for it; nothing where they were not recorded.
+             * @description The user who requested it; null if that user was not recorded.
              */
             asked_by?: number | null;
-            /** @description When it began. */
+            /** @description When it started. */
             began: components["schemas"]["Timestamp"];
             /**
              * Format: uint64
-             * @description How much is done; of a rebuild, the sequence that is folded.
+             * @description Completed steps; for a rebuild, the sequence of the last folded event.
              */
             done: number;
             /** @description When it ended. */
             ended?: components["schemas"]["Timestamp"] | (null);
-            /** @description Why it failed, and what to do. */
+            /** @description Why it failed and what to do. */
             error?: string | null;
             /**
              * Format: uuid
-             * @description Names it.
+             * @description Id of the operation.
              */
             id: string;
-            /** @description What is done. */
+            /** @description Kind of the operation. */
             kind: components["schemas"]["OperationKind"];
             /**
              * Format: uint64
-             * @description How much there is to do.
+             * @description Total steps, in the unit of `done`; 0 while unknown.
              */
             of: number;
-            /** @description What came of it; of a rebuild, its generation and its fingerprint. */
+            /** @description Result; for a rebuild, its generation and its fingerprint. */
             result?: unknown;
-            /** @description How it stands. */
+            /** @description Current state. */
             state: components["schemas"]["OperationState"];
-            /** @description What it is done to: name of a projection, or id of a dead letter. */
+            /** @description What the operation works on: name of a projection, or id of a dead letter. */
             subject?: string | null;
         };
-        /** @description What an operator can have done. */
+        /** @description Kinds of operations. */
         OperationKind: "rebuild" | "replay-dead-letters" | "drop-dead-letter";
         /** @description Operations, newest first. */
         OperationList: {
             /** @description The last 100 operations. */
             operations: components["schemas"]["Operation"][];
         };
-        /** @description How an operation stands. */
+        /** @description States of an operation. */
         OperationState: "running" | "done" | "failed";
         /** @description The caller is not recorded yet. */
         Pending: {
@@ -2111,42 +2111,42 @@ export interface components {
              */
             sequence: number;
         };
-        /** @description One projection. */
+        /** @description State of one projection. */
         ProjectionStatus: {
             /**
              * Format: uint64
-             * @description Sequence of the last event in it.
+             * @description Sequence of the last folded event.
              */
             checkpoint: number;
             /**
              * Format: uint64
-             * @description The generation that readers use; nothing before the first one.
+             * @description The generation that readers use; null before the first one.
              */
             generation?: number | null;
             /**
              * Format: uint64
-             * @description How far the newest event is ahead, in sequences.
+             * @description Sequence of the newest event minus `checkpoint`.
              */
             lag: number;
-            /** @description Its name. */
+            /** @description Name of the projection. */
             name: string;
         };
-        /** @description Whether a projector can do its work. */
+        /** @description Health of one projector. */
         ProjectorHealth: {
-            /** @description What keeps it from being ready, by condition. */
+            /** @description Why the projector is not ready: failing condition to explanation. */
             failures: {
                 [key: string]: string;
             };
-            /** @description Names the process; another one after a restart. */
+            /** @description Identifies the process; changes with each restart. */
             id: string;
-            /** @description Whether it can do all of its work. */
+            /** @description True if no condition fails. */
             ready: boolean;
         };
-        /** @description What became of a replay. */
+        /** @description Result of a replay. */
         Replayed: {
-            /** @description The dead letter, which is gone. */
+            /** @description Id of the dead letter, which no longer exists. */
             id: components["schemas"]["DeliveryId"];
-            /** @description The delivery that took its place in the inbox. */
+            /** @description Id of the new delivery in the inbox. */
             replay: components["schemas"]["DeliveryId"];
         };
         /** @description The state of the system. */
@@ -2189,97 +2189,97 @@ export interface components {
             /** Format: uint64 */
             messages: number;
         };
-        /** @description What a pass came to. */
+        /** @description What a sweep found and did. */
         SweepReport: {
             /**
              * Format: uint64
-             * @description Users and groups that differed, and were recorded by the rule.
+             * @description Users and groups whose recorded state differed and was corrected.
              */
             n_differing: number;
             /**
              * Format: uint64
-             * @description Users and groups that could not be compared or recorded; the log names them.
+             * @description Users and groups that could not be compared or recorded; the logs give their keys and the reason.
              * @default 0
              */
             n_failed: number;
             /**
              * Format: uint64
-             * @description Groups that authentik has.
+             * @description Number of groups in authentik.
              */
             n_groups: number;
             /**
              * Format: uint64
-             * @description Users who were not met, and whom the guard lets nobody record as deleted.
+             * @description Missing users whose deletion the brake holds back.
              * @default 0
              */
             n_held_back: number;
             /**
              * Format: uint64
-             * @description Users and groups that were recorded for the first time, as the page had them.
+             * @description Users and groups recorded for the first time, with the state in authentik's list.
              */
             n_imported: number;
             /**
              * Format: uint64
-             * @description Users and groups that are recorded and were not met.
+             * @description Recorded users and groups that were missing from authentik's lists.
              */
             n_missing: number;
             /**
              * Format: uint64
-             * @description Users that authentik has.
+             * @description Number of users in authentik.
              */
             n_users: number;
         };
         /** Format: date-time */
         Timestamp: string;
         /**
-         * @description A user as authentik describes them, less avatars and attributes that are not allowed.
+         * @description A user as authentik reports them, without the avatar and without attributes that are not allowed.
          *
-         *     Two snapshots agree when everything but the times (`date_joined` and below) is equal: authentik moves
-         *     those on its own, so they are carried along and make no event.
+         *     `date_joined`, `last_login`, `last_updated`, `password_change_date` and `group_names` are not compared:
+         *     authentik changes them on its own, so a change of them alone leads to no event.
          */
         User: {
-            /** @description The attributes that `PROJECTOR_USER_ATTRIBUTES` allows. */
+            /** @description Those attributes of the user that `PROJECTOR_USER_ATTRIBUTES` allows. */
             attributes?: {
                 [key: string]: unknown;
             };
-            /** @description When the account was made. */
+            /** @description When the account was created. */
             date_joined?: components["schemas"]["Timestamp"] | (null);
-            /** @description E-mail address; empty where there is none. */
+            /** @description E-mail address; empty if the user has none. */
             email: string;
-            /** @description Names that those groups had when authentik was last asked about the user. */
+            /** @description Names of those groups when this system last read the user. */
             group_names?: {
                 [key: string]: string;
             };
             /** @description Groups that the user is a direct member of. */
             groups: string[];
-            /** @description False for a user who may not sign in. */
+            /** @description False if the user may not sign in. */
             is_active: boolean;
-            /** @description True where a group of the user has all rights in authentik. */
+            /** @description True if a group of the user grants all permissions in authentik. */
             is_superuser: boolean;
             /** @description When the user last signed in. */
             last_login?: components["schemas"]["Timestamp"] | (null);
-            /** @description When authentik last saved the user; sign-ins and memberships do not move it. */
+            /** @description When authentik last saved the user; sign-ins and changes of membership do not update it. */
             last_updated?: components["schemas"]["Timestamp"] | (null);
             /** @description Display name. */
             name: string;
             /** @description When the password was last set. */
             password_change_date?: components["schemas"]["Timestamp"] | (null);
-            /** @description Folder of the user in authentik. */
+            /** @description Path of the user's folder in authentik. */
             path: string;
             /**
              * Format: int64
-             * @description authentik's primary key. After a restore of authentik it can mean somebody else: compare `uuid`.
+             * @description authentik's primary key. After a restore of authentik it can belong to another user: compare `uuid`.
              */
             pk: number;
-            /** @description `internal`, `external`, `service_account`, `internal_service_account`, or what newer releases add. */
+            /** @description `internal`, `external`, `service_account`, `internal_service_account`, or a newer type. */
             type: string;
-            /** @description authentik's hashed id of the user: `sub` of tokens in the mode `hashed_user_id`. */
+            /** @description authentik's hashed id of the user: `sub` of tokens in the subject mode `hashed_user_id`. */
             uid: string;
-            /** @description Name to sign in with. */
+            /** @description Name that the user signs in with. */
             username: string;
             /**
              * Format: uuid
-             * @description Identifies the person's account for ever. Nil where authentik deleted the user before it could be read.
+             * @description Permanent id of the account. Nil if authentik deleted the user before this system could read them.
              */
             uuid: string;
         };
@@ -2291,9 +2291,9 @@ export interface components {
             next?: string | null;
             users: components["schemas"]["UserView"][];
         };
-        /** @description Whether a user is there. */
+        /** @description Whether a user exists and may sign in. */
         UserStatus: "active" | "inactive" | "deleted" | "erased";
-        /** @description One user. */
+        /** @description View of one user. */
         UserView: {
             /** @description Time of the last event, by authentik's clock. */
             last_event: components["schemas"]["Timestamp"];
@@ -2302,11 +2302,11 @@ export interface components {
              * @description authentik's primary key.
              */
             pk: number;
-            /** @description When the user was registered last, by authentik's clock. */
+            /** @description Time of the latest registration, by authentik's clock. */
             registered?: components["schemas"]["Timestamp"] | (null);
             /**
              * Format: uint64
-             * @description Sequence of that registration: a user's own history begins there.
+             * @description Sequence of that registration: the history that the user may read begins there.
              */
             registered_sequence: number;
             /**
@@ -2314,9 +2314,9 @@ export interface components {
              * @description Sequence of the last event.
              */
             sequence: number;
-            /** @description Whether the user is there. */
+            /** @description Whether the user exists and may sign in. */
             status: components["schemas"]["UserStatus"];
-            /** @description Current state, or what was last recorded of a deleted user; nothing of an erased one. */
+            /** @description Current state, or the last one of a deleted user; null for an erased user. */
             user?: components["schemas"]["User"] | (null);
         };
     };

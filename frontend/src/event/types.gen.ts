@@ -4,14 +4,14 @@ export type paths = Record<string, never>;
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        /** @description A group became known. */
+        /** @description A group was recorded for the first time, or again after a deletion. */
         "group-created": {
             /** @description The group after this event. */
             group: components["schemas"]["Group"];
-            /** @description Who or what made us look. */
+            /** @description What led to the comparison with authentik. */
             trigger: components["schemas"]["Trigger"];
         };
-        /** @description A user who did something, by primary key alone: an event names nobody but its own user. */
+        /** @description Another user, by primary key only: an event has personal data of its own user alone. */
         Actor: {
             /**
              * Format: int64
@@ -19,18 +19,18 @@ export interface components {
              */
             pk: number;
         };
-        /** @description A group as authentik describes it, without its members' names. */
+        /** @description A group as authentik reports it, without its members. */
         Group: {
-            /** @description True where members have all rights in authentik. */
+            /** @description True if the group grants its members all permissions in authentik. */
             is_superuser: boolean;
             /**
              * Format: uint64
-             * @description How many direct members it had when authentik was last asked. Carried along: makes no event.
+             * @description Number of direct members when this system last read the group. A change of it alone is no event.
              */
             n_members: number;
-            /** @description Name, unique in authentik. */
+            /** @description Name; unique in authentik. */
             name: string;
-            /** @description Groups that this one belongs to. */
+            /** @description Parent groups. */
             parents: string[];
             /**
              * Format: uuid
@@ -38,134 +38,134 @@ export interface components {
              */
             uuid: string;
         };
-        /** @description Who or what made us look. It need not be what made the difference. */
+        /** @description What led to the comparison with authentik. It is not always what caused the change. */
         Trigger: {
-            /** @description authentik's action (`model_updated`, `login`, …), or `resync`, `membership`, `sweep`. */
+            /** @description authentik's action (`model_updated`, `login`, …), or `resync`, `membership` or `sweep`. */
             action: string;
-            /** @description Who did it; nobody where authentik or the bridge itself did. */
+            /** @description The user who acted; missing if authentik or this system acted by itself. */
             actor?: components["schemas"]["Actor"] | null;
         };
-        /** @description A group is gone from authentik. `group` is what was last recorded of it. */
+        /** @description A group no longer exists in authentik. `group` is its last recorded state. */
         "group-deleted": {
-            /** @description The group as last recorded. */
+            /** @description The last recorded state of the group. */
             group: components["schemas"]["Group"];
-            /** @description Who or what made us look. */
+            /** @description What led to the comparison with authentik. */
             trigger: components["schemas"]["Trigger"];
         };
         /** @description Fields of a group changed. */
         "group-updated": {
-            /** @description What changed. */
+            /** @description The changed fields. */
             changes: {
                 [key: string]: components["schemas"]["Change"];
             };
             /** @description The group after this event. */
             group: components["schemas"]["Group"];
-            /** @description Who or what made us look. */
+            /** @description What led to the comparison with authentik. */
             trigger: components["schemas"]["Trigger"];
         };
-        /** @description One field before and after. */
+        /** @description Value of one field before and after. */
         Change: {
-            /** @description Value that was recorded. */
+            /** @description Value recorded before. */
             from: unknown;
-            /** @description Value that authentik gives now. */
+            /** @description Value that authentik reports now. */
             to: unknown;
         };
         /** @description The user signed in to an application. */
         "user-authorized-application": {
-            /** @description The application, where authentik named it. */
+            /** @description The application, if authentik names it. */
             application?: components["schemas"]["ObjectRef"] | null;
-            /** @description Where from. */
+            /** @description IP address of the client. */
             client_ip?: string | null;
-            /** @description Scopes that were granted, sorted. */
+            /** @description Granted scopes, sorted. */
             scopes: string[];
-            /** @description Who or what made us look. */
+            /** @description What led to the comparison with authentik. */
             trigger: components["schemas"]["Trigger"];
             /** @description The user after this event. */
             user: components["schemas"]["User"];
         };
-        /** @description Something in authentik that an event names: an application, a source. */
+        /** @description Reference to another object in authentik: an application or a source. */
         ObjectRef: {
-            /** @description Its name. */
+            /** @description Name of the object. */
             name: string;
-            /** @description authentik's primary key, as it writes it. */
+            /** @description authentik's primary key, in the format that authentik sends. */
             pk: string;
         };
         /** Format: date-time */
         Timestamp: string;
         /**
-         * @description A user as authentik describes them, less avatars and attributes that are not allowed.
+         * @description A user as authentik reports them, without the avatar and without attributes that are not allowed.
          *
-         *     Two snapshots agree when everything but the times (`date_joined` and below) is equal: authentik moves
-         *     those on its own, so they are carried along and make no event.
+         *     `date_joined`, `last_login`, `last_updated`, `password_change_date` and `group_names` are not compared:
+         *     authentik changes them on its own, so a change of them alone leads to no event.
          */
         User: {
-            /** @description The attributes that `PROJECTOR_USER_ATTRIBUTES` allows. */
+            /** @description Those attributes of the user that `PROJECTOR_USER_ATTRIBUTES` allows. */
             attributes?: {
                 [key: string]: unknown;
             };
-            /** @description When the account was made. */
+            /** @description When the account was created. */
             date_joined?: components["schemas"]["Timestamp"] | null;
-            /** @description E-mail address; empty where there is none. */
+            /** @description E-mail address; empty if the user has none. */
             email: string;
-            /** @description Names that those groups had when authentik was last asked about the user. */
+            /** @description Names of those groups when this system last read the user. */
             group_names?: {
                 [key: string]: string;
             };
             /** @description Groups that the user is a direct member of. */
             groups: string[];
-            /** @description False for a user who may not sign in. */
+            /** @description False if the user may not sign in. */
             is_active: boolean;
-            /** @description True where a group of the user has all rights in authentik. */
+            /** @description True if a group of the user grants all permissions in authentik. */
             is_superuser: boolean;
             /** @description When the user last signed in. */
             last_login?: components["schemas"]["Timestamp"] | null;
-            /** @description When authentik last saved the user; sign-ins and memberships do not move it. */
+            /** @description When authentik last saved the user; sign-ins and changes of membership do not update it. */
             last_updated?: components["schemas"]["Timestamp"] | null;
             /** @description Display name. */
             name: string;
             /** @description When the password was last set. */
             password_change_date?: components["schemas"]["Timestamp"] | null;
-            /** @description Folder of the user in authentik. */
+            /** @description Path of the user's folder in authentik. */
             path: string;
             /**
              * Format: int64
-             * @description authentik's primary key. After a restore of authentik it can mean somebody else: compare `uuid`.
+             * @description authentik's primary key. After a restore of authentik it can belong to another user: compare `uuid`.
              */
             pk: number;
-            /** @description `internal`, `external`, `service_account`, `internal_service_account`, or what newer releases add. */
+            /** @description `internal`, `external`, `service_account`, `internal_service_account`, or a newer type. */
             type: string;
-            /** @description authentik's hashed id of the user: `sub` of tokens in the mode `hashed_user_id`. */
+            /** @description authentik's hashed id of the user: `sub` of tokens in the subject mode `hashed_user_id`. */
             uid: string;
-            /** @description Name to sign in with. */
+            /** @description Name that the user signs in with. */
             username: string;
             /**
              * Format: uuid
-             * @description Identifies the person's account for ever. Nil where authentik deleted the user before it could be read.
+             * @description Permanent id of the account. Nil if authentik deleted the user before this system could read them.
              */
             uuid: string;
         };
         /** @description The user may no longer sign in. */
         "user-deactivated": {
-            /** @description Who or what made us look. */
+            /** @description What led to the comparison with authentik. */
             trigger: components["schemas"]["Trigger"];
             /** @description The user after this event. */
             user: components["schemas"]["User"];
         };
-        /** @description The user is gone from authentik. `user` is what was last recorded of them. */
+        /** @description The user no longer exists in authentik. `user` is their last recorded state. */
         "user-deleted": {
-            /** @description Who or what made us look. */
+            /** @description What led to the comparison with authentik. */
             trigger: components["schemas"]["Trigger"];
             /** @description The user after this event. */
             user: components["schemas"]["User"];
         };
-        /** @description Everything that was recorded of a user was erased. This receipt carries no personal data. */
+        /** @description All recorded data of a user was erased. This event is the receipt and has no personal data. */
         "user-erased": {
-            /** @description Who or what made us do it. */
+            /** @description What led to the erasure. */
             trigger: components["schemas"]["Trigger"];
-            /** @description Who it was. */
+            /** @description The erased user. */
             user: components["schemas"]["ErasedUser"];
         };
-        /** @description What is left of a user whose data was erased: enough to know that there was somebody. */
+        /** @description What remains of an erased user. */
         ErasedUser: {
             /**
              * Format: int64
@@ -173,20 +173,20 @@ export interface components {
              */
             pk: number;
         };
-        /** @description The user ceased to act as somebody else. */
+        /** @description The user stopped impersonating another user. */
         "user-impersonation-ended": {
-            /** @description As whom; authentik does not always say. */
+            /** @description The impersonated user; authentik does not always report it. */
             target?: components["schemas"]["Actor"] | null;
-            /** @description Who or what made us look. */
+            /** @description What led to the comparison with authentik. */
             trigger: components["schemas"]["Trigger"];
             /** @description The user after this event. */
             user: components["schemas"]["User"];
         };
-        /** @description The user began to act as somebody else. */
+        /** @description The user started to impersonate another user. */
         "user-impersonation-started": {
-            /** @description As whom. */
+            /** @description The impersonated user. */
             target?: components["schemas"]["Actor"] | null;
-            /** @description Who or what made us look. */
+            /** @description What led to the comparison with authentik. */
             trigger: components["schemas"]["Trigger"];
             /** @description The user after this event. */
             user: components["schemas"]["User"];
@@ -195,14 +195,14 @@ export interface components {
         "user-joined-group": {
             /** @description The group. */
             group: components["schemas"]["GroupRef"];
-            /** @description Who or what made us look. */
+            /** @description What led to the comparison with authentik. */
             trigger: components["schemas"]["Trigger"];
             /** @description The user after this event. */
             user: components["schemas"]["User"];
         };
-        /** @description A group as an event about one of its members names it. */
+        /** @description Reference to a group in an event about one of its members. */
         GroupRef: {
-            /** @description Its name; empty where it was never known. */
+            /** @description Name of the group; empty if it was never known. */
             name: string;
             /**
              * Format: uuid
@@ -214,90 +214,90 @@ export interface components {
         "user-left-group": {
             /** @description The group. */
             group: components["schemas"]["GroupRef"];
-            /** @description Who or what made us look. */
+            /** @description What led to the comparison with authentik. */
             trigger: components["schemas"]["Trigger"];
             /** @description The user after this event. */
             user: components["schemas"]["User"];
         };
         /** @description The user linked their account to a source, such as a social login. */
         "user-linked-source": {
-            /** @description Where from. */
+            /** @description IP address of the client. */
             client_ip?: string | null;
-            /** @description The source, where authentik named it. */
+            /** @description The source, if authentik names it. */
             source?: components["schemas"]["ObjectRef"] | null;
-            /** @description Who or what made us look. */
+            /** @description What led to the comparison with authentik. */
             trigger: components["schemas"]["Trigger"];
             /** @description The user after this event. */
             user: components["schemas"]["User"];
         };
         /** @description The user signed in. */
         "user-logged-in": {
-            /** @description How: authentik's `auth_method`; missing after an enrollment. */
+            /** @description authentik's `auth_method`; missing after an enrollment. */
             auth_method?: string | null;
-            /** @description Where from. */
+            /** @description IP address of the client. */
             client_ip?: string | null;
-            /** @description Who or what made us look. */
+            /** @description What led to the comparison with authentik. */
             trigger: components["schemas"]["Trigger"];
             /** @description The user after this event. */
             user: components["schemas"]["User"];
         };
         /** @description The user signed out. */
         "user-logged-out": {
-            /** @description Where from. */
+            /** @description IP address of the client. */
             client_ip?: string | null;
-            /** @description Who or what made us look. */
+            /** @description What led to the comparison with authentik. */
             trigger: components["schemas"]["Trigger"];
             /** @description The user after this event. */
             user: components["schemas"]["User"];
         };
-        /** @description Somebody failed to sign in as the user. */
+        /** @description A sign-in with the user's name failed. */
         "user-login-failed": {
-            /** @description Where from. */
+            /** @description IP address of the client. */
             client_ip?: string | null;
-            /** @description Who or what made us look. */
+            /** @description What led to the comparison with authentik. */
             trigger: components["schemas"]["Trigger"];
             /** @description The user after this event. */
             user: components["schemas"]["User"];
         };
-        /** @description The user's password was set, by whomever. */
+        /** @description The user's password was set, by the user or by an administrator. */
         "user-password-changed": {
-            /** @description Who or what made us look. */
+            /** @description What led to the comparison with authentik. */
             trigger: components["schemas"]["Trigger"];
             /** @description The user after this event. */
             user: components["schemas"]["User"];
         };
         /** @description The user may sign in again. */
         "user-reactivated": {
-            /** @description Who or what made us look. */
+            /** @description What led to the comparison with authentik. */
             trigger: components["schemas"]["Trigger"];
             /** @description The user after this event. */
             user: components["schemas"]["User"];
         };
-        /** @description A user became known. */
+        /** @description A user was recorded for the first time, or again after a deletion. */
         "user-registered": {
-            /** @description True where authentik deleted the user before they could be read: key and name are all there is. */
+            /** @description True if authentik deleted the user before they were read: only `pk` and `name` are known. */
             partial?: boolean;
-            /** @description Who or what made us look. */
+            /** @description What led to the comparison with authentik. */
             trigger: components["schemas"]["Trigger"];
             /** @description The user after this event. */
             user: components["schemas"]["User"];
         };
-        /** @description authentik found a request of the user suspicious, such as a refresh token used twice. */
+        /** @description authentik reported a suspicious request of the user, such as the reuse of a refresh token. */
         "user-suspicious-request": {
-            /** @description Where from. */
+            /** @description IP address of the client. */
             client_ip?: string | null;
-            /** @description Who or what made us look. */
+            /** @description What led to the comparison with authentik. */
             trigger: components["schemas"]["Trigger"];
             /** @description The user after this event. */
             user: components["schemas"]["User"];
         };
         /** @description Fields of the user changed. */
         "user-updated": {
-            /** @description What changed. */
+            /** @description The changed fields. */
             changes: {
                 [key: string]: components["schemas"]["Change"];
             };
-            /** @description Who or what made us look. */
+            /** @description What led to the comparison with authentik. */
             trigger: components["schemas"]["Trigger"];
             /** @description The user after this event. */
             user: components["schemas"]["User"];

@@ -195,12 +195,12 @@ mod tests {
     #[test]
     fn an_event_of_the_log_gives_the_same_hint_as_its_webhook() {
         use domain::event::Channel;
-        use domain::hint::{Reading, read};
+        use domain::hint::{Parsed, read};
         let recording = testkit::recordings::json("rest/events_newest.json");
         let page: PageAnswer<EventAnswer> = serde_json::from_value(recording["body"].clone()).unwrap();
         let hint = |id: Uuid, body: &[u8]| match read(id.into(), Channel::Webhook, body).unwrap() {
-            Reading::Look(hint) => *hint,
-            Reading::Nothing(reason) => panic!("{reason:?}"),
+            Parsed::Hint(hint) => *hint,
+            Parsed::Ignored(reason) => panic!("{reason:?}"),
         };
         let mut n_compared = 0;
         for event in page.into_page(LoggedEvent::from).items {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
-use domain::hint::{About, Cause, Hint, OwnHint, Reading};
+use domain::hint::{Cause, Hint, HintTarget, InternalHint, Parsed};
 use domain::key::{Entity, GroupId, UserPk};
 use domain::timestamp::Timestamp;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -45,7 +45,7 @@ impl<D: Directory> Handler<D> {
     }
 
     /// Parses a delivery; rejects an unreadable one.
-    pub(crate) fn read(delivery: &Delivery) -> Result<Reading, HandleError> {
+    pub(crate) fn read(delivery: &Delivery) -> Result<Parsed, HandleError> {
         let reading = domain::hint::read(delivery.id.clone(), delivery.channel, &delivery.body);
         reading.map_err(|error| HandleError::Reject(error.into()))
     }
@@ -60,11 +60,11 @@ impl<D: Directory> Handler<D> {
 
     async fn record(&self, hint: Hint, received: Timestamp) -> Result<usize, HandleError> {
         let directory = self.recorder.directory();
-        let found = match &hint.about {
-            About::Entity(Entity::User(pk)) => Some(*pk),
-            About::Entity(Entity::Group(id)) => return self.record_group(*id, hint, received).await,
-            About::UserWithUuid(uuid) => directory.user_with_uuid(*uuid).await?.map(|user| user.pk),
-            About::UserNamed(username) => directory.user_named(username).await?.map(|user| user.pk),
+        let found = match &hint.target {
+            HintTarget::Entity(Entity::User(pk)) => Some(*pk),
+            HintTarget::Entity(Entity::Group(id)) => return self.record_group(*id, hint, received).await,
+            HintTarget::UserWithUuid(uuid) => directory.user_with_uuid(*uuid).await?.map(|user| user.pk),
+            HintTarget::UserNamed(username) => directory.user_named(username).await?.map(|user| user.pk),
         };
         match found {
             Some(pk) => Ok(self.recorder.record(Entity::User(pk), hint, received).await?.n_events),
@@ -103,7 +103,7 @@ impl<D: Directory> Handler<D> {
     }
 
     async fn hint_member(&self, pk: UserPk, cause: &Cause) -> Result<(), HandleError> {
-        let hint = OwnHint::about_member(pk, cause);
+        let hint = InternalHint::about_member(pk, cause);
         match put_hint(&self.nats, &cause.delivery.member(pk), cause.channel, &hint).await {
             Ok(stored) => {
                 self.pending_members.insert(pk, stored.sequence);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use async_nats::jetstream::{AckKind, Message};
-use domain::hint::{About, Hint, Reading};
+use domain::hint::{Hint, HintTarget, Parsed};
 use runtime::nats::Nats;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
@@ -48,7 +48,7 @@ pub(super) struct Worker<D> {
 pub(super) struct Capacity {
     slots: Semaphore,
     slow: Semaphore,
-    lanes: Lanes<About>,
+    lanes: Lanes<HintTarget>,
     in_progress: Arc<Semaphore>,
 }
 
@@ -67,7 +67,7 @@ impl Capacity {
 /// One delivery in progress.
 pub(super) struct Work<D> {
     worker: Arc<Worker<D>>,
-    place: Place<About>,
+    place: Place<HintTarget>,
     hint: Hint,
     delivery: Delivery,
     message: Message,
@@ -89,8 +89,8 @@ impl<D: Directory> Worker<D> {
             return None;
         };
         match Handler::<D>::read(&delivery) {
-            Ok(Reading::Look(hint)) => {
-                let Some(place) = self.capacity.lanes.queue(&hint.about) else {
+            Ok(Parsed::Hint(hint)) => {
+                let Some(place) = self.capacity.lanes.queue(&hint.target) else {
                     tracing::debug!(delivery.id = %delivery.id, "too many hints wait for the same user or group");
                     count("put-back");
                     acknowledge(&message, AckKind::Nak(Some(backoff(&delivery)))).await;
@@ -98,7 +98,7 @@ impl<D: Directory> Worker<D> {
                 };
                 Some(Work { worker: self, place, hint: *hint, delivery, message })
             }
-            Ok(Reading::Nothing(reason)) => {
+            Ok(Parsed::Ignored(reason)) => {
                 tracing::debug!(delivery.id = %delivery.id, "nothing to record: {}", reason.as_str());
                 count(reason.as_str());
                 acknowledge(&message, AckKind::Ack).await;
@@ -114,7 +114,7 @@ impl<D: Directory> Worker<D> {
     /// Records a hint after its turn has come and a slot is free. Returns `None` if the intake stops before that.
     async fn record(
         &self,
-        place: &mut Place<About>,
+        place: &mut Place<HintTarget>,
         hint: Hint,
         delivery: &Delivery,
     ) -> Option<Result<Handled, HandleError>> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use domain::event::Channel;
-use domain::hint::{Reading, read};
+use domain::hint::{Parsed, read};
 use domain::key::DeliveryId;
 use domain::timestamp::Timestamp;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -143,7 +143,7 @@ impl<D: Directory> Sweep<D> {
     async fn put_if_missing(&self, event: LoggedEvent, mode: Mode) -> anyhow::Result<bool> {
         let id = DeliveryId::from(event.id);
         // An unreadable event goes into the inbox and becomes a dead letter, like an unreadable webhook.
-        if let Ok(Reading::Nothing(_)) = read(id.clone(), Channel::EventLog, &event.body) {
+        if let Ok(Parsed::Ignored(_)) = read(id.clone(), Channel::EventLog, &event.body) {
             return Ok(false);
         }
         if mode == Mode::DryRun {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use domain::decide::{RecordedState, decide_group, decide_user};
 use domain::event::payload::Trigger;
 use domain::event::{Channel, EventBody};
-use domain::hint::{About, Cause, Hint};
+use domain::hint::{Cause, Hint, HintTarget};
 use domain::key::{DeliveryId, Entity, GroupId, UserPk};
 use domain::snapshot::{Group, User};
 use domain::timestamp::Timestamp;
@@ -245,5 +245,5 @@ fn hint(run: &DeliveryId, entity: Entity) -> Hint {
     let trigger = Trigger { action: "sweep".to_owned(), actor: None };
     let (delivery, channel) = (run.clone(), Channel::Sweep);
     let cause = Cause { delivery, channel, occurred: None, correlation: None, trigger };
-    Hint { about: About::Entity(entity), created: None, fact: None, cause }
+    Hint { target: HintTarget::Entity(entity), created: None, fact: None, cause }
 }

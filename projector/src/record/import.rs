@@ -75,7 +75,7 @@ impl<D: Directory> Recorder<D> {
         let log_end = self.log_end::<S>(entity).await?;
         let answer = if listed.is_none() { source.read(&self.directory).await? } else { None };
         let state = listed.or(answer.as_ref().map(|(state, _)| state));
-        Ok(source.decide(&log_end.known, state, None))
+        Ok(source.decide(&log_end.recorded, state, None))
     }
 
     /// Records new entities as listed, with one commit. Returns for each whether this import recorded it.

@@ -180,9 +180,11 @@ impl<D: Directory> Recorder<D> {
 
     async fn log_end<S: Source>(&self, entity: Entity) -> Result<LogEnd<S::State>, HandleError> {
         let newest = self.log.newest(entity).await.map_err(HandleError::Retry)?;
-        let Some(newest) = newest else { return Ok(LogEnd { position: 0, known: RecordedState::Nothing }) };
+        let Some(newest) = newest else {
+            return Ok(LogEnd { position: 0, recorded: RecordedState::Nothing });
+        };
         let recorded = decode(&newest)?;
-        Ok(LogEnd { position: recorded.sequence, known: S::recorded_state(&recorded.event.body) })
+        Ok(LogEnd { position: recorded.sequence, recorded: S::recorded_state(&recorded.event.body) })
     }
 
     /// Whether this delivery caused an event up to the sequence `until`. Only events since `received` are read.

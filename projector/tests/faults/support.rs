@@ -129,6 +129,7 @@ pub struct Projector {
     pub nats: Nats,
     pub authentik: Arc<Authentik>,
     nats_url: String,
+    health_url: String,
     service: Service,
 }
 
@@ -156,8 +157,10 @@ impl Projector {
         let authentik = Arc::new(authentik);
         let url = Arc::clone(&authentik).serve().await;
         let more_flags = if more_flags.is_empty() { &["--sweep-interval=0"] } else { more_flags };
-        let service = Service::start(&nats_url, &url, free_port(), more_flags);
-        Self { server: None, nats, authentik, nats_url, service }
+        let port = free_port();
+        let service = Service::start(&nats_url, &url, port, more_flags);
+        let health_url = format!("http://127.0.0.1:{port}");
+        Self { server: None, nats, authentik, nats_url, health_url, service }
     }
 
     pub async fn deliver(&self, id: &str, body: &str) {
@@ -224,7 +227,7 @@ impl Projector {
 
     /// The answer of `/readyz`; empty until the projector listens.
     pub async fn readiness(&self) -> String {
-        match reqwest::get(format!("{}/readyz", self.service.health_url)).await {
+        match reqwest::get(format!("{}/readyz", self.health_url)).await {
             Ok(answer) => answer.text().await.unwrap(),
             Err(_) => String::new(),
         }

@@ -24,6 +24,12 @@ pub struct World {
     simulator: String,
 }
 
+/// A projector in this process.
+pub struct Sweeping {
+    pub health_url: String,
+    service: Service,
+}
+
 async fn simulator() -> String {
     let config = simulator::Config {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
@@ -47,13 +53,15 @@ impl World {
     }
 
     /// Starts a projector in this process with a full pass every second.
-    pub fn sweep(&self) -> Service {
+    pub fn sweep(&self) -> Sweeping {
         self.sweep_with(&["--sweep-interval=1"])
     }
 
     /// Starts a projector in this process with additional flags.
-    pub fn sweep_with(&self, flags: &[&str]) -> Service {
-        Service::start(&self.server.url(), &self.authentik, free_port(), flags)
+    pub fn sweep_with(&self, flags: &[&str]) -> Sweeping {
+        let port = free_port();
+        let service = Service::start(&self.server.url(), &self.authentik, port, flags);
+        Sweeping { health_url: format!("http://127.0.0.1:{port}"), service }
     }
 
     /// Starts the real binary.
@@ -183,7 +191,7 @@ impl World {
     }
 }
 
-impl Service {
+impl Sweeping {
     /// The answer of `/readyz`; empty until the projector listens.
     pub async fn readiness(&self) -> String {
         match reqwest::get(format!("{}/readyz", self.health_url)).await {
@@ -203,5 +211,9 @@ impl Service {
             self.readiness().await.contains(words).then_some(())
         })
         .await;
+    }
+
+    pub async fn stop(self) {
+        self.service.stop().await;
     }
 }

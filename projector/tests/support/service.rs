@@ -6,7 +6,6 @@ use runtime::CancellationToken;
 
 /// A projector in this process.
 pub struct Service {
-    pub health_url: String,
     shutdown: CancellationToken,
     task: tokio::task::JoinHandle<anyhow::Result<()>>,
 }
@@ -24,7 +23,7 @@ impl Service {
         let flags = flags.into_iter().chain(more_flags.iter().map(|flag| (*flag).to_owned()));
         let shutdown = CancellationToken::new();
         let task = tokio::spawn(projector::run(Config::parse_from(flags), shutdown.clone()));
-        Self { health_url: format!("http://127.0.0.1:{port}"), shutdown, task }
+        Self { shutdown, task }
     }
 
     /// Stops the projector, which must end without an error.

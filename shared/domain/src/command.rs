@@ -1,6 +1,6 @@
-//! What an operator asks of a projector through the api: requests and answers on the wire.
+//! Commands that the API sends to projectors on behalf of an operator: requests and replies as JSON.
 //!
-//! A request goes to the subject of its command; one of the projectors answers it.
+//! A request is published to its command's subject. One projector replies.
 
 use std::collections::BTreeMap;
 
@@ -13,35 +13,36 @@ use crate::operation::Operation;
 use crate::status::Status;
 use crate::timestamp::Timestamp;
 
-/// Projectors share the commands: one of them gets each. [`GetHealth`] goes to all.
+/// NATS queue group of the projectors: one of them receives each command. [`GetHealth`] bypasses it and
+/// reaches all.
 pub const QUEUE_GROUP: &str = "projector";
 
-/// Something that a projector can be asked.
+/// A command that a projector can carry out.
 pub trait Command: Serialize + DeserializeOwned + Send {
-    /// What it answers where nothing is wrong.
+    /// The answer on success.
     type Answer: Serialize + DeserializeOwned + Send;
 
-    /// Last token of the subject.
+    /// Name of the command: last token of its subject.
     const NAME: &'static str;
 }
 
-/// A command, and who wants it.
+/// A command and the user who requested it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request<C> {
-    /// The user on whose behalf; nothing where they are not recorded.
+    /// Primary key of the operator; `None` if that user is not recorded.
     pub asked_by: Option<UserPk>,
     /// The command.
     #[serde(flatten)]
     pub command: C,
 }
 
-/// What comes back: `{"ok": …}` or `{"error": …}`.
+/// A reply: `{"ok": …}` or `{"error": …}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reply<T> {
-    /// What was asked for.
+    /// The answer of the command.
     Ok(T),
-    /// Why not.
+    /// Why the command was not carried out.
     Error(Failure),
 }
 
@@ -49,28 +50,28 @@ pub enum Reply<T> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{detail}")]
 pub struct Failure {
-    /// What a caller can branch on.
+    /// Kind of the failure, for callers that branch on it.
     pub kind: FailureKind,
-    /// What is wrong, and what to do.
+    /// What is wrong and what to do, as text for a person.
     pub detail: String,
 }
 
-/// What a caller can branch on.
+/// Kinds of failure that a caller can tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FailureKind {
-    /// There is nothing of that name.
+    /// No object has the requested name or id.
     NotFound,
-    /// It cannot be done beside what is being done.
+    /// Another operation in progress excludes this one.
     Conflict,
-    /// The request is not understood.
+    /// The request cannot be parsed or is unknown.
     BadRequest,
-    /// Something that is needed is away; it will come back.
+    /// A dependency is unavailable; the same command can succeed later.
     Unavailable,
 }
 
 impl Failure {
-    /// With what is wrong, and what to do.
+    /// A failure; `detail` says what is wrong and what to do.
     pub fn new(kind: FailureKind, detail: impl Into<String>) -> Self {
         Self { kind, detail: detail.into() }
     }
@@ -94,7 +95,7 @@ impl<T> From<Reply<T>> for Result<T, Failure> {
     }
 }
 
-/// Streams, backlog and projections.
+/// Returns the state of streams, backlog and projections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetStatus {}
 
@@ -103,7 +104,7 @@ impl Command for GetStatus {
     const NAME: &'static str = "status";
 }
 
-/// How a projector is. Each one answers for itself.
+/// Returns the health of a projector. Every projector answers for itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GetHealth {}
 
@@ -112,23 +113,23 @@ impl Command for GetHealth {
     const NAME: &'static str = "health";
 }
 
-/// Whether a projector can do its work.
+/// Health of one projector.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProjectorHealth {
-    /// Names the process; another one after a restart.
+    /// Identifies the process; changes with each restart.
     pub id: String,
-    /// Whether it can do all of its work.
+    /// True if no condition fails.
     pub ready: bool,
-    /// What keeps it from being ready, by condition.
+    /// Why the projector is not ready: failing condition to explanation.
     pub failures: BTreeMap<String, String>,
 }
 
-/// A page of the dead letters, the oldest first.
+/// Returns a page of the dead letters, oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ListDeadLetters {
-    /// The place that the page before ended at; 0 for the first page.
+    /// `next` of the previous page; 0 for the first page.
     pub after: u64,
-    /// How many at most.
+    /// Maximum number of dead letters in the page.
     pub limit: usize,
 }
 
@@ -137,34 +138,34 @@ impl Command for ListDeadLetters {
     const NAME: &'static str = "list-dead-letters";
 }
 
-/// Some dead letters.
+/// A page of dead letters.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetterPage {
-    /// The oldest first; a page of long reasons can hold fewer than were asked for.
+    /// Oldest first; fewer than `limit` if their reasons are long.
     pub dead_letters: Vec<DeadLetter>,
-    /// Where the next page begins; nothing at the end.
+    /// `after` of the next page; `None` on the last page.
     pub next: Option<u64>,
 }
 
-/// A delivery that was set aside.
+/// A delivery that was set aside because no retry can succeed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeadLetter {
-    /// Its delivery id.
+    /// Id of the delivery.
     pub id: DeliveryId,
     /// Why it was set aside.
     pub reason: String,
-    /// How often it was tried.
+    /// Number of attempts to process it.
     pub attempts: u64,
-    /// When it came.
+    /// When it was received.
     pub first_failure: Option<Timestamp>,
     /// When it was set aside.
     pub last_failure: Option<Timestamp>,
 }
 
-/// One dead letter with headers and content.
+/// Returns one dead letter with its headers and content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShowDeadLetter {
-    /// Its delivery id.
+    /// Id of the delivery.
     pub id: DeliveryId,
 }
 
@@ -173,22 +174,22 @@ impl Command for ShowDeadLetter {
     const NAME: &'static str = "show-dead-letter";
 }
 
-/// A dead letter with what it was delivered with, which can be personal data.
+/// A dead letter with its headers and payload, which can contain personal data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DeadLetterContent {
-    /// What is listed of it.
+    /// The fields that a list shows.
     #[serde(flatten)]
     pub letter: DeadLetter,
-    /// The headers that it came with.
+    /// Headers of the original delivery.
     pub headers: BTreeMap<String, Vec<String>>,
-    /// The content as text: authentik sends nothing else.
+    /// Payload as text: authentik sends only JSON.
     pub payload: String,
 }
 
-/// Puts a dead letter into the inbox again, under an id of its own.
+/// Moves a dead letter back to the inbox under a new delivery id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplayDeadLetter {
-    /// Its delivery id.
+    /// Id of the delivery.
     pub id: DeliveryId,
 }
 
@@ -197,16 +198,16 @@ impl Command for ReplayDeadLetter {
     const NAME: &'static str = "replay-dead-letter";
 }
 
-/// What became of a replay.
+/// Result of a replay.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Replayed {
-    /// The dead letter, which is gone.
+    /// Id of the dead letter, which no longer exists.
     pub id: DeliveryId,
-    /// The delivery that took its place in the inbox.
+    /// Id of the new delivery in the inbox.
     pub replay: DeliveryId,
 }
 
-/// Puts all dead letters that are there now into the inbox again.
+/// Moves all current dead letters back to the inbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplayDeadLetters {}
 
@@ -215,10 +216,10 @@ impl Command for ReplayDeadLetters {
     const NAME: &'static str = "replay-dead-letters";
 }
 
-/// Deletes a dead letter for good.
+/// Deletes a dead letter permanently.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DropDeadLetter {
-    /// Its delivery id.
+    /// Id of the delivery.
     pub id: DeliveryId,
 }
 
@@ -227,7 +228,7 @@ impl Command for DropDeadLetter {
     const NAME: &'static str = "drop-dead-letter";
 }
 
-/// Folds all events into a new generation of a projection, and switches readers to it.
+/// Builds a new generation of a projection from all events and switches readers to it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rebuild {
     /// Name of the projection.
@@ -249,8 +250,8 @@ mod tests {
         let wire = serde_json::to_string(&request).unwrap();
         assert_eq!(wire, r#"{"asked_by":7,"projection":"users"}"#);
         assert_eq!(serde_json::from_str::<Request<Rebuild>>(&wire).unwrap(), request);
-        let nobody: Request<GetStatus> = serde_json::from_str(r#"{"asked_by":null}"#).unwrap();
-        assert_eq!(nobody, Request { asked_by: None, command: GetStatus {} });
+        let anonymous: Request<GetStatus> = serde_json::from_str(r#"{"asked_by":null}"#).unwrap();
+        assert_eq!(anonymous, Request { asked_by: None, command: GetStatus {} });
     }
 
     #[test]

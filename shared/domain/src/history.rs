@@ -1,4 +1,4 @@
-//! What makes the events of one entity a valid history.
+//! Checks that the events of one user or group form a valid history.
 
 use std::collections::BTreeSet;
 
@@ -8,16 +8,17 @@ use crate::event::{EventBody, StateAfter};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("event {index} ({event_type}): {problem}")]
 pub struct Violation {
-    /// Index of the event at fault.
+    /// Index of the invalid event.
     pub index: usize,
-    /// Its type.
+    /// Type of the invalid event.
     pub event_type: crate::event::EventType,
     /// What is wrong.
     pub problem: &'static str,
 }
 
-/// Checks the events of one user or group, oldest first: registered first, deleted last, nothing repeated,
-/// each state the one before it changed by its event alone.
+/// Checks all events of one user or group, oldest first: a life begins with a registration and ends with a
+/// deletion, no event repeats another, and each event changes only the part of the state that its type
+/// announces.
 pub fn check(events: &[EventBody]) -> Result<(), Violation> {
     let mut present: Option<&EventBody> = None;
     for (index, event) in events.iter().enumerate() {
@@ -34,37 +35,39 @@ pub fn check(events: &[EventBody]) -> Result<(), Violation> {
 }
 
 fn problem_of(before: Option<&EventBody>, event: &EventBody) -> Option<&'static str> {
-    let begins = matches!(event, EventBody::UserRegistered(_) | EventBody::GroupCreated(_));
+    let registers = matches!(event, EventBody::UserRegistered(_) | EventBody::GroupCreated(_));
     match before {
-        None if begins || matches!(event, EventBody::UserErased(_)) => None,
-        None => Some("happens to nobody who is registered"),
-        Some(_) if begins => Some("begins what has begun"),
+        None if registers || matches!(event, EventBody::UserErased(_)) => None,
+        None => Some("happens before the registration"),
+        Some(_) if registers => Some("registers an entity that is registered already"),
         Some(before) => match (before.after(), event.after()) {
             (StateAfter::User(before), StateAfter::User(after) | StateAfter::UserGone(after))
                 if before.uuid != after.uuid =>
             {
-                Some("is about another uuid")
+                Some("has another uuid than the event before")
             }
             (StateAfter::User(before), StateAfter::User(after)) => {
                 let same_groups = before.groups == after.groups;
                 match event {
                     EventBody::UserUpdated(data) if data.changes.is_empty() => Some("changes nothing"),
-                    EventBody::UserDeactivated(_) if !before.is_active => Some("is repeated"),
-                    EventBody::UserReactivated(_) if before.is_active => Some("is repeated"),
+                    EventBody::UserDeactivated(_) if !before.is_active => Some("repeats the state before"),
+                    EventBody::UserReactivated(_) if before.is_active => Some("repeats the state before"),
                     EventBody::UserJoinedGroup(data)
-                        if !joined(&before.groups, &after.groups, data.group.uuid) =>
+                        if !adds(&before.groups, &after.groups, data.group.uuid) =>
                     {
-                        Some("is not the joining it says")
+                        Some("does not add exactly the named group")
                     }
                     EventBody::UserLeftGroup(data)
-                        if !joined(&after.groups, &before.groups, data.group.uuid) =>
+                        if !adds(&after.groups, &before.groups, data.group.uuid) =>
                     {
-                        Some("is not the leaving it says")
+                        Some("does not remove exactly the named group")
                     }
                     EventBody::UserJoinedGroup(_) | EventBody::UserLeftGroup(_) => None,
-                    _ if !same_groups => Some("changes groups silently"),
+                    _ if !same_groups => Some("changes groups although its type does not"),
                     EventBody::UserDeactivated(_) | EventBody::UserReactivated(_) => None,
-                    _ if before.is_active != after.is_active => Some("changes is_active silently"),
+                    _ if before.is_active != after.is_active => {
+                        Some("changes is_active although its type does not")
+                    }
                     _ => None,
                 }
             }
@@ -73,7 +76,8 @@ fn problem_of(before: Option<&EventBody>, event: &EventBody) -> Option<&'static 
     }
 }
 
-fn joined<T: Ord + Clone>(smaller: &BTreeSet<T>, larger: &BTreeSet<T>, member: T) -> bool {
+/// Whether `larger` is `smaller` plus `member`.
+fn adds<T: Ord + Clone>(smaller: &BTreeSet<T>, larger: &BTreeSet<T>, member: T) -> bool {
     let mut expected = smaller.clone();
     expected.insert(member) && expected == *larger
 }

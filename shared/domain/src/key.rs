@@ -1,4 +1,4 @@
-//! Names that everything agrees on: namespace, stream names, subjects and keys.
+//! Names in NATS that all services share: namespace, streams, buckets, subjects, delivery ids.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,17 +9,18 @@ use uuid::Uuid;
 
 use crate::event::EventType;
 
-/// authentik's primary key of a user: an integer that is never given twice, except after a restore.
+/// authentik's primary key of a user: an integer that authentik never reuses, except after a restore from a
+/// backup.
 pub type UserPk = i64;
 
 /// authentik's primary key of a group.
 pub type GroupId = Uuid;
 
-/// Prefix of every stream, subject and bucket, so that several installations share one server.
+/// Prefix of every stream, subject and bucket, so that several installations can share one NATS server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Namespace(String);
 
-/// A name does not follow the rules for names.
+/// A name that breaks the rules of its kind.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{given:?} is not a valid {what}: expected {expected}")]
 pub struct InvalidName {
@@ -29,17 +30,17 @@ pub struct InvalidName {
 }
 
 impl Namespace {
-    /// Stream that keeps deliveries as they came.
+    /// Stream of the inbox: deliveries as they were received.
     pub fn inbox_stream(&self) -> String {
         self.stream("INBOX")
     }
 
-    /// Stream that keeps the events.
+    /// Stream of the events.
     pub fn events_stream(&self) -> String {
         self.stream("EVENTS")
     }
 
-    /// Stream that keeps what no retry can mend.
+    /// Stream of the dead letters.
     pub fn dead_letters_stream(&self) -> String {
         self.stream("DEAD_LETTERS")
     }
@@ -58,22 +59,22 @@ impl Namespace {
         format!("{}_{projection}_{generation}", self.0)
     }
 
-    /// Where ingress stores a delivery.
+    /// Subject of a delivery in the inbox.
     pub fn inbox_subject(&self, delivery: &DeliveryId) -> String {
         format!("{}.inbox.{delivery}", self.0)
     }
 
-    /// Where a delivery is set aside.
+    /// Subject of a delivery among the dead letters.
     pub fn dead_letter_subject(&self, delivery: &DeliveryId) -> String {
         format!("{}.dead-letters.{delivery}", self.0)
     }
 
-    /// Where a projector is asked to carry out a command; `*` stands for any.
+    /// Subject of a command; the name `*` matches every command.
     pub fn command_subject(&self, name: &str) -> String {
         format!("{}.command.{name}", self.0)
     }
 
-    /// Delivery id in the subject of an inbox message.
+    /// Delivery id in the subject of a delivery in the inbox or among the dead letters.
     pub fn delivery_of(&self, subject: &str) -> Option<DeliveryId> {
         let rest = subject.strip_prefix(self.0.as_str())?;
         rest.strip_prefix(".inbox.").or_else(|| rest.strip_prefix(".dead-letters."))?.parse().ok()
@@ -84,12 +85,12 @@ impl Namespace {
         format!("{}.events.{}.{event_type}", self.0, entity.token())
     }
 
-    /// Wildcard over all events of one user or group: what an append's expected position is about.
+    /// Wildcard subject of all events of one user or group. Appends expect a position of this subject.
     pub fn entity_filter(&self, entity: Entity) -> String {
         format!("{}.events.{}.*", self.0, entity.token())
     }
 
-    /// Wildcard over events, narrowed to one user or group, and to one type.
+    /// Wildcard subject of all events, optionally of one user or group, and of one type.
     pub fn events_filter(&self, entity: Option<Entity>, event_type: Option<EventType>) -> String {
         let entity = entity.map_or_else(|| "*.*".to_owned(), Entity::token);
         let event_type = event_type.map_or("*", EventType::as_str);
@@ -121,13 +122,13 @@ impl FromStr for Namespace {
             Err(InvalidName {
                 given: text.to_owned(),
                 what: "namespace",
-                expected: "a lower-case letter, then lower-case letters, digits and '-', 64 at most",
+                expected: "a lower-case letter, then lower-case letters, digits and '-', at most 64 characters",
             })
         }
     }
 }
 
-/// Whom an event is about.
+/// The user or group that an event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Entity {
     /// A user.
@@ -144,7 +145,7 @@ impl Entity {
         }
     }
 
-    /// First part of the ids of its events: `user-42`.
+    /// First part of the ids of its events, such as `user-42`.
     pub fn id_prefix(self) -> String {
         match self {
             Self::User(pk) => format!("user-{pk}"),
@@ -153,7 +154,7 @@ impl Entity {
     }
 }
 
-/// The `subject` attribute of its events: `user/42`.
+/// The `subject` attribute of its events, such as `user/42`.
 impl fmt::Display for Entity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -180,25 +181,25 @@ impl FromStr for Entity {
     }
 }
 
-/// Identifies one delivery for ever: authentik's event uuid, perhaps followed by `.<suffix>`.
+/// Permanent id of a delivery: authentik's event uuid, optionally followed by `.<suffix>`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(try_from = "String", into = "String")]
 pub struct DeliveryId(String);
 
 impl DeliveryId {
-    /// The delivery id of a hint that a group's hint gives about one of its members.
+    /// Delivery id of the hint about a member that this delivery's group hint leads to.
     #[must_use]
     pub fn member(&self, pk: UserPk) -> Self {
         Self(format!("{}.{pk}", self.0))
     }
 
-    /// The delivery id of the n-th replay from the dead letters.
+    /// Delivery id of the n-th replay of this dead letter.
     #[must_use]
     pub fn replay(&self, n: u64) -> Self {
         Self(format!("{}.replay-{n}", self.0))
     }
 
-    /// As text.
+    /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -237,7 +238,7 @@ impl FromStr for DeliveryId {
             Err(InvalidName {
                 given: text.to_owned(),
                 what: "delivery id",
-                expected: "letters, digits, '-' and '_' in tokens joined by '.', 128 at most",
+                expected: "tokens of letters, digits, '-' and '_' joined by '.', at most 128 characters",
             })
         }
     }
@@ -254,7 +255,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_carry_the_namespace() {
+    fn names_contain_the_namespace() {
         let namespace: Namespace = "blue-2".parse().unwrap();
         assert_eq!(namespace.events_stream(), "BLUE-2_EVENTS");
         assert_eq!(namespace.projection_bucket("users", 3), "blue-2_users_3");
@@ -269,14 +270,14 @@ mod tests {
     }
 
     #[test]
-    fn a_namespace_that_would_break_subjects_is_refused() {
+    fn a_namespace_that_is_invalid_in_a_subject_is_refused() {
         for bad in ["", "A", "a.b", "a*", "1a", "a b", "a>"] {
             assert!(bad.parse::<Namespace>().is_err(), "{bad}");
         }
     }
 
     #[test]
-    fn a_delivery_id_survives_its_subject() {
+    fn a_delivery_id_parses_back_from_its_subject() {
         let namespace = Namespace::default();
         let delivery: DeliveryId = "f9fc2ade-fae3-4865-a48c-7fb4d921559e".parse().unwrap();
         let member = delivery.member(42);
@@ -284,14 +285,14 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_id_that_would_break_subjects_is_refused() {
+    fn a_delivery_id_that_is_invalid_in_a_subject_is_refused() {
         for bad in ["", "a..b", "*", "a b", ">", "a.", "ä"] {
             assert!(bad.parse::<DeliveryId>().is_err(), "{bad}");
         }
     }
 
     #[test]
-    fn an_event_subject_reads_back() {
+    fn an_event_subject_parses_back() {
         for entity in [Entity::User(42), Entity::Group(Uuid::from_u128(7))] {
             assert_eq!(entity.to_string().parse(), Ok(entity));
         }

@@ -1,8 +1,33 @@
-//! What authentik-events knows and decides, without any input or output.
+//! The types and rules of authentik-events, without input or output: no clock, no network, no runtime.
+//! Times and ids are arguments.
 //!
-//! A [`hint::Hint`] says that something may have happened; the [`rule`] compares what is recorded
-//! with what authentik says and decides which [`event`]s make them agree; a [`view`] is folded from
-//! those events. This crate has no clock, no network and no runtime: time and ids are arguments.
+//! * [`hint::Hint`]: a user or group may have changed. [`hint::read`] parses one from a webhook's body.
+//! * [`snapshot::User`] and [`snapshot::Group`]: the state that authentik reports and that every event
+//!   carries.
+//! * [`decide`]: the events that bring the recorded state in line with authentik's state.
+//! * [`rule::Rule`]: the steps around that decision (read the log, ask authentik, append, repeat on a
+//!   conflict).
+//! * [`event::Event`]: one recorded event, as CloudEvents JSON.
+//! * [`view::Projection`]: folds events into the views that the API serves.
+//! * [`key`]: names of streams, buckets and subjects in NATS.
+//! * [`command`], [`operation`], [`status`]: what the API and the projectors tell each other.
+//!
+//! ```
+//! use domain::decide::{RecordedState, decide_user};
+//! use domain::event::{Channel, EventType};
+//! use domain::hint::{self, Parsed};
+//! use domain::key::DeliveryId;
+//! use domain::snapshot::User;
+//!
+//! let delivery: DeliveryId = "f9fc2ade-fae3-4865-a48c-7fb4d921559e".parse().unwrap();
+//! let body = br#"{"event_type": "model_updated", "pk": 42}"#;
+//! let Ok(Parsed::Hint(hint)) = hint::read(delivery, Channel::Webhook, body) else { panic!() };
+//!
+//! let recorded = User { is_active: true, ..User::partial(42, "Ada".to_owned()) };
+//! let source = User { is_active: false, ..recorded.clone() };
+//! let events = decide_user(42, &RecordedState::Present(recorded), Some(&source), &hint, None);
+//! assert_eq!(events[0].event_type(), EventType::UserDeactivated);
+//! ```
 #![warn(missing_docs)]
 
 pub mod command;

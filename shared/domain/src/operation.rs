@@ -1,4 +1,5 @@
-//! What an operator had done, or is having done: kept, so that it can be followed and looked up.
+//! Long-running operations that an operator requests. They are stored, so that their progress and result can
+//! be read.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,63 +9,63 @@ use uuid::Uuid;
 use crate::key::UserPk;
 use crate::timestamp::Timestamp;
 
-/// Something that was asked for, and what became of it.
+/// A requested operation with its progress and result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Operation {
-    /// Names it.
+    /// Id of the operation.
     pub id: Uuid,
-    /// What is done.
+    /// Kind of the operation.
     pub kind: OperationKind,
-    /// What it is done to: name of a projection, or id of a dead letter.
+    /// What the operation works on: name of a projection, or id of a dead letter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
-    /// How it stands.
+    /// Current state.
     pub state: OperationState,
-    /// How much is done; of a rebuild, the sequence that is folded.
+    /// Completed steps; for a rebuild, the sequence of the last folded event.
     pub done: u64,
-    /// How much there is to do.
+    /// Total steps, in the unit of `done`; 0 while unknown.
     pub of: u64,
-    /// The user who asked for it; nothing where they were not recorded.
+    /// The user who requested it; null if that user was not recorded.
     pub asked_by: Option<UserPk>,
-    /// When it began.
+    /// When it started.
     pub began: Timestamp,
     /// When it ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ended: Option<Timestamp>,
-    /// What came of it; of a rebuild, its generation and its fingerprint.
+    /// Result; for a rebuild, its generation and its fingerprint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub result: Option<Value>,
-    /// Why it failed, and what to do.
+    /// Why it failed and what to do.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
 }
 
-/// What an operator can have done.
+/// Kinds of operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OperationKind {
-    /// A projection is folded anew.
+    /// Builds a projection again from all events.
     Rebuild,
-    /// Dead letters are put into the inbox again: the one that is the subject, else all.
+    /// Moves dead letters back to the inbox: the one in `subject`, or all.
     ReplayDeadLetters,
-    /// A dead letter is deleted.
+    /// Deletes a dead letter.
     DropDeadLetter,
 }
 
-/// How an operation stands.
+/// States of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OperationState {
-    /// A projector is at it.
+    /// A projector works on it.
     Running,
-    /// It is done, and there is a result.
+    /// It succeeded; `result` is set.
     Done,
-    /// It was not done, or not to its end; there is an error.
+    /// It was not started or not completed; `error` is set.
     Failed,
 }
 
 impl Operation {
-    /// One that begins now. How much there is to do may not be known yet.
+    /// A running operation without progress; the caller sets `of` when it is known.
     pub fn begun(
         id: Uuid,
         kind: OperationKind,
@@ -87,7 +88,7 @@ impl Operation {
         }
     }
 
-    /// Notes that it ended, and how.
+    /// Ends the operation with its result or error.
     pub fn end(&mut self, result: Result<Value, String>, ended: Timestamp) {
         self.ended = Some(ended);
         match result {
@@ -100,8 +101,11 @@ impl Operation {
         }
     }
 
-    /// Notes that nobody is at it any more, since that time.
+    /// Ends the operation as failed because its projector died at `since`.
     pub fn abandon(&mut self, since: Timestamp) {
-        self.end(Err("the projector that was at it died: ask for it once more".to_owned()), since);
+        self.end(
+            Err("the projector that carried out this operation died: request it again".to_owned()),
+            since,
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! What is known of a user or a group at one moment: what authentik says, and what an event records.
+//! Snapshots of users and groups: the state that authentik reports and that every event carries.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,53 +10,53 @@ use uuid::Uuid;
 use crate::key::{GroupId, UserPk};
 use crate::timestamp::Timestamp;
 
-/// A user as authentik describes them, less avatars and attributes that are not allowed.
+/// A user as authentik reports them, without the avatar and without attributes that are not allowed.
 ///
-/// Two snapshots agree when everything but the times (`date_joined` and below) is equal: authentik moves
-/// those on its own, so they are carried along and make no event.
+/// `date_joined`, `last_login`, `last_updated`, `password_change_date` and `group_names` are not compared:
+/// authentik changes them on its own, so a change of them alone leads to no event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct User {
-    /// authentik's primary key. After a restore of authentik it can mean somebody else: compare `uuid`.
+    /// authentik's primary key. After a restore of authentik it can belong to another user: compare `uuid`.
     pub pk: UserPk,
-    /// Identifies the person's account for ever. Nil where authentik deleted the user before it could be read.
+    /// Permanent id of the account. Nil if authentik deleted the user before this system could read them.
     pub uuid: Uuid,
-    /// authentik's hashed id of the user: `sub` of tokens in the mode `hashed_user_id`.
+    /// authentik's hashed id of the user: `sub` of tokens in the subject mode `hashed_user_id`.
     pub uid: String,
-    /// Name to sign in with.
+    /// Name that the user signs in with.
     pub username: String,
     /// Display name.
     pub name: String,
-    /// E-mail address; empty where there is none.
+    /// E-mail address; empty if the user has none.
     pub email: String,
-    /// False for a user who may not sign in.
+    /// False if the user may not sign in.
     pub is_active: bool,
-    /// `internal`, `external`, `service_account`, `internal_service_account`, or what newer releases add.
+    /// `internal`, `external`, `service_account`, `internal_service_account`, or a newer type.
     #[serde(rename = "type")]
     pub kind: String,
-    /// Folder of the user in authentik.
+    /// Path of the user's folder in authentik.
     pub path: String,
-    /// True where a group of the user has all rights in authentik.
+    /// True if a group of the user grants all permissions in authentik.
     pub is_superuser: bool,
     /// Groups that the user is a direct member of.
     pub groups: BTreeSet<GroupId>,
-    /// Names that those groups had when authentik was last asked about the user.
+    /// Names of those groups when this system last read the user.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub group_names: BTreeMap<GroupId, String>,
-    /// The attributes that `PROJECTOR_USER_ATTRIBUTES` allows.
+    /// Those attributes of the user that `PROJECTOR_USER_ATTRIBUTES` allows.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub attributes: BTreeMap<String, Value>,
-    /// When the account was made.
+    /// When the account was created.
     pub date_joined: Option<Timestamp>,
     /// When the user last signed in.
     pub last_login: Option<Timestamp>,
-    /// When authentik last saved the user; sign-ins and memberships do not move it.
+    /// When authentik last saved the user; sign-ins and changes of membership do not update it.
     pub last_updated: Option<Timestamp>,
     /// When the password was last set.
     pub password_change_date: Option<Timestamp>,
 }
 
 impl User {
-    /// All that remains of a user whom authentik deleted before they could be read.
+    /// A user whom authentik deleted before this system could read them: only key and display name are known.
     pub fn partial(pk: UserPk, name: String) -> Self {
         Self {
             pk,
@@ -80,17 +80,17 @@ impl User {
     }
 }
 
-/// A group as authentik describes it, without its members' names.
+/// A group as authentik reports it, without its members.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Group {
     /// authentik's primary key.
     pub uuid: GroupId,
-    /// Name, unique in authentik.
+    /// Name; unique in authentik.
     pub name: String,
-    /// True where members have all rights in authentik.
+    /// True if the group grants its members all permissions in authentik.
     pub is_superuser: bool,
-    /// Groups that this one belongs to.
+    /// Parent groups.
     pub parents: BTreeSet<GroupId>,
-    /// How many direct members it had when authentik was last asked. Carried along: makes no event.
+    /// Number of direct members when this system last read the group. A change of it alone is no event.
     pub n_members: u64,
 }

@@ -1,96 +1,96 @@
-//! What an operator wants to know at a glance: streams, backlog, projections.
+//! The state of the system for operators: streams, backlog, projections, reconciliation.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::timestamp::Timestamp;
 
-/// The whole system, as a projector sees it.
+/// State of the whole system, as one projector sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
-    /// Inbox, events, dead letters.
+    /// The streams of the inbox, the events and the dead letters.
     pub streams: Vec<StreamStatus>,
-    /// What the projectors have before them.
+    /// Backlog of the projectors.
     pub inbox: InboxStatus,
-    /// What readers are served.
+    /// The projections that readers are served from.
     pub projections: Vec<ProjectionStatus>,
-    /// Deliveries that wait for a person.
+    /// Number of dead letters.
     pub dead_letters: u64,
-    /// The last full comparison with authentik; nothing before the first one.
+    /// The last completed sweep; `None` before the first one.
     pub last_sweep: Option<LastSweep>,
 }
 
-/// One stream.
+/// State of one stream.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StreamStatus {
-    /// Its name.
+    /// Name of the stream.
     pub name: String,
-    /// How many messages it holds.
+    /// Number of stored messages.
     pub messages: u64,
-    /// How much they take on disk.
+    /// Size on disk in bytes.
     pub bytes: u64,
-    /// Sequence of the first message that is kept.
+    /// Sequence of the oldest stored message.
     pub first_sequence: u64,
-    /// Sequence of the last message that was stored.
+    /// Sequence of the newest message ever stored.
     pub last_sequence: u64,
 }
 
-/// The backlog.
+/// Backlog of the inbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct InboxStatus {
-    /// Deliveries that no projector took yet.
+    /// Deliveries that no projector has received yet.
     pub pending: u64,
-    /// Deliveries that a projector has, or that wait for another try.
+    /// Deliveries in progress: a projector is working on them, or they wait for a retry.
     pub in_hand: u64,
 }
 
-/// One projection.
+/// State of one projection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProjectionStatus {
-    /// Its name.
+    /// Name of the projection.
     pub name: String,
-    /// The generation that readers use; nothing before the first one.
+    /// The generation that readers use; null before the first one.
     pub generation: Option<u64>,
-    /// Sequence of the last event in it.
+    /// Sequence of the last folded event.
     pub checkpoint: u64,
-    /// How far the newest event is ahead, in sequences.
+    /// Sequence of the newest event minus `checkpoint`.
     pub lag: u64,
 }
 
-/// The last full pass over all users and groups that was completed.
+/// The last completed comparison of all users and groups with authentik.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct LastSweep {
-    /// When it began.
+    /// When it started.
     pub began: Timestamp,
     /// When it was completed.
     pub completed: Timestamp,
-    /// What it came to.
+    /// What it found and did.
     pub report: SweepReport,
 }
 
-/// What a pass came to.
+/// What a sweep found and did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SweepReport {
-    /// Users that authentik has.
+    /// Number of users in authentik.
     pub n_users: u64,
-    /// Groups that authentik has.
+    /// Number of groups in authentik.
     pub n_groups: u64,
-    /// Users and groups that were recorded for the first time, as the page had them.
+    /// Users and groups recorded for the first time, with the state in authentik's list.
     pub n_imported: u64,
-    /// Users and groups that differed, and were recorded by the rule.
+    /// Users and groups whose recorded state differed and was corrected.
     pub n_differing: u64,
-    /// Users and groups that are recorded and were not met.
+    /// Recorded users and groups that were missing from authentik's lists.
     pub n_missing: u64,
-    /// Users who were not met, and whom the guard lets nobody record as deleted.
+    /// Missing users whose deletion the brake holds back.
     #[serde(default)]
     pub n_held_back: u64,
-    /// Users and groups that could not be compared or recorded; the log names them.
+    /// Users and groups that could not be compared or recorded; the logs give their keys and the reason.
     #[serde(default)]
     pub n_failed: u64,
 }
 
 impl SweepReport {
-    /// Both passes in one: what they did is added up, what they found is that of the later one.
+    /// Combines two walks of one sweep: corrections are added, other counts are those of the later walk.
     #[must_use]
     pub fn followed_by(self, later: Self) -> Self {
         Self {

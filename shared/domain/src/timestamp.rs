@@ -1,4 +1,5 @@
-//! Points in time, as RFC 3339 in UTC with microseconds: what authentik gives, and always of one width.
+//! Points in time as RFC 3339 in UTC with microseconds, which is authentik's precision. The text has a fixed
+//! width.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,12 +16,12 @@ const WIRE: &[BorrowedFormatItem<'_>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
 const DAY: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
 
-/// A point in time in UTC.
+/// A point in time in UTC, written as `2026-11-22T08:52:53.234649Z`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(OffsetDateTime);
 
 impl Timestamp {
-    /// The day it falls on in UTC, as `YYYY-MM-DD`.
+    /// The day in UTC, as `YYYY-MM-DD`.
     pub fn day(self) -> String {
         self.0.format(DAY).unwrap_or_default()
     }
@@ -30,7 +31,7 @@ impl Timestamp {
         self.0.unix_timestamp()
     }
 
-    /// The same instant for code that computes with the `time` crate.
+    /// The same instant as a value of the `time` crate.
     pub fn to_offset_date_time(self) -> OffsetDateTime {
         self.0
     }
@@ -42,9 +43,9 @@ impl From<OffsetDateTime> for Timestamp {
     }
 }
 
-/// No instant of the years 0 to 9999 in UTC, as RFC 3339.
+/// A text that is not RFC 3339, or whose year in UTC is outside of 0 to 9999.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a point in time as RFC 3339 has it: {0}")]
+#[error("not a valid RFC 3339 timestamp: {0}")]
 pub struct NotATimestamp(String);
 
 impl FromStr for Timestamp {
@@ -53,9 +54,9 @@ impl FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let instant =
             OffsetDateTime::parse(text, &Rfc3339).map_err(|error| NotATimestamp(error.to_string()))?;
-        // Its own offset can carry it out of what RFC 3339 can say.
+        // The conversion to UTC can leave the years that RFC 3339 can express.
         let instant = instant.checked_to_offset(UtcOffset::UTC).filter(|instant| instant.year() >= 0);
-        instant.map(Self).ok_or_else(|| NotATimestamp("out of range in UTC".to_owned()))
+        instant.map(Self).ok_or_else(|| NotATimestamp("its year in UTC is outside of 0 to 9999".to_owned()))
     }
 }
 
@@ -93,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_of_authentiks_spellings_of_utc_are_one_instant() {
+    fn both_formats_of_utc_that_authentik_sends_are_equal() {
         let webhook: Timestamp = "2026-11-22T08:52:53.234649+00:00".parse().unwrap();
         let rest: Timestamp = "2026-11-22T08:52:53.234649Z".parse().unwrap();
         assert_eq!(webhook, rest);
@@ -101,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_utc_cannot_say_is_refused() {
+    fn a_timestamp_outside_of_the_years_0_to_9999_in_utc_is_refused() {
         for text in ["9999-12-31T23:59:59-01:00", "0000-01-01T00:00:00+01:00", "yesterday"] {
             assert!(text.parse::<Timestamp>().is_err(), "{text}");
         }
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_day_is_that_of_utc() {
+    fn the_day_is_the_day_in_utc() {
         let late: Timestamp = "2026-11-22T23:30:00-02:00".parse().unwrap();
         assert_eq!(late.day(), "2026-11-23");
     }

@@ -1,6 +1,6 @@
-//! Samples of every event type, of every released version, and the published schemas.
+//! Samples of every event type in every released version, and the published JSON Schemas.
 //!
-//! `BLESS=1 cargo test -p domain --test golden` writes the schemas anew after an intended change.
+//! After an intended change, `BLESS=1 cargo test -p domain --test golden` rewrites the schemas.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ fn samples() -> Vec<(String, String)> {
 }
 
 #[test]
-fn every_sample_reads_and_is_written_byte_for_byte() {
+fn every_sample_parses_and_serializes_to_the_same_bytes() {
     for (name, line) in samples() {
         let line = line.trim_end();
         let event = Event::from_json(line.as_bytes()).unwrap_or_else(|error| panic!("{name}: {error:?}"));
@@ -38,7 +38,7 @@ fn every_type_has_a_sample() {
 }
 
 #[test]
-fn every_type_keeps_its_published_schema() {
+fn every_type_has_its_published_schema() {
     for event_type in EventType::ALL {
         let path = golden(&format!("schemas/{event_type}.v1.json"));
         let schema = serde_json::to_string_pretty(&event_type.schema()).unwrap() + "\n";
@@ -46,12 +46,15 @@ fn every_type_keeps_its_published_schema() {
             fs::write(&path, &schema).unwrap();
         }
         let published = fs::read_to_string(&path).unwrap_or_default();
-        assert_eq!(schema, published, "{event_type}: BLESS=1 writes it, if the change is meant");
+        assert_eq!(
+            schema, published,
+            "the schema of {event_type} changed; if that is intended, rewrite it with BLESS=1"
+        );
     }
 }
 
 #[test]
-fn an_event_of_a_newer_schema_is_refused_by_name() {
+fn an_event_with_a_newer_schema_version_is_refused_with_an_error_that_names_it() {
     let (_, line) = samples().into_iter().find(|(name, _)| name.ends_with("/user-updated.json")).unwrap();
     let newer = line.replace("user-updated/v1", "user-updated/v2");
     let error = Event::from_json(newer.trim_end().as_bytes()).unwrap_err();

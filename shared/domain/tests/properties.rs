@@ -1,11 +1,12 @@
-//! Any history of a user in authentik, with hints in any order and any number: a valid history, and agreement.
+//! For any changes of a user in authentik, and hints in any order and number, the log ends as a valid history
+//! with authentik's state.
 
 use std::collections::BTreeSet;
 
 use domain::decide::RecordedState;
 use domain::event::payload::Trigger;
 use domain::event::{Channel, EventBody};
-use domain::hint::{About, Cause, Fact, Hint};
+use domain::hint::{Cause, Fact, Hint, HintTarget};
 use domain::history;
 use domain::key::{DeliveryId, Entity};
 use domain::rule::{AboutUser, LogEnd, Rule, Step};
@@ -40,7 +41,7 @@ fn apply(source: Option<User>, change: &Change, n_created: &mut u128) -> Option<
     match (source, change) {
         (None, Change::Create) => {
             *n_created += 1;
-            // Never the same uuid twice: authentik makes a new one for each account.
+            // authentik generates a new uuid for each account.
             Some(User { uuid: Uuid::from_u128(*n_created), is_active: true, ..User::partial(PK, "a".into()) })
         }
         (None, _) | (Some(_), Change::Delete) => None,
@@ -57,7 +58,7 @@ fn apply(source: Option<User>, change: &Change, n_created: &mut u128) -> Option<
 
 fn hint_of(number: usize, change: &Change) -> Hint {
     Hint {
-        about: About::Entity(Entity::User(PK)),
+        target: HintTarget::Entity(Entity::User(PK)),
         created: matches!(change, Change::Create).then(|| "a".to_owned()),
         fact: matches!(change, Change::SignIn)
             .then_some(Fact::LoggedIn { client_ip: None, auth_method: None }),
@@ -71,15 +72,15 @@ fn hint_of(number: usize, change: &Change) -> Hint {
     }
 }
 
-/// Works off one hint, alone.
-fn work_off(log: &mut Vec<(EventBody, DeliveryId)>, source: Option<&User>, hint: &Hint) {
+/// Processes one hint without another worker.
+fn process(log: &mut Vec<(EventBody, DeliveryId)>, source: Option<&User>, hint: &Hint) {
     let mut rule = Rule::new(AboutUser { pk: PK, hint: hint.clone() });
     let mut step = rule.start();
     loop {
         step = match step {
             Step::ReadLog => rule.log_read(LogEnd {
                 position: log.len() as u64,
-                known: log
+                recorded: log
                     .last()
                     .map_or(RecordedState::Nothing, |(event, _)| RecordedState::from_newest_of_user(event)),
             }),
@@ -97,7 +98,8 @@ fn work_off(log: &mut Vec<(EventBody, DeliveryId)>, source: Option<&User>, hint:
     }
 }
 
-/// Hints are worked off while the source goes on changing; each delivery says which hint comes, and when.
+/// Processes hints while the source keeps changing. Each delivery is the index of a hint and the index of the
+/// change after which the hint arrives.
 fn check(changes: &[Change], deliveries: &[(usize, usize)]) -> Result<(), TestCaseError> {
     let mut log = vec![];
     let mut source = None;
@@ -107,21 +109,21 @@ fn check(changes: &[Change], deliveries: &[(usize, usize)]) -> Result<(), TestCa
         for (hint, when) in deliveries {
             let hint = hint % changes.len();
             if hint <= now && when % changes.len() == now {
-                work_off(&mut log, source.as_ref(), &hint_of(hint, &changes[hint]));
+                process(&mut log, source.as_ref(), &hint_of(hint, &changes[hint]));
             }
         }
     }
-    // At least once: every hint comes in the end, in any order.
+    // Delivery at least once: every hint arrives in the end, here in reverse order.
     for hint in (0..changes.len()).rev() {
-        work_off(&mut log, source.as_ref(), &hint_of(hint, &changes[hint]));
+        process(&mut log, source.as_ref(), &hint_of(hint, &changes[hint]));
     }
     let events: Vec<EventBody> = log.iter().map(|(event, _)| event.clone()).collect();
     prop_assert_eq!(history::check(&events), Ok(()));
-    let known = events.last().map_or(RecordedState::Nothing, RecordedState::from_newest_of_user);
-    match (&known, &source) {
-        (RecordedState::Present(known), Some(source)) => prop_assert_eq!(known, source),
+    let recorded = events.last().map_or(RecordedState::Nothing, RecordedState::from_newest_of_user);
+    match (&recorded, &source) {
+        (RecordedState::Present(recorded), Some(source)) => prop_assert_eq!(recorded, source),
         (RecordedState::Nothing | RecordedState::Gone, None) => {}
-        _ => prop_assert!(false, "recorded {:?}, but authentik says {:?}", known, source),
+        _ => prop_assert!(false, "recorded {:?}, but authentik says {:?}", recorded, source),
     }
     let mut facts = BTreeSet::new();
     for (_, cause) in log.iter().filter(|(event, _)| matches!(event, EventBody::UserLoggedIn(_))) {

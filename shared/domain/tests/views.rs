@@ -1,4 +1,4 @@
-//! Folding views: what they show, and that interruptions and repetitions change no byte.
+//! Folding: what views contain, and that interruptions and repetitions change no byte.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::collections::BTreeSet;
@@ -58,7 +58,7 @@ fn group_created(n: u8) -> EventBody {
 
 fn recorded(sequence: u64, subject: Entity, body: EventBody) -> Recorded {
     let time = "2026-11-22T08:00:00Z".parse().unwrap();
-    // Ten events a day.
+    // Ten events per day.
     let stored = format!("2026-11-{:02}T00:00:00Z", 1 + sequence / 10).parse().unwrap();
     let event = Event {
         id: format!("{sequence}"),
@@ -88,7 +88,7 @@ fn of_user(pk: i64, bodies: impl IntoIterator<Item = EventBody>) -> Vec<(Entity,
 }
 
 #[test]
-fn a_user_shows_the_newest_state_and_where_their_own_history_begins() {
+fn a_users_view_has_the_newest_state_and_the_sequence_of_the_latest_registration() {
     let inactive = User { is_active: false, ..user(1, &[]) };
     let deactivated =
         EventBody::UserDeactivated(UserDeactivated { user: inactive.clone(), trigger: Trigger::default() });
@@ -100,7 +100,7 @@ fn a_user_shows_the_newest_state_and_where_their_own_history_begins() {
 }
 
 #[test]
-fn a_deleted_user_leaves_a_tombstone_and_an_erased_one_leaves_nothing_of_them() {
+fn a_deleted_user_leaves_a_tombstone_and_an_erased_user_leaves_no_personal_data() {
     let views = fold::<Users>(of_user(1, [registered(1, &[]), deleted(1, &[])]));
     assert_eq!(views.get("1").unwrap().status, UserStatus::Deleted);
     let erased =
@@ -111,7 +111,7 @@ fn a_deleted_user_leaves_a_tombstone_and_an_erased_one_leaves_nothing_of_them() 
 }
 
 #[test]
-fn what_is_left_of_an_erased_user_does_not_depend_on_what_was_erased() {
+fn the_view_of_an_erased_user_does_not_depend_on_erased_events() {
     let erased =
         EventBody::UserErased(UserErased { user: ErasedUser { pk: 1 }, trigger: Trigger::default() });
     let before = fold::<Users>(of_user(1, [registered(1, &[]), erased.clone()]));
@@ -121,7 +121,7 @@ fn what_is_left_of_an_erased_user_does_not_depend_on_what_was_erased() {
 }
 
 #[test]
-fn a_group_counts_its_members_whoever_came_first() {
+fn a_group_counts_its_members_whether_user_or_group_is_recorded_first() {
     let mut events = of_user(1, [registered(1, &[1, 2])]);
     events.push((Entity::Group(group(1)), group_created(1)));
     events.extend(of_user(2, [registered(2, &[]), joined(2, 1)]));
@@ -135,7 +135,7 @@ fn a_group_counts_its_members_whoever_came_first() {
 }
 
 #[test]
-fn a_deleted_group_says_so() {
+fn a_deleted_group_is_marked_as_deleted() {
     let EventBody::GroupCreated(created) = group_created(1) else { unreachable!() };
     let gone = EventBody::GroupDeleted(GroupDeleted { group: created.group, trigger: Trigger::default() });
     let subject = Entity::Group(group(1));
@@ -144,7 +144,7 @@ fn a_deleted_group_says_so() {
 }
 
 #[test]
-fn activity_counts_types_by_the_day_they_were_stored() {
+fn activity_counts_events_by_type_and_by_the_day_they_were_stored() {
     let login = |_| {
         let data = UserLoggedIn {
             user: user(1, &[]),
@@ -177,17 +177,17 @@ fn bytes<P: Projection>(views: &Views<P>) -> String {
     lines.join("\n")
 }
 
-/// Folds with a stop after `stop` events, where the views of a later commit may be ahead of the checkpoint.
+/// Folds `stop` events, stops, and continues from a checkpoint that the stored views can be ahead of.
 fn fold_interrupted<P: Projection>(
     events: &[(Entity, EventBody)],
     stop: usize,
     checkpoint: usize,
 ) -> Views<P> {
-    let until = |end: usize| fold::<P>(events[..end].to_vec());
-    let ahead = until(stop);
+    let fold_until = |end: usize| fold::<P>(events[..end].to_vec());
+    let ahead = fold_until(stop);
     let stored = ahead.iter().map(|(key, view)| (key.clone(), view.clone())).collect();
     let mut views = Views::loaded(stored, checkpoint as u64);
-    // Read again from the checkpoint, some events twice.
+    // Continue from the checkpoint and read up to two events again.
     for (index, (subject, body)) in events.iter().enumerate().skip(checkpoint.saturating_sub(2)) {
         views.apply(&recorded(index as u64 + 1, *subject, body.clone()));
     }

@@ -5,7 +5,7 @@ use async_nats::HeaderMap;
 use async_nats::jetstream::stream::LastRawMessageErrorKind;
 use bytes::Bytes;
 use domain::event::Channel;
-use domain::hint::{ERASED_BODY, OwnHint};
+use domain::hint::{ERASED_BODY, InternalHint};
 use domain::key::DeliveryId;
 use runtime::nats::Nats;
 
@@ -19,7 +19,7 @@ pub async fn put_hint(
     nats: &Nats,
     id: &DeliveryId,
     channel: Channel,
-    hint: &OwnHint,
+    hint: &InternalHint,
 ) -> Result<Stored, PublishError> {
     let body = serde_json::to_vec(hint).map_err(|error| not_json("the hint", &error))?;
     put_delivery(nats, id, channel, body.into()).await

@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn every_needed_action_becomes_a_hint() {
         use domain::event::Channel;
-        use domain::hint::{Reading, read};
+        use domain::hint::{Parsed, read};
         for (action, model) in NEEDED {
             let (name, pk) = match model {
                 Some(GROUP) => ("group", json!(Uuid::nil())),
@@ -131,7 +131,7 @@ mod tests {
             let event = json!({"action": action, "actor": {"pk": 8}, "model": model, "context": {}});
             let body = json!({"schema": "authentik.event.v1", "event": event}).to_string();
             let reading = read(Uuid::nil().into(), Channel::Webhook, body.as_bytes()).unwrap();
-            assert!(matches!(reading, Reading::Look(_)), "{action}");
+            assert!(matches!(reading, Parsed::Hint(_)), "{action}");
         }
     }
 

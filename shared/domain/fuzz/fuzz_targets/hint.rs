@@ -1,4 +1,4 @@
-//! Whatever bytes come into the inbox, reading them ends in a hint, in a reason, or in an error.
+//! Parsing any bytes from the inbox returns a hint, a reason to ignore them, or an error. It never panics.
 #![no_main]
 
 use domain::event::Channel;

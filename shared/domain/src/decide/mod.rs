@@ -1,4 +1,4 @@
-//! What must be recorded so that the log comes to agree with authentik.
+//! The decision at the core of the rule: which events bring the log in line with authentik.
 
 use serde::Serialize;
 use serde_json::Value;
@@ -14,19 +14,19 @@ use crate::hint::{Fact, Hint};
 use crate::key::{GroupId, UserPk};
 use crate::snapshot::{Group, User};
 
-/// What the newest event of a user or group says.
+/// The state of a user or group according to its newest event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordedState<S> {
-    /// Nothing was ever recorded.
+    /// No event was ever recorded.
     Nothing,
-    /// This is the recorded state.
+    /// The state in the newest event.
     Present(S),
-    /// It was recorded as deleted.
+    /// The newest event records a deletion or an erasure.
     Gone,
 }
 
 impl RecordedState<User> {
-    /// What the newest event of a user says of them.
+    /// The recorded state of a user whose newest event has this body.
     pub fn from_newest_of_user(body: &EventBody) -> Self {
         match body.after() {
             StateAfter::User(user) => Self::Present(user.clone()),
@@ -39,7 +39,7 @@ impl RecordedState<User> {
 }
 
 impl RecordedState<Group> {
-    /// What the newest event of a group says of it.
+    /// The recorded state of a group whose newest event has this body.
     pub fn from_newest_of_group(body: &EventBody) -> Self {
         match body.after() {
             StateAfter::Group(group) => Self::Present(group.clone()),
@@ -51,64 +51,65 @@ impl RecordedState<Group> {
     }
 }
 
-/// What must be recorded about a user. `fact` is that of the hint, unless it is recorded already.
+/// The events to append for a user. `source` is authentik's answer, `None` if authentik has no such user.
+/// `fact` is the hint's fact, or `None` if that fact is already recorded.
 ///
-/// Returns nothing where log and source agree, so a repeated hint changes nothing.
+/// Returns no events if log and source agree, so a repeated hint changes nothing.
 pub fn decide_user(
     pk: UserPk,
-    known: &RecordedState<User>,
+    recorded: &RecordedState<User>,
     source: Option<&User>,
     hint: &Hint,
     fact: Option<&Fact>,
 ) -> Vec<EventBody> {
     let trigger = &hint.cause.trigger;
-    match (known, source) {
+    match (recorded, source) {
         (RecordedState::Nothing, None) => match &hint.created {
-            Some(name) => came_and_went(User::partial(pk, name.clone()), trigger),
+            Some(name) => registered_and_deleted(User::partial(pk, name.clone()), trigger),
             None => vec![],
         },
         (RecordedState::Gone, None) => vec![],
         (RecordedState::Nothing | RecordedState::Gone, Some(source)) => registered(source, fact, trigger),
-        (RecordedState::Present(known), None) => {
+        (RecordedState::Present(recorded), None) => {
             let mut events: Vec<_> =
-                fact.map(|fact| fact_event(fact, known.clone(), trigger)).into_iter().collect();
-            events.push(deleted(known, trigger));
+                fact.map(|fact| fact_event(fact, recorded.clone(), trigger)).into_iter().collect();
+            events.push(deleted(recorded, trigger));
             events
         }
-        // authentik was restored: the key means somebody else now.
-        (RecordedState::Present(known), Some(source)) if known.uuid != source.uuid => {
-            let mut events = vec![deleted(known, trigger)];
+        // authentik was restored from a backup: the primary key now belongs to another user.
+        (RecordedState::Present(recorded), Some(source)) if recorded.uuid != source.uuid => {
+            let mut events = vec![deleted(recorded, trigger)];
             events.extend(registered(source, fact, trigger));
             events
         }
-        (RecordedState::Present(known), Some(source)) => {
-            let mut events = user_differences(known, source, trigger);
+        (RecordedState::Present(recorded), Some(source)) => {
+            let mut events = user_differences(recorded, source, trigger);
             events.extend(fact.map(|fact| fact_event(fact, source.clone(), trigger)));
             events
         }
     }
 }
 
-/// What must be recorded about a group.
+/// The events to append for a group. `source` is authentik's answer, `None` if authentik has no such group.
 pub fn decide_group(
-    known: &RecordedState<Group>,
+    recorded: &RecordedState<Group>,
     source: Option<&Group>,
     trigger: &Trigger,
 ) -> Vec<EventBody> {
     let trigger = trigger.clone();
-    match (known, source) {
+    match (recorded, source) {
         (RecordedState::Nothing | RecordedState::Gone, None) => vec![],
         (RecordedState::Nothing | RecordedState::Gone, Some(source)) => {
             vec![EventBody::GroupCreated(GroupCreated { group: source.clone(), trigger })]
         }
-        (RecordedState::Present(known), None) => {
-            vec![EventBody::GroupDeleted(GroupDeleted { group: known.clone(), trigger })]
+        (RecordedState::Present(recorded), None) => {
+            vec![EventBody::GroupDeleted(GroupDeleted { group: recorded.clone(), trigger })]
         }
-        (RecordedState::Present(known), Some(source)) => {
+        (RecordedState::Present(recorded), Some(source)) => {
             let mut changes = Changes::new();
-            note(&mut changes, "name", &known.name, &source.name);
-            note(&mut changes, "is_superuser", &known.is_superuser, &source.is_superuser);
-            note(&mut changes, "parents", &known.parents, &source.parents);
+            insert_change(&mut changes, "name", &recorded.name, &source.name);
+            insert_change(&mut changes, "is_superuser", &recorded.is_superuser, &source.is_superuser);
+            insert_change(&mut changes, "parents", &recorded.parents, &source.parents);
             if changes.is_empty() {
                 return vec![];
             }
@@ -124,32 +125,33 @@ fn registered(source: &User, fact: Option<&Fact>, trigger: &Trigger) -> Vec<Even
     events
 }
 
-fn came_and_went(user: User, trigger: &Trigger) -> Vec<EventBody> {
-    let gone = deleted(&user, trigger);
-    vec![EventBody::UserRegistered(UserRegistered { user, partial: true, trigger: trigger.clone() }), gone]
+/// Events of a user whom authentik deleted before this system could read them.
+fn registered_and_deleted(user: User, trigger: &Trigger) -> Vec<EventBody> {
+    let deleted = deleted(&user, trigger);
+    vec![EventBody::UserRegistered(UserRegistered { user, partial: true, trigger: trigger.clone() }), deleted]
 }
 
-fn deleted(known: &User, trigger: &Trigger) -> EventBody {
-    EventBody::UserDeleted(UserDeleted { user: known.clone(), trigger: trigger.clone() })
+fn deleted(recorded: &User, trigger: &Trigger) -> EventBody {
+    EventBody::UserDeleted(UserDeleted { user: recorded.clone(), trigger: trigger.clone() })
 }
 
-/// One event a difference, each with the state after it; the last one has the state of the source.
-fn user_differences(known: &User, source: &User, trigger: &Trigger) -> Vec<EventBody> {
+/// One event per difference, each with the state after it. The last one carries the state of the source.
+fn user_differences(recorded: &User, source: &User, trigger: &Trigger) -> Vec<EventBody> {
     let trigger = || trigger.clone();
     let mut events = vec![];
-    // What is carried without making an event comes along with the first one.
-    let newest_name = |id| source.group_names.get(id).or_else(|| known.group_names.get(id));
+    // Fields that are not compared (times, group names) change with the first event.
+    let newest_name = |id| source.group_names.get(id).or_else(|| recorded.group_names.get(id));
     let mut user = User {
-        is_active: known.is_active,
-        groups: known.groups.clone(),
-        group_names: known.groups.iter().filter_map(|id| Some((*id, newest_name(id)?.clone()))).collect(),
+        is_active: recorded.is_active,
+        groups: recorded.groups.clone(),
+        group_names: recorded.groups.iter().filter_map(|id| Some((*id, newest_name(id)?.clone()))).collect(),
         ..source.clone()
     };
-    let changes = field_changes(known, source);
+    let changes = field_changes(recorded, source);
     if !changes.is_empty() {
         events.push(EventBody::UserUpdated(UserUpdated { user: user.clone(), changes, trigger: trigger() }));
     }
-    for id in known.groups.difference(&source.groups) {
+    for id in recorded.groups.difference(&source.groups) {
         let group = group_ref(*id, &user);
         user.groups.remove(id);
         user.group_names.remove(id);
@@ -159,7 +161,7 @@ fn user_differences(known: &User, source: &User, trigger: &Trigger) -> Vec<Event
             trigger: trigger(),
         }));
     }
-    for id in source.groups.difference(&known.groups) {
+    for id in source.groups.difference(&recorded.groups) {
         let group = group_ref(*id, source);
         user.groups.insert(*id);
         user.group_names.insert(*id, group.name.clone());
@@ -169,7 +171,7 @@ fn user_differences(known: &User, source: &User, trigger: &Trigger) -> Vec<Event
             trigger: trigger(),
         }));
     }
-    if known.is_active != source.is_active {
+    if recorded.is_active != source.is_active {
         let user = source.clone();
         events.push(if source.is_active {
             EventBody::UserReactivated(UserReactivated { user, trigger: trigger() })
@@ -184,21 +186,21 @@ fn group_ref(uuid: GroupId, member: &User) -> GroupRef {
     GroupRef { uuid, name: member.group_names.get(&uuid).cloned().unwrap_or_default() }
 }
 
-fn field_changes(known: &User, source: &User) -> Changes {
+fn field_changes(recorded: &User, source: &User) -> Changes {
     let mut changes = Changes::new();
-    note(&mut changes, "username", &known.username, &source.username);
-    note(&mut changes, "name", &known.name, &source.name);
-    note(&mut changes, "email", &known.email, &source.email);
-    note(&mut changes, "type", &known.kind, &source.kind);
-    note(&mut changes, "path", &known.path, &source.path);
-    note(&mut changes, "is_superuser", &known.is_superuser, &source.is_superuser);
-    note(&mut changes, "attributes", &known.attributes, &source.attributes);
+    insert_change(&mut changes, "username", &recorded.username, &source.username);
+    insert_change(&mut changes, "name", &recorded.name, &source.name);
+    insert_change(&mut changes, "email", &recorded.email, &source.email);
+    insert_change(&mut changes, "type", &recorded.kind, &source.kind);
+    insert_change(&mut changes, "path", &recorded.path, &source.path);
+    insert_change(&mut changes, "is_superuser", &recorded.is_superuser, &source.is_superuser);
+    insert_change(&mut changes, "attributes", &recorded.attributes, &source.attributes);
     changes
 }
 
-fn note<T: PartialEq + Serialize>(changes: &mut Changes, field: &str, from: &T, to: &T) {
+fn insert_change<T: PartialEq + Serialize>(changes: &mut Changes, field: &str, from: &T, to: &T) {
     if from != to {
-        // Strings, flags and maps with text for keys: none of them can fail to be JSON.
+        // Strings, flags and maps with string keys: serializing them cannot fail.
         let json = |value: &T| serde_json::to_value(value).unwrap_or(Value::Null);
         changes.insert(field.to_owned(), Change { from: json(from), to: json(to) });
     }

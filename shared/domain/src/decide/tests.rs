@@ -5,7 +5,7 @@ use uuid::Uuid;
 use super::*;
 use crate::event::payload::Actor;
 use crate::event::{Channel, EventType};
-use crate::hint::{About, Cause};
+use crate::hint::{Cause, HintTarget};
 use crate::history;
 use crate::key::{DeliveryId, Entity};
 
@@ -38,7 +38,7 @@ fn alice_in(groups: &[u128]) -> User {
 
 fn hint(action: &str, fact: Option<Fact>) -> Hint {
     Hint {
-        about: About::Entity(Entity::User(PK)),
+        target: HintTarget::Entity(Entity::User(PK)),
         created: (action == "model_created").then(|| "Alice".to_owned()),
         fact,
         cause: Cause {
@@ -51,7 +51,7 @@ fn hint(action: &str, fact: Option<Fact>) -> Hint {
     }
 }
 
-/// Given what is recorded, when authentik says this, then these events follow.
+/// The recorded state that a test starts from.
 struct Given(RecordedState<User>);
 
 impl Given {
@@ -92,7 +92,7 @@ fn a_repeated_hint_records_nothing() {
 }
 
 #[test]
-fn what_is_carried_makes_no_event() {
+fn fields_that_are_not_compared_lead_to_no_event() {
     let now: crate::timestamp::Timestamp = "2026-11-22T08:00:00Z".parse().unwrap();
     let source =
         User { last_login: Some(now), last_updated: Some(now), password_change_date: Some(now), ..alice() };
@@ -100,7 +100,7 @@ fn what_is_carried_makes_no_event() {
 }
 
 #[test]
-fn each_compared_field_makes_one_update_that_names_it() {
+fn a_change_of_each_compared_field_is_one_update_that_names_it() {
     let attributes = BTreeMap::from([("locale".to_owned(), Value::from("en"))]);
     for (field, source) in [
         ("username", User { username: "al".into(), ..alice() }),
@@ -119,10 +119,10 @@ fn each_compared_field_makes_one_update_that_names_it() {
 }
 
 #[test]
-fn several_differences_are_one_event_each_and_end_in_the_state_of_the_source() {
+fn each_difference_is_one_event_and_the_last_one_has_the_state_of_the_source() {
     let source = User { name: "Al".into(), is_active: false, ..alice_in(&[2, 3]) };
-    let known = User { group_names: BTreeMap::new(), ..alice_in(&[1, 2]) };
-    let events = present(known).when_authentik_says(source.clone(), &hint("user_write", None));
+    let recorded = User { group_names: BTreeMap::new(), ..alice_in(&[1, 2]) };
+    let events = present(recorded).when_authentik_says(source.clone(), &hint("user_write", None));
     let expected = [
         EventType::UserUpdated,
         EventType::UserLeftGroup,
@@ -143,7 +143,7 @@ fn a_user_is_deactivated_and_reactivated() {
 }
 
 #[test]
-fn a_left_group_is_named_as_it_was_recorded() {
+fn a_group_that_a_user_left_has_its_recorded_name() {
     let events = present(alice_in(&[1])).when_authentik_says(alice(), &hint("model_updated", None));
     let [EventBody::UserLeftGroup(left)] = events.as_slice() else { panic!("{events:?}") };
     assert_eq!(left.group, GroupRef { uuid: group(1), name: "group 1".into() });
@@ -151,7 +151,7 @@ fn a_left_group_is_named_as_it_was_recorded() {
 }
 
 #[test]
-fn a_user_who_is_gone_is_deleted_as_last_recorded() {
+fn a_deleted_user_is_recorded_with_the_last_recorded_state() {
     let events = present(alice()).when_authentik_says(None, &hint("model_deleted", None));
     let [EventBody::UserDeleted(deleted)] = events.as_slice() else { panic!("{events:?}") };
     assert_eq!(deleted.user, alice());
@@ -163,7 +163,7 @@ fn a_deletion_is_recorded_once() {
 }
 
 #[test]
-fn a_user_who_came_and_went_unseen_leaves_a_partial_registration() {
+fn a_user_deleted_before_they_were_read_is_registered_partially_and_deleted() {
     let events = Given(RecordedState::Nothing).when_authentik_says(None, &hint("model_created", None));
     let [EventBody::UserRegistered(registered), EventBody::UserDeleted(_)] = events.as_slice() else {
         panic!("{events:?}")
@@ -184,14 +184,14 @@ fn a_404_alone_registers_nobody() {
 }
 
 #[test]
-fn another_uuid_under_the_same_key_is_somebody_else() {
+fn another_uuid_under_the_same_key_is_another_user() {
     let other = User { uuid: Uuid::from_u128(2), ..alice() };
     let events = present(alice()).when_authentik_says(other, &hint("model_updated", None));
     assert_eq!(types(&events), [EventType::UserDeleted, EventType::UserRegistered]);
 }
 
 #[test]
-fn a_user_who_is_back_is_registered_again() {
+fn a_deleted_user_who_reappears_is_registered_again() {
     let events = Given(RecordedState::Gone).when_authentik_says(alice(), &hint("model_updated", None));
     assert_eq!(types(&events), [EventType::UserRegistered]);
 }
@@ -214,7 +214,7 @@ fn facts() -> Vec<(Fact, EventType)> {
 }
 
 #[test]
-fn a_fact_is_recorded_with_the_state_it_happened_in() {
+fn a_fact_is_recorded_with_the_current_state() {
     for (fact, expected) in facts() {
         let events = present(alice()).when_authentik_says(alice(), &hint("x", Some(fact)));
         assert_eq!(types(&events), [expected]);
@@ -237,7 +237,7 @@ fn a_fact_comes_after_the_differences_and_before_a_deletion() {
 }
 
 #[test]
-fn a_fact_about_a_user_who_is_gone_is_not_recorded() {
+fn a_fact_about_a_deleted_user_is_not_recorded() {
     for (fact, _) in facts() {
         let hint = hint("x", Some(fact));
         assert_eq!(Given(RecordedState::Gone).when_authentik_says(None, &hint), []);
@@ -255,8 +255,8 @@ fn engineers() -> Group {
     }
 }
 
-fn decide_about_group(known: &RecordedState<Group>, source: Option<&Group>) -> Vec<EventType> {
-    types(&decide_group(known, source, &Trigger::default()))
+fn decide_about_group(recorded: &RecordedState<Group>, source: Option<&Group>) -> Vec<EventType> {
+    types(&decide_group(recorded, source, &Trigger::default()))
 }
 
 #[test]
@@ -264,19 +264,19 @@ fn a_group_is_created_updated_and_deleted() {
     let renamed = Group { name: "builders".into(), ..engineers() };
     let nested = Group { parents: BTreeSet::from([group(2)]), ..engineers() };
     let powerful = Group { is_superuser: true, ..engineers() };
-    let known = || RecordedState::Present(engineers());
+    let recorded = || RecordedState::Present(engineers());
     assert_eq!(decide_about_group(&RecordedState::Nothing, Some(&engineers())), [EventType::GroupCreated]);
     assert_eq!(decide_about_group(&RecordedState::Gone, Some(&engineers())), [EventType::GroupCreated]);
     for changed in [renamed, nested, powerful] {
-        assert_eq!(decide_about_group(&known(), Some(&changed)), [EventType::GroupUpdated]);
+        assert_eq!(decide_about_group(&recorded(), Some(&changed)), [EventType::GroupUpdated]);
     }
-    assert_eq!(decide_about_group(&known(), None), [EventType::GroupDeleted]);
+    assert_eq!(decide_about_group(&recorded(), None), [EventType::GroupDeleted]);
     assert_eq!(decide_about_group(&RecordedState::Gone, None), []);
     assert_eq!(decide_about_group(&RecordedState::Nothing, None), []);
 }
 
 #[test]
-fn another_number_of_members_is_no_change_of_a_group() {
+fn a_change_of_the_number_of_members_alone_leads_to_no_event() {
     let larger = Group { n_members: 3, ..engineers() };
     assert_eq!(decide_about_group(&RecordedState::Present(engineers()), Some(&larger)), []);
 }
@@ -287,23 +287,23 @@ fn erased() -> EventBody {
 }
 
 #[test]
-fn of_an_erased_user_who_is_gone_nothing_is_recorded_any_more() {
+fn nothing_is_recorded_about_an_erased_user_who_no_longer_exists() {
     let login = Fact::LoggedIn { client_ip: None, auth_method: None };
     for hint in [hint("model_created", None), hint("model_deleted", None), hint("login", Some(login))] {
-        let known = RecordedState::from_newest_of_user(&erased());
-        assert_eq!(Given(known).when_authentik_says(None, &hint), []);
+        let recorded = RecordedState::from_newest_of_user(&erased());
+        assert_eq!(Given(recorded).when_authentik_says(None, &hint), []);
     }
 }
 
 #[test]
-fn an_erased_user_who_is_still_there_is_registered_anew() {
-    let known = RecordedState::from_newest_of_user(&erased());
-    let anew = Given(known).when_authentik_says(alice(), &hint("model_updated", None));
+fn an_erased_user_who_still_exists_is_registered_again() {
+    let recorded = RecordedState::from_newest_of_user(&erased());
+    let events = Given(recorded).when_authentik_says(alice(), &hint("model_updated", None));
     let mut history: Vec<EventBody> = registered(&alice(), None, &Trigger::default());
     history.push(erased());
-    history.extend(anew);
+    history.extend(events);
     assert_eq!(history::check(&history), Ok(()));
-    // What is left after the erasure is a valid history, too.
+    // The erasure deletes the registration. The rest must be a valid history, too.
     assert_eq!(history::check(&history[1..]), Ok(()));
     assert_eq!(history.last().map(EventBody::event_type), Some(EventType::UserRegistered));
 }

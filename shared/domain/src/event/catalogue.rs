@@ -1,4 +1,5 @@
-//! The one list of event types. What a new type needs, the compiler asks for from here.
+//! The list of all event types. Every match over it is exhaustive, so the compiler lists what a new type
+//! needs.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,21 +15,21 @@ use super::payload::{
     UserRegistered, UserSuspiciousRequest, UserUpdated,
 };
 
-/// The text is not the name of an event type.
+/// A text that is not the name of an event type.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not an event type; the catalogue is `domain::event::EventType`")]
+#[error("{0:?} is not a known event type; `domain::event::EventType` lists them")]
 pub struct UnknownEventType(String);
 
 macro_rules! catalogue {
     ($($wire:literal => $name:ident,)*) => {
-        /// The type of an event; on the wire in kebab-case, past tense.
+        /// The type of an event: past tense, written in kebab-case.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum EventType {
             $(#[doc = concat!("`", $wire, "`")] $name,)*
         }
 
         impl EventType {
-            /// Every type there is.
+            /// All types.
             pub const ALL: &[Self] = &[$(Self::$name,)*];
 
             /// Its name on the wire.
@@ -36,20 +37,20 @@ macro_rules! catalogue {
                 match self { $(Self::$name => $wire,)* }
             }
 
-            /// JSON Schema of its `data`.
+            /// JSON Schema of the `data` of events of this type.
             pub fn schema(self) -> Schema {
                 match self { $(Self::$name => schema_for!($name),)* }
             }
         }
 
-        /// What an event says: its type and the `data` that belongs to it.
+        /// The `data` of an event, one variant for each type.
         #[derive(Clone, Debug, PartialEq, Eq)]
         pub enum EventBody {
             $(#[doc = concat!("`", $wire, "`")] $name($name),)*
         }
 
         impl EventBody {
-            /// The type that this is the data of.
+            /// The type of event that has this data.
             pub fn event_type(&self) -> EventType {
                 match self { $(Self::$name(_) => EventType::$name,)* }
             }
@@ -60,7 +61,7 @@ macro_rules! catalogue {
             }
         }
 
-        /// Writes the `data` alone.
+        /// Serializes the `data` without its type.
         impl Serialize for EventBody {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 match self { $(Self::$name(data) => data.serialize(serializer),)* }

@@ -1,4 +1,4 @@
-//! What is recorded: CloudEvents 1.0, one line of JSON each (<https://github.com/cloudevents/spec>).
+//! Recorded events: CloudEvents 1.0 as JSON, one line each (<https://github.com/cloudevents/spec>).
 
 mod catalogue;
 pub mod payload;
@@ -12,20 +12,20 @@ use crate::key::{DeliveryId, Entity, InvalidName};
 use crate::snapshot::{Group, User};
 use crate::timestamp::Timestamp;
 
-/// `Content-Type` of an event as a message.
+/// `Content-Type` header of messages that contain one event.
 pub const CONTENT_TYPE: &str = "application/cloudevents+json";
 
-/// How we came to look.
+/// How this system learned that something may have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Channel {
-    /// authentik told us.
+    /// authentik sent a webhook.
     Webhook,
-    /// We read authentik's event log.
+    /// A projector read authentik's event log.
     EventLog,
-    /// We compared all users and groups.
+    /// A projector compared all users and groups with authentik.
     Sweep,
-    /// Somebody asked for it.
+    /// A user or an operator requested a comparison through the API.
     Api,
 }
 
@@ -40,7 +40,7 @@ impl Channel {
         }
     }
 
-    /// The channel of that name.
+    /// The channel with this name on the wire.
     pub fn from_name(name: &str) -> Option<Self> {
         [Self::Webhook, Self::EventLog, Self::Sweep, Self::Api]
             .into_iter()
@@ -48,35 +48,36 @@ impl Channel {
     }
 }
 
-/// One recorded event: the envelope and what it says.
+/// One event: the attributes of its CloudEvents envelope and its data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Unique: one append wins a position of an entity, and the index counts within it (`user-42-1041.0`).
+    /// Unique id: the entity, the position that the append expected, and the index within the append
+    /// (`user-42-1041.0`).
     pub id: String,
-    /// The authentik that it happened in, as a URL.
+    /// URL of the authentik installation.
     pub source: String,
-    /// Whom it is about.
+    /// The user or group that the event is about.
     pub subject: Entity,
-    /// When it happened in authentik, or when it was found, if `approximate`.
+    /// When it happened in authentik; if `approximate`, when this system detected it.
     pub time: Timestamp,
-    /// True where `time` is the time of detection.
+    /// True if `time` is the time of detection.
     pub approximate: bool,
-    /// Where the JSON Schema of `data` is.
+    /// URL of the JSON Schema of `data`; see [`schema_url`].
     pub dataschema: String,
-    /// The delivery that made us look.
+    /// The delivery that led to this event.
     pub causationid: DeliveryId,
-    /// authentik's request id, the same for everything that one request did.
+    /// authentik's request id, shared by all events that one HTTP request caused.
     pub correlationid: Option<String>,
-    /// How we came to look.
+    /// How the delivery was obtained.
     pub channel: Channel,
-    /// Type and data.
+    /// Type and `data`.
     pub body: EventBody,
 }
 
-/// An event as it stands in the stream.
+/// An event stored in the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
-    /// Its sequence in the stream: the order of all events.
+    /// Sequence in the stream, which orders all events.
     pub sequence: u64,
     /// When the stream stored it.
     pub stored: Timestamp,
@@ -84,20 +85,20 @@ pub struct Recorded {
     pub event: Event,
 }
 
-/// Why a message is not an event that this version can read.
+/// Why this version cannot read a message as an event.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
-    /// Not the JSON of a CloudEvent, or of another shape than its type has.
-    #[error("not a CloudEvent of ours")]
+    /// The message is not JSON, or its fields do not match its type.
+    #[error("the message is not a CloudEvent that this system wrote")]
     Json(#[from] serde_json::Error),
-    /// Written by a newer version of this software.
-    #[error("unknown type")]
+    /// The type is unknown: a newer version wrote it.
+    #[error("the event has an unknown type")]
     Type(#[from] UnknownEventType),
-    /// The `subject` names neither a user nor a group.
-    #[error("unknown subject")]
+    /// `subject` is neither a user nor a group.
+    #[error("the subject of the event is neither a user nor a group")]
     Subject(#[from] InvalidName),
-    /// The version in `dataschema` is not one that this version can read.
-    #[error("data schema {0:?} is of an unknown version; run at least the version that wrote it")]
+    /// `dataschema` has a version that this software does not know.
+    #[error("data schema {0:?} has an unknown version; upgrade to the version that wrote it or newer")]
     Version(String),
 }
 
@@ -141,7 +142,7 @@ struct WireIn<'a> {
 }
 
 impl Event {
-    /// The line of JSON that is stored and sent.
+    /// The line of JSON that is stored and sent to readers.
     pub fn to_json(&self) -> Result<Vec<u8>, serde_json::Error> {
         serde_json::to_vec(&WireOut {
             specversion: "1.0",
@@ -160,7 +161,7 @@ impl Event {
         })
     }
 
-    /// Reads a stored line of JSON; events of older schema versions are brought up to date.
+    /// Reads a stored line of JSON.
     pub fn from_json(line: &[u8]) -> Result<Self, Unreadable> {
         let wire: WireIn<'_> = serde_json::from_slice(line)?;
         let event_type: EventType = wire.event_type.parse()?;
@@ -182,28 +183,28 @@ impl Event {
     }
 }
 
-/// URL of the JSON Schema of an event type's `data`, under the given base.
+/// URL of the JSON Schema of an event type's `data`. `base` is the public URL of the API.
 pub fn schema_url(base: &str, event_type: EventType) -> String {
     format!("{}/api/schemas/{event_type}/v1", base.trim_end_matches('/'))
 }
 
-/// What an event says of its subject's state.
+/// State of the user or group after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StateAfter<'a> {
-    /// The user is so.
+    /// The user exists, with this state.
     User(&'a User),
-    /// The user is gone; so they were last.
+    /// The user is deleted; this was their last state.
     UserGone(&'a User),
-    /// The user is gone, and so is what was known of them.
+    /// The user is deleted and their personal data is erased.
     UserErased,
-    /// The group is so.
+    /// The group exists, with this state.
     Group(&'a Group),
-    /// The group is gone; so it was last.
+    /// The group is deleted; this was its last state.
     GroupGone(&'a Group),
 }
 
 impl EventBody {
-    /// The recorded state after this event: the newest event of an entity *is* its current state.
+    /// The recorded state after this event. The newest event of an entity holds its current state.
     pub fn after(&self) -> StateAfter<'_> {
         match self {
             Self::UserRegistered(data) => StateAfter::User(&data.user),

@@ -9,62 +9,62 @@ use serde_json::Value;
 use crate::key::{GroupId, UserPk};
 use crate::snapshot::{Group, User};
 
-/// Who or what made us look. It need not be what made the difference.
+/// What led to the comparison with authentik. It is not always what caused the change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Trigger {
-    /// authentik's action (`model_updated`, `login`, …), or `resync`, `membership`, `sweep`.
+    /// authentik's action (`model_updated`, `login`, …), or `resync`, `membership` or `sweep`.
     pub action: String,
-    /// Who did it; nobody where authentik or the bridge itself did.
+    /// The user who acted; missing if authentik or this system acted by itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub actor: Option<Actor>,
 }
 
-/// A user who did something, by primary key alone: an event names nobody but its own user.
+/// Another user, by primary key only: an event has personal data of its own user alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Actor {
     /// authentik's primary key of the user.
     pub pk: UserPk,
 }
 
-/// One field before and after.
+/// Value of one field before and after.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
-    /// Value that was recorded.
+    /// Value recorded before.
     pub from: Value,
-    /// Value that authentik gives now.
+    /// Value that authentik reports now.
     pub to: Value,
 }
 
-/// The fields of an update, by name.
+/// Changed fields by name.
 pub type Changes = BTreeMap<String, Change>;
 
-/// A group as an event about one of its members names it.
+/// Reference to a group in an event about one of its members.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GroupRef {
     /// authentik's primary key of the group.
     pub uuid: GroupId,
-    /// Its name; empty where it was never known.
+    /// Name of the group; empty if it was never known.
     pub name: String,
 }
 
-/// Something in authentik that an event names: an application, a source.
+/// Reference to another object in authentik: an application or a source.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ObjectRef {
-    /// authentik's primary key, as it writes it.
+    /// authentik's primary key, in the format that authentik sends.
     pub pk: String,
-    /// Its name.
+    /// Name of the object.
     pub name: String,
 }
 
-/// What is left of a user whose data was erased: enough to know that there was somebody.
+/// What remains of an erased user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErasedUser {
     /// authentik's primary key.
     pub pk: UserPk,
 }
 
-/// Declares the data of an event about a user: the whole recorded state after it, who made us look,
-/// and what this type alone carries.
+/// Declares the data of event types about a user: the whole state after the event, the trigger, and the
+/// fields of that type.
 macro_rules! about_a_user {
     ($($(#[$doc:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $kind:ty,)* })*) => {$(
         $(#[$doc])*
@@ -73,29 +73,29 @@ macro_rules! about_a_user {
             /// The user after this event.
             pub user: User,
             $($(#[$field_meta])* pub $field: $kind,)*
-            /// Who or what made us look.
+            /// What led to the comparison with authentik.
             pub trigger: Trigger,
         }
     )*};
 }
 
 about_a_user! {
-    /// A user became known.
+    /// A user was recorded for the first time, or again after a deletion.
     UserRegistered {
-        /// True where authentik deleted the user before they could be read: key and name are all there is.
+        /// True if authentik deleted the user before they were read: only `pk` and `name` are known.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         partial: bool,
     }
     /// Fields of the user changed.
     UserUpdated {
-        /// What changed.
+        /// The changed fields.
         changes: Changes,
     }
     /// The user may no longer sign in.
     UserDeactivated {}
     /// The user may sign in again.
     UserReactivated {}
-    /// The user is gone from authentik. `user` is what was last recorded of them.
+    /// The user no longer exists in authentik. `user` is their last recorded state.
     UserDeleted {}
     /// The user became a direct member of a group.
     UserJoinedGroup {
@@ -107,84 +107,84 @@ about_a_user! {
         /// The group.
         group: GroupRef,
     }
-    /// The user's password was set, by whomever.
+    /// The user's password was set, by the user or by an administrator.
     UserPasswordChanged {}
     /// The user signed in.
     UserLoggedIn {
-        /// Where from.
+        /// IP address of the client.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         client_ip: Option<String>,
-        /// How: authentik's `auth_method`; missing after an enrollment.
+        /// authentik's `auth_method`; missing after an enrollment.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         auth_method: Option<String>,
     }
-    /// Somebody failed to sign in as the user.
+    /// A sign-in with the user's name failed.
     UserLoginFailed {
-        /// Where from.
+        /// IP address of the client.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         client_ip: Option<String>,
     }
     /// The user signed out.
     UserLoggedOut {
-        /// Where from.
+        /// IP address of the client.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         client_ip: Option<String>,
     }
     /// The user signed in to an application.
     UserAuthorizedApplication {
-        /// Where from.
+        /// IP address of the client.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         client_ip: Option<String>,
-        /// The application, where authentik named it.
+        /// The application, if authentik names it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         application: Option<ObjectRef>,
-        /// Scopes that were granted, sorted.
+        /// Granted scopes, sorted.
         scopes: Vec<String>,
     }
     /// The user linked their account to a source, such as a social login.
     UserLinkedSource {
-        /// Where from.
+        /// IP address of the client.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         client_ip: Option<String>,
-        /// The source, where authentik named it.
+        /// The source, if authentik names it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         source: Option<ObjectRef>,
     }
-    /// authentik found a request of the user suspicious, such as a refresh token used twice.
+    /// authentik reported a suspicious request of the user, such as the reuse of a refresh token.
     UserSuspiciousRequest {
-        /// Where from.
+        /// IP address of the client.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         client_ip: Option<String>,
     }
-    /// The user began to act as somebody else.
+    /// The user started to impersonate another user.
     UserImpersonationStarted {
-        /// As whom.
+        /// The impersonated user.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         target: Option<Actor>,
     }
-    /// The user ceased to act as somebody else.
+    /// The user stopped impersonating another user.
     UserImpersonationEnded {
-        /// As whom; authentik does not always say.
+        /// The impersonated user; authentik does not always report it.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         target: Option<Actor>,
     }
 }
 
-/// Everything that was recorded of a user was erased. This receipt carries no personal data.
+/// All recorded data of a user was erased. This event is the receipt and has no personal data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UserErased {
-    /// Who it was.
+    /// The erased user.
     pub user: ErasedUser,
-    /// Who or what made us do it.
+    /// What led to the erasure.
     pub trigger: Trigger,
 }
 
-/// A group became known.
+/// A group was recorded for the first time, or again after a deletion.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GroupCreated {
     /// The group after this event.
     pub group: Group,
-    /// Who or what made us look.
+    /// What led to the comparison with authentik.
     pub trigger: Trigger,
 }
 
@@ -193,17 +193,17 @@ pub struct GroupCreated {
 pub struct GroupUpdated {
     /// The group after this event.
     pub group: Group,
-    /// What changed.
+    /// The changed fields.
     pub changes: Changes,
-    /// Who or what made us look.
+    /// What led to the comparison with authentik.
     pub trigger: Trigger,
 }
 
-/// A group is gone from authentik. `group` is what was last recorded of it.
+/// A group no longer exists in authentik. `group` is its last recorded state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GroupDeleted {
-    /// The group as last recorded.
+    /// The last recorded state of the group.
     pub group: Group,
-    /// Who or what made us look.
+    /// What led to the comparison with authentik.
     pub trigger: Trigger,
 }

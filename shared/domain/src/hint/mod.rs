@@ -1,4 +1,4 @@
-//! A hint says that something *may* have happened. What it says is never taken for the state.
+//! Hints: reasons to compare a user or group with authentik. The state is always read from authentik itself.
 
 mod wire;
 
@@ -12,126 +12,127 @@ use crate::event::payload::{Actor, ObjectRef, Trigger};
 use crate::key::{DeliveryId, Entity, GroupId, UserPk};
 use crate::timestamp::Timestamp;
 
-/// Something may have happened to somebody.
+/// A user or group *may* have changed: compare it with authentik.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hint {
-    /// Whom to look at.
-    pub about: About,
-    /// Display name of a user whose making this reports: enough to record one whom authentik deleted since.
+    /// The user or group to compare.
+    pub target: HintTarget,
+    /// Display name, if the hint reports that a user was created: enough to record a user whom authentik
+    /// deleted in the meantime.
     pub created: Option<String>,
-    /// What happened besides, which no state shows.
+    /// What happened, if the state does not show it: a sign-in, a password change.
     pub fact: Option<Fact>,
-    /// Where the hint comes from.
+    /// Origin of the hint.
     pub cause: Cause,
 }
 
-/// Whom a hint is about.
+/// The user or group that a hint is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum About {
-    /// A user or a group by key.
+pub enum HintTarget {
+    /// A user or group by primary key.
     Entity(Entity),
-    /// A user of whom only the uuid is known, such as from a token.
+    /// A user by uuid, such as the `sub` of a token.
     UserWithUuid(Uuid),
-    /// A user of whom only the username is known, such as from a token with a hashed id.
+    /// A user by username, such as from a token whose `sub` is hashed.
     UserNamed(String),
 }
 
-/// Where a hint comes from, for the envelopes of the events that it leads to.
+/// Origin of a hint, copied into the envelopes of the events that it leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cause {
     /// The delivery.
     pub delivery: DeliveryId,
-    /// How it came.
+    /// How the delivery was obtained.
     pub channel: Channel,
-    /// When it happened, where that is known.
+    /// When it happened in authentik, if known.
     pub occurred: Option<Timestamp>,
     /// authentik's request id.
     pub correlation: Option<String>,
-    /// What was done, and by whom.
+    /// The action and the user who acted.
     pub trigger: Trigger,
 }
 
-/// What happens without changing the state that is compared.
+/// Something that happened without changing the compared state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fact {
     /// The password was set.
     PasswordChanged,
     /// The user signed in.
     LoggedIn {
-        /// Where from.
+        /// IP address of the client.
         client_ip: Option<String>,
-        /// How.
+        /// authentik's `auth_method`.
         auth_method: Option<String>,
     },
-    /// Somebody failed to sign in as the user.
+    /// A sign-in with the user's name failed.
     LoginFailed {
-        /// Where from.
+        /// IP address of the client.
         client_ip: Option<String>,
     },
     /// The user signed out.
     LoggedOut {
-        /// Where from.
+        /// IP address of the client.
         client_ip: Option<String>,
     },
     /// The user signed in to an application.
     AuthorizedApplication {
-        /// Where from.
+        /// IP address of the client.
         client_ip: Option<String>,
-        /// Which.
+        /// The application, if authentik names it.
         application: Option<ObjectRef>,
-        /// With which scopes, sorted.
+        /// Granted scopes, sorted.
         scopes: Vec<String>,
     },
-    /// The user linked a source.
+    /// The user linked their account to a source.
     LinkedSource {
-        /// Where from.
+        /// IP address of the client.
         client_ip: Option<String>,
-        /// Which.
+        /// The source, if authentik names it.
         source: Option<ObjectRef>,
     },
-    /// authentik found a request suspicious.
+    /// authentik reported a suspicious request.
     SuspiciousRequest {
-        /// Where from.
+        /// IP address of the client.
         client_ip: Option<String>,
     },
-    /// The user began to act as somebody else.
+    /// The user started to impersonate another user.
     ImpersonationStarted {
-        /// As whom.
+        /// The impersonated user, if authentik reports it.
         target: Option<Actor>,
     },
-    /// The user ceased to act as somebody else.
+    /// The user stopped impersonating another user.
     ImpersonationEnded {
-        /// As whom.
+        /// The impersonated user, if authentik reports it.
         target: Option<Actor>,
     },
 }
 
-/// What a delivery means.
+/// Result of parsing a delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reading {
-    /// Look at somebody.
-    Look(Box<Hint>),
-    /// There is nothing to record, for this reason.
-    Nothing(Reason),
+pub enum Parsed {
+    /// Compare a user or group with authentik.
+    Hint(Box<Hint>),
+    /// Nothing needs to be compared, for this reason.
+    Ignored(IgnoreReason),
 }
 
-/// Why a delivery asks for nothing.
+/// Why a delivery is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
-    /// No body that we know: authentik's default body, or somebody else's.
+pub enum IgnoreReason {
+    /// The body has no known schema: authentik's default body, or a sender other than authentik.
     UnknownBody,
-    /// An action that is not recorded, such as a test of the transport.
+    /// The action is not recorded, such as a test of the notification transport.
     UnknownAction,
-    /// A change of something that is neither a user nor a group.
+    /// The changed object is neither a user nor a group.
     OtherModel,
-    /// A fact about nobody: a failed sign-in with an unknown name, an anonymous actor.
+    /// The action has no known user: a sign-in with an unknown name, an anonymous actor.
     NoUser,
-    /// What stood there mentioned a user who was erased.
+    /// The original delivery mentioned an erased user and was replaced by [`ERASED_BODY`].
     Erased,
 }
 
-impl Reason {
-    /// Its name as a label of a metric.
+impl IgnoreReason {
+    /// Value of the metrics label.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::UnknownBody => "unknown-body",
@@ -143,41 +144,41 @@ impl Reason {
     }
 }
 
-/// Body of what takes the place of a delivery that mentioned an erased user. It keeps the delivery id occupied: the
-/// same delivery cannot come in once more.
+/// Body that replaces a delivery that mentioned an erased user. It keeps the delivery id occupied, so that a
+/// retry of the same delivery is refused as a duplicate.
 pub const ERASED_BODY: &str = r#"{"schema":"erased.v1"}"#;
 
-/// A hint that we give ourselves: its body in the inbox (`hint.v1`).
+/// A hint that this system puts into its own inbox: its body (`hint.v1`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "schema", rename = "hint.v1")]
-pub struct OwnHint {
-    /// The user to look at.
+pub struct InternalHint {
+    /// The user to compare, by primary key.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<UserPk>,
-    /// The user to look at, where only the uuid is known.
+    /// The user to compare, by uuid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user_uuid: Option<Uuid>,
-    /// The user to look at, where only the username is known.
+    /// The user to compare, by username.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub username: Option<String>,
-    /// The group to look at.
+    /// The group to compare.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<GroupId>,
-    /// Why: `resync`, `first-request`, `membership`.
+    /// Reason for the hint: `resync`, `first-request`, `membership`.
     pub reason: String,
-    /// Who asked.
+    /// The user who requested it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked_by: Option<UserPk>,
-    /// When what it stems from happened.
+    /// When the change that led to this hint happened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub occurred: Option<Timestamp>,
-    /// authentik's request id of what it stems from.
+    /// authentik's request id of the change that led to this hint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub correlation: Option<String>,
 }
 
-impl OwnHint {
-    /// A hint about a user, asked for by somebody.
+impl InternalHint {
+    /// A hint about a user. `asked_by` is the user who requested it.
     pub fn about_user(user: UserPk, reason: &str, asked_by: Option<UserPk>) -> Self {
         Self {
             user: Some(user),
@@ -191,17 +192,17 @@ impl OwnHint {
         }
     }
 
-    /// A hint about a user of whom only the uuid is known.
+    /// A hint about a user, by uuid.
     pub fn about_uuid(uuid: Uuid, reason: &str) -> Self {
         Self { user: None, user_uuid: Some(uuid), ..Self::about_user(0, reason, None) }
     }
 
-    /// A hint about a user of whom only the username is known.
+    /// A hint about a user, by username.
     pub fn about_username(username: &str, reason: &str) -> Self {
         Self { user: None, username: Some(username.to_owned()), ..Self::about_user(0, reason, None) }
     }
 
-    /// A hint about a member, that a group's hint led to.
+    /// A hint about a member of a group. `cause` is that of the group's hint.
     pub fn about_member(user: UserPk, cause: &Cause) -> Self {
         Self {
             occurred: cause.occurred,

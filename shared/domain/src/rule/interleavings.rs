@@ -1,4 +1,5 @@
-//! Every interleaving of two workers, changes in authentik, and one crash, over ports in memory.
+//! Runs the rule in every interleaving of two workers, changes in authentik, and one crash, with everything
+//! in memory.
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
 
@@ -6,7 +7,7 @@ use super::{AboutUser, Conflict, LogEnd, Rule, Step};
 use crate::decide::RecordedState;
 use crate::event::payload::Trigger;
 use crate::event::{Channel, EventBody};
-use crate::hint::{About, Cause, Fact, Hint};
+use crate::hint::{Cause, Fact, Hint, HintTarget};
 use crate::history;
 use crate::key::{DeliveryId, Entity};
 use crate::snapshot::User;
@@ -19,7 +20,7 @@ fn user(name: &str) -> User {
 
 fn hint(delivery: u128, fact: Option<Fact>, created: bool) -> Hint {
     Hint {
-        about: About::Entity(Entity::User(PK)),
+        target: HintTarget::Entity(Entity::User(PK)),
         created: created.then(|| "somebody".to_owned()),
         fact,
         cause: Cause {
@@ -32,27 +33,27 @@ fn hint(delivery: u128, fact: Option<Fact>, created: bool) -> Hint {
     }
 }
 
-/// What happens in authentik, in this order: the state after it, and the hint that it sends.
+/// A change in authentik: the state after it, and the hint that authentik sends.
 #[derive(Clone)]
 struct Change {
     after: Option<User>,
     hint: Hint,
 }
 
-/// Everything there is at one moment.
+/// The whole state of authentik, inbox, log and workers at one moment.
 #[derive(Clone)]
 struct World {
-    /// Appended events and the delivery that caused each.
+    /// Appended events, each with the delivery that caused it.
     log: Vec<(EventBody, DeliveryId)>,
     source: Option<User>,
     changes: VecDeque<Change>,
     inbox: VecDeque<Hint>,
     workers: [Option<Working>; 2],
     crashes_left: u32,
-    /// Hints that may still be delivered to both workers at once, as after an acknowledgement that came too late.
-    doubles_left: u32,
+    /// How many more hints may be delivered to both workers at once, as after a late acknowledgement.
+    duplicates_left: u32,
     skip_second_pass: bool,
-    /// How many facts must be recorded at the end, where that is certain.
+    /// Number of facts that must be recorded at the end, if it is the same in every interleaving.
     n_facts: Option<usize>,
 }
 
@@ -80,13 +81,13 @@ impl World {
             inbox: VecDeque::new(),
             workers: [None, None],
             crashes_left: 1,
-            doubles_left: 1,
+            duplicates_left: 1,
             skip_second_pass: false,
             n_facts: None,
         }
     }
 
-    /// All worlds that can come next. None: nothing is left to do.
+    /// All worlds that can follow. Empty at the end.
     fn successors(&self) -> Vec<Self> {
         let mut next = vec![];
         if !self.changes.is_empty() {
@@ -101,8 +102,8 @@ impl World {
             } else {
                 for index in 0..self.inbox.len() {
                     next.push(self.with(|world| world.take(worker, index)));
-                    if self.doubles_left > 0 && self.inbox[index].fact.is_some() {
-                        next.push(self.with(|world| world.take_double(worker, index)));
+                    if self.duplicates_left > 0 && self.inbox[index].fact.is_some() {
+                        next.push(self.with(|world| world.take_duplicate(worker, index)));
                     }
                 }
             }
@@ -123,7 +124,7 @@ impl World {
         }
     }
 
-    /// Any hint can come first: authentik reorders.
+    /// Takes any hint of the inbox: authentik sends webhooks out of order.
     fn take(&mut self, worker: usize, index: usize) {
         if let Some(hint) = self.inbox.remove(index) {
             let mut rule = Rule::new(AboutUser { pk: PK, hint: hint.clone() });
@@ -133,13 +134,13 @@ impl World {
         }
     }
 
-    fn take_double(&mut self, worker: usize, index: usize) {
-        self.doubles_left -= 1;
+    fn take_duplicate(&mut self, worker: usize, index: usize) {
+        self.duplicates_left -= 1;
         self.inbox.push_back(self.inbox[index].clone());
         self.take(worker, index);
     }
 
-    /// The hint was not acknowledged: it is delivered again.
+    /// The worker did not acknowledge its hint: the hint is delivered again.
     fn crash(&mut self, worker: usize) {
         self.crashes_left -= 1;
         if let Some(working) = self.workers[worker].take() {
@@ -173,14 +174,14 @@ impl World {
     }
 
     fn log_end(&self) -> LogEnd<User> {
-        let known = self
+        let recorded = self
             .log
             .last()
             .map_or(RecordedState::Nothing, |(event, _)| RecordedState::from_newest_of_user(event));
-        LogEnd { position: self.log.len() as u64, known }
+        LogEnd { position: self.log.len() as u64, recorded }
     }
 
-    /// Two worlds with the same key have the same future.
+    /// Worlds with equal keys have the same successors.
     fn key(&self) -> String {
         let workers = self.workers.each_ref().map(|working| {
             working.as_ref().map(|working| {
@@ -200,18 +201,18 @@ impl World {
             .iter()
             .map(|(event, cause)| (event.event_type(), format!("{:?}", event.after()), cause))
             .collect();
-        let left = (self.changes.len(), self.crashes_left, self.doubles_left);
+        let left = (self.changes.len(), self.crashes_left, self.duplicates_left);
         format!("{log:?}{:?}{left:?}{inbox:?}{workers:?}", self.source)
     }
 
-    /// What is wrong at the end.
+    /// What is wrong with a world at its end, if anything.
     fn violation(&self) -> Option<String> {
         let events: Vec<EventBody> = self.log.iter().map(|(event, _)| event.clone()).collect();
         if let Err(violation) = history::check(&events) {
             return Some(violation.to_string());
         }
-        let agrees = match (self.log_end().known, &self.source) {
-            (RecordedState::Present(known), Some(source)) => known == *source,
+        let agrees = match (self.log_end().recorded, &self.source) {
+            (RecordedState::Present(recorded), Some(source)) => recorded == *source,
             (RecordedState::Nothing | RecordedState::Gone, None) => true,
             _ => false,
         };
@@ -231,10 +232,10 @@ impl World {
     }
 }
 
-/// Explores everything that can happen. Returns how many ends there are, or what is wrong at one.
-fn explore(begin: World) -> Result<usize, String> {
+/// Explores all interleavings. Returns the number of ends, or the violation at one of them.
+fn explore(start: World) -> Result<usize, String> {
     let mut seen = HashSet::new();
-    let mut worlds = vec![begin];
+    let mut worlds = vec![start];
     let mut n_ends = 0;
     while let Some(world) = worlds.pop() {
         if !seen.insert(world.key()) {
@@ -257,7 +258,7 @@ fn login() -> Fact {
     Fact::LoggedIn { client_ip: None, auth_method: None }
 }
 
-fn there_and_back() -> World {
+fn rename_and_revert() -> World {
     let changes = [
         Change { after: Some(user("new")), hint: hint(1, None, false) },
         Change { after: Some(user("old")), hint: hint(2, None, false) },
@@ -266,18 +267,18 @@ fn there_and_back() -> World {
 }
 
 #[test]
-fn a_change_there_and_back_ends_in_agreement_in_every_interleaving() {
-    assert!(explore(there_and_back()).unwrap() > 0);
+fn a_reverted_change_ends_in_agreement_in_every_interleaving() {
+    assert!(explore(rename_and_revert()).unwrap() > 0);
 }
 
 #[test]
-fn without_the_second_pass_an_older_state_would_stay() {
-    let violation = explore(World { skip_second_pass: true, ..there_and_back() }).unwrap_err();
+fn without_the_second_pass_an_older_state_can_remain() {
+    let violation = explore(World { skip_second_pass: true, ..rename_and_revert() }).unwrap_err();
     assert!(violation.contains("do not agree"), "{violation}");
 }
 
 #[test]
-fn a_short_life_is_a_valid_history_in_every_interleaving() {
+fn a_user_who_is_soon_deleted_has_a_valid_history_in_every_interleaving() {
     let changes = [
         Change { after: Some(user("new")), hint: hint(1, None, true) },
         Change { after: Some(user("new")), hint: hint(2, Some(login()), false) },
@@ -287,7 +288,7 @@ fn a_short_life_is_a_valid_history_in_every_interleaving() {
 }
 
 #[test]
-fn a_fact_that_is_delivered_to_both_workers_is_recorded_once_in_every_interleaving() {
+fn a_fact_delivered_to_both_workers_is_recorded_once_in_every_interleaving() {
     let changes = [
         Change { after: Some(user("old")), hint: hint(1, Some(login()), false) },
         Change { after: Some(user("new")), hint: hint(2, Some(Fact::PasswordChanged), false) },

@@ -1,18 +1,18 @@
-//! The one rule by which everything is recorded, as steps that somebody else carries out.
+//! The rule that records every event, as a state machine without IO: the caller carries out its steps.
 //!
-//! 1. Read the log's newest event of the entity: a position, and the state that is recorded.
-//! 2. Read the source.
-//! 3. Decide what makes them agree.
-//! 4. Append that at the position of step 1; on a conflict begin again.
-//! 5. After an append, pass again; the hint is done only after a pass that appended nothing.
+//! 1. Read the newest event of the entity from the log: its position and the recorded state.
+//! 2. Read the source, that is authentik.
+//! 3. Decide which events bring the recorded state in line with the source.
+//! 4. Append them at the position of step 1. On a conflict start again.
+//! 5. After an append, start again. The hint is done only after a pass that appended nothing.
 //!
-//! Step 5 is needed because a worker that saw "they agree" leaves no trace: another one that read the
-//! source earlier can still append the older state after it. Its own second pass then corrects it.
+//! Step 5 is needed because a worker that finds agreement writes nothing: another worker that read the source
+//! earlier can still append the older state afterwards. The second pass of that worker then corrects it.
 //!
-//! The order of 1 and 2 matters: what is recorded at the position is never newer than what is read after it.
+//! Step 1 must come before step 2, so that the recorded state is never newer than the state of the source.
 //!
-//! Everything that can be carried out in another order, repeated or cut off is behind a [`Step`], so the very
-//! code that runs in the projector is tested over all interleavings.
+//! Each action that can be reordered, repeated or interrupted is a [`Step`], so tests run the projector's
+//! code in all interleavings of two workers.
 
 use crate::decide::{RecordedState, decide_group, decide_user};
 use crate::event::EventBody;
@@ -20,57 +20,58 @@ use crate::hint::{Fact, Hint};
 use crate::key::{GroupId, UserPk};
 use crate::snapshot::{Group, User};
 
-/// The newest event of an entity.
+/// End of an entity's log: its newest event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogEnd<S> {
-    /// Its sequence; 0 where there is none.
+    /// Sequence of the newest event; 0 if there is none.
     pub position: u64,
-    /// What it says.
-    pub known: RecordedState<S>,
+    /// The state that it records.
+    pub recorded: RecordedState<S>,
 }
 
-/// What is to be done next.
+/// The action that the caller carries out next, and the method that takes its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Read the newest event of the entity, from where no answer can be stale; then [`Rule::log_read`].
+    /// Read the newest event of the entity from the stream leader, as replicas can be stale; then
+    /// [`Rule::log_read`].
     ReadLog,
-    /// Ask authentik; then [`Rule::source_read`].
+    /// Read the entity from authentik; then [`Rule::source_read`].
     ReadSource,
-    /// Look for an event that this hint caused, up to this position; then [`Rule::cause_sought`].
+    /// Search the log for an event that this hint caused; then [`Rule::cause_sought`].
     SeekCause {
-        /// Sequence of the last event to look at.
+        /// Sequence of the last event to search.
         until: u64,
     },
-    /// Append all of these or none, where the newest event of the entity is at `position`;
-    /// then [`Rule::appended`].
+    /// Append all events or none, on the condition that the entity's newest event is at `position`; then
+    /// [`Rule::appended`].
     Append {
         /// Expected sequence of the newest event.
         position: u64,
-        /// What to append.
+        /// Events to append.
         events: Vec<EventBody>,
     },
-    /// The hint is done.
+    /// The hint is done: acknowledge it.
     Done,
 }
 
-/// The position was not the expected one: somebody else appended.
+/// An append failed because the position was not the expected one: another worker appended first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Conflict;
 
-/// What the rule is applied to: a user or a group.
+/// What the rule is applied to: a hint about a user or a group.
 pub trait Subject {
-    /// The state that is compared.
+    /// The compared state.
     type State: Clone;
 
     /// See [`decide_user`] and [`decide_group`].
     fn decide(
         &self,
-        known: &RecordedState<Self::State>,
+        recorded: &RecordedState<Self::State>,
         source: Option<&Self::State>,
         fact: Option<&Fact>,
     ) -> Vec<EventBody>;
 
-    /// A fact that the hint carries.
+    /// The fact that the hint carries.
     fn fact(&self) -> Option<&Fact>;
 }
 
@@ -88,11 +89,11 @@ impl Subject for AboutUser {
 
     fn decide(
         &self,
-        known: &RecordedState<User>,
+        recorded: &RecordedState<User>,
         source: Option<&User>,
         fact: Option<&Fact>,
     ) -> Vec<EventBody> {
-        decide_user(self.pk, known, source, &self.hint, fact)
+        decide_user(self.pk, recorded, source, &self.hint, fact)
     }
 
     fn fact(&self) -> Option<&Fact> {
@@ -114,11 +115,11 @@ impl Subject for AboutGroup {
 
     fn decide(
         &self,
-        known: &RecordedState<Group>,
+        recorded: &RecordedState<Group>,
         source: Option<&Group>,
         _: Option<&Fact>,
     ) -> Vec<EventBody> {
-        decide_group(known, source, &self.hint.cause.trigger)
+        decide_group(recorded, source, &self.hint.cause.trigger)
     }
 
     fn fact(&self) -> Option<&Fact> {
@@ -126,37 +127,37 @@ impl Subject for AboutGroup {
     }
 }
 
-/// The rule, applied to one hint. Begin with [`Rule::start`] and answer each step.
+/// The rule, applied to one hint. Begin with [`Rule::start`], then report the result of each step.
 #[derive(Clone, Debug)]
 pub struct Rule<T: Subject> {
     subject: T,
     log_end: Option<LogEnd<T::State>>,
     source: Option<T::State>,
-    /// Whether the hint's fact stands in the log, as far as this worker knows.
-    fact: FactIs,
+    /// Whether this worker knows that the hint's fact is in the log.
+    fact: FactStatus,
     n_appended: usize,
     #[cfg(test)]
     skip_second_pass: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FactIs {
-    /// To be sought up to the position.
+enum FactStatus {
+    /// The log must be searched for the fact.
     Unknown,
-    /// To be appended at the position.
+    /// The log does not contain the fact: append it.
     Missing,
-    /// Recorded, or there is none.
+    /// The fact is recorded, or the hint has none.
     Settled,
 }
 
 impl<T: Subject> Rule<T> {
-    /// The rule for this hint.
+    /// Starts the rule for one hint.
     pub fn new(subject: T) -> Self {
         Self {
             subject,
             log_end: None,
             source: None,
-            fact: FactIs::Unknown,
+            fact: FactStatus::Unknown,
             n_appended: 0,
             #[cfg(test)]
             skip_second_pass: false,
@@ -168,67 +169,68 @@ impl<T: Subject> Rule<T> {
         Step::ReadLog
     }
 
-    /// How many events were appended so far.
+    /// Number of events appended so far.
     pub fn n_appended(&self) -> usize {
         self.n_appended
     }
 
-    /// What authentik said last; `None` where it is gone there.
+    /// The last state that authentik reported; `None` if the entity does not exist there.
     pub fn source(&self) -> Option<&T::State> {
         self.source.as_ref()
     }
 
-    /// The answer to [`Step::ReadLog`].
+    /// Takes the result of [`Step::ReadLog`].
     pub fn log_read(&mut self, log_end: LogEnd<T::State>) -> Step {
         self.log_end = Some(log_end);
         Step::ReadSource
     }
 
-    /// The answer to [`Step::ReadSource`]: `None` where authentik does not know it.
+    /// Takes the result of [`Step::ReadSource`]: `None` if the entity does not exist in authentik.
     pub fn source_read(&mut self, source: Option<T::State>) -> Step {
         self.source = source;
         let Some(log_end) = &self.log_end else { return Step::ReadLog };
         match self.fact {
-            // Where nothing would be recorded of it, it need not be sought.
-            FactIs::Unknown if log_end.position > 0 && self.fact_is_due(&log_end.known) => {
+            // A fact that would not be recorded needs no search.
+            FactStatus::Unknown if log_end.position > 0 && self.would_record_fact(&log_end.recorded) => {
                 Step::SeekCause { until: log_end.position }
             }
-            FactIs::Unknown | FactIs::Missing => self.cause_sought(false),
-            FactIs::Settled => self.cause_sought(true),
+            FactStatus::Unknown | FactStatus::Missing => self.cause_sought(false),
+            FactStatus::Settled => self.cause_sought(true),
         }
     }
 
-    fn fact_is_due(&self, known: &RecordedState<T::State>) -> bool {
-        let n_events = |fact| self.subject.decide(known, self.source.as_ref(), fact).len();
+    fn would_record_fact(&self, recorded: &RecordedState<T::State>) -> bool {
+        let n_events = |fact| self.subject.decide(recorded, self.source.as_ref(), fact).len();
         self.subject.fact().is_some_and(|fact| n_events(Some(fact)) > n_events(None))
     }
 
-    /// The answer to [`Step::SeekCause`]: whether there is such an event.
+    /// Takes the result of [`Step::SeekCause`]: whether the hint caused an event.
     pub fn cause_sought(&mut self, found: bool) -> Step {
         let Some(log_end) = &self.log_end else { return Step::ReadLog };
-        self.fact = if found { FactIs::Settled } else { FactIs::Missing };
+        self.fact = if found { FactStatus::Settled } else { FactStatus::Missing };
         let fact = self.subject.fact().filter(|_| !found);
-        let events = self.subject.decide(&log_end.known, self.source.as_ref(), fact);
+        let events = self.subject.decide(&log_end.recorded, self.source.as_ref(), fact);
         if events.is_empty() {
             return Step::Done;
         }
         Step::Append { position: log_end.position, events }
     }
 
-    /// The answer to [`Step::Append`]: how many events stand in the log now.
+    /// Takes the result of [`Step::Append`]: the number of events that were appended.
     pub fn appended(&mut self, result: Result<usize, Conflict>) -> Step {
         match result {
             Ok(n_events) => {
                 self.n_appended += n_events;
-                self.fact = FactIs::Settled;
+                self.fact = FactStatus::Settled;
                 #[cfg(test)]
                 if self.skip_second_pass {
                     return Step::Done;
                 }
             }
-            // Whoever appended may have had the same hint, delivered once more.
+            // The other worker may have processed a redelivery of the same hint.
             Err(Conflict) => {
-                self.fact = if self.fact == FactIs::Settled { FactIs::Settled } else { FactIs::Unknown }
+                self.fact =
+                    if self.fact == FactStatus::Settled { FactStatus::Settled } else { FactStatus::Unknown }
             }
         }
         Step::ReadLog

@@ -1,4 +1,4 @@
-//! `activity`: how many events of each type were recorded on each day.
+//! `activity`: number of events of each type per day.
 
 use std::collections::BTreeMap;
 
@@ -8,16 +8,16 @@ use serde::{Deserialize, Serialize};
 use super::Projection;
 use crate::event::{EventType, Recorded};
 
-/// The projection `activity`, keyed by day (`YYYY-MM-DD`, UTC, by the stream's clock).
+/// The projection `activity`, keyed by the day (`YYYY-MM-DD` in UTC) on which the stream stored the event.
 #[derive(Clone, Copy, Debug)]
 pub struct Activity;
 
-/// One day.
+/// Activity of one day.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ActivityView {
-    /// How many events of each type.
+    /// Number of events of each type.
     pub counts: BTreeMap<EventType, u64>,
-    /// Sequence of the last event of the day so far.
+    /// Sequence of the last counted event.
     pub sequence: u64,
 }
 

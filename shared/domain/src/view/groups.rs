@@ -1,4 +1,4 @@
-//! `groups`: the current state of each group with its number of members.
+//! `groups`: the current state and the number of members of each group.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,16 +13,16 @@ use crate::timestamp::Timestamp;
 #[derive(Clone, Copy, Debug)]
 pub struct Groups;
 
-/// One group.
+/// View of one group.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GroupView {
     /// authentik's primary key.
     pub uuid: GroupId,
-    /// True where the group is gone from authentik.
+    /// True if the group no longer exists in authentik.
     pub deleted: bool,
-    /// Current state, or what was last recorded; nothing where only a member of it is known so far.
+    /// Current state, or the last one of a deleted group; null if only its members are recorded so far.
     pub group: Option<Group>,
-    /// How many users are recorded as direct members.
+    /// Number of users recorded as direct members.
     pub n_members: u64,
     /// Time of the last event, by authentik's clock.
     pub last_event: Timestamp,
@@ -30,7 +30,7 @@ pub struct GroupView {
     pub sequence: u64,
 }
 
-/// Which groups an event adds a member to, and which it takes one from.
+/// The groups that an event adds a member to, and the groups that it removes one from.
 fn membership_changes(body: &EventBody) -> (Vec<GroupId>, Vec<GroupId>) {
     match body {
         EventBody::UserRegistered(data) => (data.user.groups.iter().copied().collect(), vec![]),

@@ -1,7 +1,7 @@
-//! Views: what readers are served, folded from the events and from nothing else.
+//! Projections: views that readers are served from, folded from the events alone.
 //!
-//! A fold is pure and works key by key, so that live folding, a rebuild and a reader that follows the stream
-//! in memory are the same code and give the same bytes.
+//! A fold is pure and works key by key, so that live folding, a rebuild and the API's in-memory copies run
+//! the same code and produce the same bytes.
 
 pub mod activity;
 pub mod groups;
@@ -14,42 +14,43 @@ use serde::{Deserialize, Serialize};
 
 use crate::event::Recorded;
 
-/// Key of the checkpoint among the views of a bucket. No view has a key that begins with an underscore.
+/// Key of the checkpoint in a bucket of views. Keys of views never begin with an underscore.
 pub const CHECKPOINT_KEY: &str = "_checkpoint";
 
-/// How one kind of view is folded.
+/// Folds events into one kind of view.
 pub trait Projection {
-    /// What is kept under each key.
+    /// The value stored under each key.
     type View: Clone + PartialEq + Serialize + DeserializeOwned + Send + Sync;
 
     /// Name of the projection.
     const NAME: &'static str;
 
-    /// Raised when the fold or the view changes: readers and runners then need a rebuild.
+    /// Version of the fold and of the view's fields. Raise it when either changes, which makes projectors
+    /// rebuild.
     const VERSION: u32;
 
-    /// Keys of the views that the event changes.
+    /// Keys of the views that an event changes.
     fn keys(event: &Recorded) -> Vec<String>;
 
-    /// The view under `key` after the event; `None` where the event must leave no view there.
+    /// The view under `key` after the event; `None` removes the view.
     fn fold(key: &str, view: Option<&Self::View>, event: &Recorded) -> Option<Self::View>;
 
-    /// Sequence of the last event that the view took in.
+    /// Sequence of the last event folded into the view.
     fn sequence(view: &Self::View) -> u64;
 }
 
-/// Up to where a bucket is folded.
+/// Progress of the folding of a bucket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// The stream's epoch: another one means another stream.
+    /// Epoch of the stream of events; a different epoch means that the stream was replaced.
     pub epoch: String,
-    /// Version of the projection that folded.
+    /// [`Projection::VERSION`] of the code that folded.
     pub version: u32,
-    /// Sequence of the last event taken in.
+    /// Sequence of the last folded event.
     pub sequence: u64,
 }
 
-/// The views of a projection in memory, and which of them changed since they were last taken.
+/// The views of a projection in memory. Tracks which keys changed since [`Views::take_changed`].
 #[derive(Clone, Debug)]
 pub struct Views<P: Projection> {
     by_key: BTreeMap<String, P::View>,
@@ -64,19 +65,19 @@ impl<P: Projection> Default for Views<P> {
 }
 
 impl<P: Projection> Views<P> {
-    /// Views as they were stored, folded up to `sequence`.
+    /// Loads stored views that are folded up to `sequence`.
     pub fn loaded(views: BTreeMap<String, P::View>, sequence: u64) -> Self {
         Self { by_key: views, changed: BTreeSet::new(), sequence }
     }
 
-    /// Takes in one event. One that was taken in before changes nothing, so a repeated read is harmless.
+    /// Folds one event. An event that was folded before changes nothing, so reading events twice is harmless.
     pub fn apply(&mut self, event: &Recorded) {
         if event.sequence <= self.sequence {
             return;
         }
         for key in P::keys(event) {
             let view = self.by_key.get(&key);
-            // A write that was cut off can leave a view ahead of its checkpoint.
+            // An interrupted write can leave a view ahead of its checkpoint.
             if view.is_some_and(|view| P::sequence(view) >= event.sequence) {
                 continue;
             }
@@ -89,12 +90,12 @@ impl<P: Projection> Views<P> {
         self.sequence = event.sequence;
     }
 
-    /// Notes that events up to `sequence` were seen, though they concern nothing here.
+    /// Advances past events up to `sequence` that do not concern this projection.
     pub fn advance(&mut self, sequence: u64) {
         self.sequence = self.sequence.max(sequence);
     }
 
-    /// Sequence of the last event taken in.
+    /// Sequence of the last event seen.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
@@ -109,12 +110,12 @@ impl<P: Projection> Views<P> {
         self.by_key.iter()
     }
 
-    /// How many views changed since they were last taken.
+    /// Number of views changed since [`Views::take_changed`].
     pub fn n_changed(&self) -> usize {
         self.changed.len()
     }
 
-    /// The keys that changed since this was last called.
+    /// Keys of the views that changed since the last call.
     pub fn take_changed(&mut self) -> BTreeSet<String> {
         std::mem::take(&mut self.changed)
     }

@@ -1,4 +1,4 @@
-//! `users`: the current state of each user, and a tombstone for each deleted one.
+//! `users`: the current state of each user, and a tombstone for each deleted user.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,32 +13,32 @@ use crate::timestamp::Timestamp;
 #[derive(Clone, Copy, Debug)]
 pub struct Users;
 
-/// Whether a user is there.
+/// Whether a user exists and may sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum UserStatus {
-    /// May sign in.
+    /// The user may sign in.
     Active,
-    /// May not sign in.
+    /// The user may not sign in.
     Inactive,
-    /// Gone from authentik.
+    /// The user no longer exists in authentik.
     Deleted,
-    /// Gone, and what was known of them erased.
+    /// The user no longer exists and their personal data is erased.
     Erased,
 }
 
-/// One user.
+/// View of one user.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct UserView {
     /// authentik's primary key.
     pub pk: UserPk,
-    /// Whether the user is there.
+    /// Whether the user exists and may sign in.
     pub status: UserStatus,
-    /// Current state, or what was last recorded of a deleted user; nothing of an erased one.
+    /// Current state, or the last one of a deleted user; null for an erased user.
     pub user: Option<User>,
-    /// When the user was registered last, by authentik's clock.
+    /// Time of the latest registration, by authentik's clock.
     pub registered: Option<Timestamp>,
-    /// Sequence of that registration: a user's own history begins there.
+    /// Sequence of that registration: the history that the user may read begins there.
     pub registered_sequence: u64,
     /// Time of the last event, by authentik's clock.
     pub last_event: Timestamp,
@@ -47,7 +47,7 @@ pub struct UserView {
 }
 
 impl UserView {
-    /// The user, where they are neither deleted nor erased.
+    /// The current state; `None` if the user is deleted or erased.
     pub fn present(&self) -> Option<&User> {
         match self.status {
             UserStatus::Active | UserStatus::Inactive => self.user.as_ref(),

@@ -1,30 +1,30 @@
-//! The bodies that come into the inbox, as they are written.
+//! Parsing of the bodies of deliveries.
 
 use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{About, Cause, Fact, Hint, Reading, Reason};
+use super::{Cause, Fact, Hint, HintTarget, IgnoreReason, Parsed};
 use crate::event::Channel;
 use crate::event::payload::{Actor, ObjectRef, Trigger};
 use crate::key::{DeliveryId, Entity, GroupId, UserPk};
 use crate::timestamp::Timestamp;
 
-/// A body that names its schema and does not keep to it: no retry can help.
+/// A body that does not match the schema it declares. Retrying cannot help.
 #[derive(Debug, thiserror::Error)]
 pub enum Undecodable {
-    /// Not JSON, or of another shape than its schema says.
-    #[error("the body is not of its schema")]
+    /// The body is not JSON, or its fields do not match its schema.
+    #[error("the body does not match its schema")]
     Json(#[from] serde_json::Error),
-    /// The key of a user or group is of the wrong kind.
-    #[error("the key {0} names no {1}")]
+    /// The primary key has the wrong type for a user or group.
+    #[error("{0} is not a valid {1} key")]
     Key(Value, &'static str),
-    /// A hint of our own about nobody.
-    #[error("the hint names no user and no group")]
-    Nobody,
+    /// An internal hint that does not name exactly one user or group.
+    #[error("the hint must name exactly one user or group")]
+    NoTarget,
 }
 
-/// The body of our mapping in authentik (`authentik.event.v1`).
+/// Body that the blueprint's property mapping in authentik sends (`authentik.event.v1`).
 #[derive(Deserialize)]
 struct RichBody {
     event: Option<RichEvent>,
@@ -71,16 +71,16 @@ struct RichModel {
     name: Option<String>,
 }
 
-/// The body of the original sample: no event id, no facts, users only.
+/// Minimal body (`{"event_type": …, "pk": …}`): no event id, no facts, users only.
 #[derive(Deserialize)]
 struct MinimalBody {
     event_type: String,
     pk: UserPk,
 }
 
-/// What we put into the inbox ourselves (`hint.v1`).
+/// Body of an [`InternalHint`](super::InternalHint) (`hint.v1`).
 #[derive(Deserialize)]
-struct OwnBody {
+struct InternalBody {
     #[serde(default)]
     user: Option<UserPk>,
     #[serde(default)]
@@ -99,30 +99,30 @@ struct OwnBody {
     correlation: Option<String>,
 }
 
-/// The id of authentik's event in a body of our mapping, if it carries one.
+/// The id of authentik's event in an `authentik.event.v1` body, if present.
 pub fn delivery_id_in(body: &Value) -> Option<Uuid> {
     body.get("event")?.get("id")?.as_str()?.parse().ok()
 }
 
-/// Reads a delivery.
+/// Parses the body of a delivery.
 ///
-/// Unknown bodies and unknown actions are no error: newer releases of authentik bring them. A body that
-/// names its schema and breaks it is one.
-pub fn read(delivery: DeliveryId, channel: Channel, body: &[u8]) -> Result<Reading, Undecodable> {
+/// Unknown schemas and actions are [`Parsed::Ignored`], because newer releases of authentik add some. A body
+/// that violates the schema it declares is an error.
+pub fn read(delivery: DeliveryId, channel: Channel, body: &[u8]) -> Result<Parsed, Undecodable> {
     let json: Value = serde_json::from_slice(body)?;
     match json.get("schema").and_then(Value::as_str) {
         Some("authentik.event.v1") => read_rich(delivery, channel, serde_json::from_value(json)?),
-        Some("hint.v1") => read_own(delivery, channel, serde_json::from_value(json)?),
-        Some("erased.v1") => Ok(Reading::Nothing(Reason::Erased)),
+        Some("hint.v1") => read_internal(delivery, channel, serde_json::from_value(json)?),
+        Some("erased.v1") => Ok(Parsed::Ignored(IgnoreReason::Erased)),
         None if json.get("event_type").is_some() => {
             Ok(read_minimal(delivery, channel, serde_json::from_value(json)?))
         }
-        Some(_) | None => Ok(Reading::Nothing(Reason::UnknownBody)),
+        Some(_) | None => Ok(Parsed::Ignored(IgnoreReason::UnknownBody)),
     }
 }
 
-fn read_rich(delivery: DeliveryId, channel: Channel, body: RichBody) -> Result<Reading, Undecodable> {
-    let Some(event) = body.event else { return Ok(Reading::Nothing(Reason::UnknownBody)) };
+fn read_rich(delivery: DeliveryId, channel: Channel, body: RichBody) -> Result<Parsed, Undecodable> {
+    let Some(event) = body.event else { return Ok(Parsed::Ignored(IgnoreReason::UnknownBody)) };
     let cause = Cause {
         delivery,
         channel,
@@ -132,50 +132,53 @@ fn read_rich(delivery: DeliveryId, channel: Channel, body: RichBody) -> Result<R
             .pointer("/http_request/request_id")
             .and_then(Value::as_str)
             .map(str::to_owned),
-        trigger: Trigger { action: event.action.clone(), actor: event.actor.as_ref().and_then(known_actor) },
+        trigger: Trigger {
+            action: event.action.clone(),
+            actor: event.actor.as_ref().and_then(identified_actor),
+        },
     };
     match event.action.as_str() {
         "model_created" | "model_updated" | "model_deleted" => read_model(&event, cause),
-        "user_write" => Ok(look_at_actor(cause, None)),
+        "user_write" => Ok(hint_about_actor(cause, None)),
         _ => Ok(match fact_of(&event) {
-            Some(fact) => look_at_actor(cause, Some(fact)),
-            None => Reading::Nothing(Reason::UnknownAction),
+            Some(fact) => hint_about_actor(cause, Some(fact)),
+            None => Parsed::Ignored(IgnoreReason::UnknownAction),
         }),
     }
 }
 
-fn known_actor(actor: &RichActor) -> Option<Actor> {
+fn identified_actor(actor: &RichActor) -> Option<Actor> {
     actor.pk.filter(|_| !actor.is_anonymous).map(|pk| Actor { pk })
 }
 
-fn look_at_actor(cause: Cause, fact: Option<Fact>) -> Reading {
+fn hint_about_actor(cause: Cause, fact: Option<Fact>) -> Parsed {
     match cause.trigger.actor {
-        Some(Actor { pk }) => look(Entity::User(pk), None, fact, cause),
-        None => Reading::Nothing(Reason::NoUser),
+        Some(Actor { pk }) => hint_about(Entity::User(pk), None, fact, cause),
+        None => Parsed::Ignored(IgnoreReason::NoUser),
     }
 }
 
-fn look(entity: Entity, created: Option<String>, fact: Option<Fact>, cause: Cause) -> Reading {
-    Reading::Look(Box::new(Hint { about: About::Entity(entity), created, fact, cause }))
+fn hint_about(entity: Entity, created: Option<String>, fact: Option<Fact>, cause: Cause) -> Parsed {
+    Parsed::Hint(Box::new(Hint { target: HintTarget::Entity(entity), created, fact, cause }))
 }
 
-fn read_model(event: &RichEvent, cause: Cause) -> Result<Reading, Undecodable> {
+fn read_model(event: &RichEvent, cause: Cause) -> Result<Parsed, Undecodable> {
     let Some(model) = event.model.as_ref().filter(|model| model.app.as_deref() == Some("authentik_core"))
     else {
-        return Ok(Reading::Nothing(Reason::OtherModel));
+        return Ok(Parsed::Ignored(IgnoreReason::OtherModel));
     };
     match model.model_name.as_deref() {
         Some("user") => {
             let pk = model.pk.as_i64().ok_or_else(|| Undecodable::Key(model.pk.clone(), "user"))?;
             let created = (event.action == "model_created").then(|| model.name.clone().unwrap_or_default());
-            Ok(look(Entity::User(pk), created, None, cause))
+            Ok(hint_about(Entity::User(pk), created, None, cause))
         }
         Some("group") => {
             let id = model.pk.as_str().and_then(|pk| pk.parse().ok());
             let id = id.ok_or_else(|| Undecodable::Key(model.pk.clone(), "group"))?;
-            Ok(look(Entity::Group(id), None, None, cause))
+            Ok(hint_about(Entity::Group(id), None, None, cause))
         }
-        _ => Ok(Reading::Nothing(Reason::OtherModel)),
+        _ => Ok(Parsed::Ignored(IgnoreReason::OtherModel)),
     }
 }
 
@@ -215,26 +218,26 @@ fn object_ref(context: &Value, key: &str) -> Option<ObjectRef> {
     Some(ObjectRef { pk, name: object.get("name").and_then(Value::as_str).unwrap_or_default().to_owned() })
 }
 
-fn read_minimal(delivery: DeliveryId, channel: Channel, body: MinimalBody) -> Reading {
+fn read_minimal(delivery: DeliveryId, channel: Channel, body: MinimalBody) -> Parsed {
     if !matches!(body.event_type.as_str(), "model_created" | "model_updated" | "model_deleted") {
-        return Reading::Nothing(Reason::UnknownAction);
+        return Parsed::Ignored(IgnoreReason::UnknownAction);
     }
     let trigger = Trigger { action: body.event_type, actor: None };
     let cause = Cause { delivery, channel, occurred: None, correlation: None, trigger };
-    look(Entity::User(body.pk), None, None, cause)
+    hint_about(Entity::User(body.pk), None, None, cause)
 }
 
-fn read_own(delivery: DeliveryId, channel: Channel, body: OwnBody) -> Result<Reading, Undecodable> {
-    let about = match (body.user, body.group, body.user_uuid, body.username) {
-        (Some(pk), None, None, None) => About::Entity(Entity::User(pk)),
-        (None, Some(id), None, None) => About::Entity(Entity::Group(id)),
-        (None, None, Some(uuid), None) => About::UserWithUuid(uuid),
-        (None, None, None, Some(username)) => About::UserNamed(username),
-        _ => return Err(Undecodable::Nobody),
+fn read_internal(delivery: DeliveryId, channel: Channel, body: InternalBody) -> Result<Parsed, Undecodable> {
+    let target = match (body.user, body.group, body.user_uuid, body.username) {
+        (Some(pk), None, None, None) => HintTarget::Entity(Entity::User(pk)),
+        (None, Some(id), None, None) => HintTarget::Entity(Entity::Group(id)),
+        (None, None, Some(uuid), None) => HintTarget::UserWithUuid(uuid),
+        (None, None, None, Some(username)) => HintTarget::UserNamed(username),
+        _ => return Err(Undecodable::NoTarget),
     };
     let trigger = Trigger { action: body.reason, actor: body.asked_by.map(|pk| Actor { pk }) };
     let cause = Cause { delivery, channel, occurred: body.occurred, correlation: body.correlation, trigger };
-    Ok(Reading::Look(Box::new(Hint { about, created: None, fact: None, cause })))
+    Ok(Parsed::Hint(Box::new(Hint { target, created: None, fact: None, cause })))
 }
 
 #[cfg(test)]
