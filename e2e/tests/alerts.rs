@@ -1,5 +1,5 @@
-//! The metrics of `docs/operations.md` are those that the processes tell, and the alerts of
-//! `deploy/prometheus/` are about them, hold water, and have an entry each that says what to do.
+//! The metrics of `docs/operations.md` are those that the processes tell, and the alerts of `deploy/prometheus/` are about
+//! them, hold water, and have an entry each that says what to do.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::collections::{BTreeMap, BTreeSet};

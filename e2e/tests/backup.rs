@@ -183,8 +183,7 @@ async fn begins_anew(table: &UserTable, system: &System) {
     table.agrees_with(system).await;
 }
 
-/// What is recorded after the backup and is lost with it: an erasure among it. Returns the feed's last
-/// cursor.
+/// What is recorded after the backup and is lost with it: an erasure among it. Returns the feed's last cursor.
 async fn what_the_backup_lacks(system: &System, erased: i64) -> String {
     system.operate(&["forget", &erased.to_string()]).await;
     live(system, "lost").await;

@@ -1,5 +1,4 @@
-//! The server configurations in `nats/` are what nats-server takes, and make of an acknowledgement what is
-//! promised.
+//! The server configurations in `nats/` are what nats-server takes, and make of an acknowledgement what is promised.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::path::Path;

@@ -1,5 +1,4 @@
-//! While two of three nodes are unavailable, every ingress refuses a webhook at every attempt, until two
-//! nodes have stored it.
+//! While two of three nodes are unavailable, every ingress refuses every attempt of a webhook.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::collections::BTreeMap;
@@ -55,8 +54,7 @@ impl Ingresses {
         }
     }
 
-    /// Restarts all ingresses. This closes their circuit breakers, so they send every webhook to NATS at
-    /// once.
+    /// Restarts all ingresses, which closes their circuit breakers: they send every webhook to NATS at once.
     async fn restart(&mut self) {
         for (process, _) in &mut self.processes {
             process.restart().await;

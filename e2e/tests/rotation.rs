@@ -1,5 +1,4 @@
-//! Secrets are replaced while everything runs, as `docs/operations.md` says, and nothing is refused
-//! meanwhile.
+//! Secrets are replaced while everything runs, as `docs/operations.md` says, and nothing is refused meanwhile.
 
 use std::collections::BTreeSet;
 
