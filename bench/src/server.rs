@@ -51,8 +51,7 @@ impl Server {
         Ok(Self { process, url })
     }
 
-    /// Waits until the server has received the event of this sequence, so that new subscribers receive only
-    /// later events.
+    /// Waits until the server has received this event, so that new subscribers receive only later ones.
     pub async fn wait_until_seen(&self, sequence: u64) {
         eventually("the server has seen the newest event", || async {
             let metrics = reqwest::get(format!("{}/metrics", self.url)).await.ok()?.text().await.ok()?;

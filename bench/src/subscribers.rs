@@ -41,8 +41,7 @@ impl Subscribers {
         self.0.len()
     }
 
-    /// Waits until each stream has received `n_events` events. Returns the total of all streams. Receiving
-    /// more is an error.
+    /// Waits until each stream has received exactly `n_events` events. Returns the total of all streams.
     pub async fn receive(&mut self, n_events: usize) -> anyhow::Result<usize> {
         let received = try_join_all(self.0.iter_mut().map(|subscriber| subscriber.receive(n_events))).await?;
         Ok(received.iter().sum())

@@ -24,8 +24,7 @@ impl Authentik {
         &self.url
     }
 
-    /// Repeats a request until authentik answers, with any status. An interrupted request may have taken
-    /// effect.
+    /// Repeats a request until authentik answers. An interrupted request may have taken effect.
     pub async fn request_until_answered(&self, method: Method, path: &str, body: &Value) -> Value {
         testkit::eventually(&format!("authentik answers {method} {path}"), || async {
             let request = self.client.request(method.clone(), format!("{}{path}", self.url));

@@ -85,8 +85,7 @@ impl Chaos {
         let username = format!("chaos-{}", self.n_created);
         let body = json!({"username": username, "name": username});
         let created = self.authentik.request_until_answered(Method::POST, "/api/v3/core/users/", &body).await;
-        // An interrupted request may have created the user. Then the retry fails and the sweep finds the
-        // user.
+        // An interrupted request may have created the user. Then the sweep finds the user.
         self.users.extend(created["pk"].as_i64());
     }
 

@@ -7,6 +7,7 @@ use domain::event::{EventBody, Recorded};
 use domain::history;
 use domain::key::Entity;
 use futures_util::TryStreamExt;
+use runtime::nats::Nats;
 use serde_json::Value;
 use store::log::{EventLog, ReadFrom};
 use testkit::eventually;
@@ -125,25 +126,26 @@ pub async fn histories_are_valid(system: &System) {
     }
 }
 
-/// Ids of accepted webhooks that are not stored in the inbox exactly once.
-pub async fn not_stored_once(system: &System, accepted: &BTreeSet<String>) -> Vec<String> {
-    let nats = system.nats.connect().await;
+/// Those of the delivery ids that are not stored in the inbox exactly once.
+pub async fn not_stored_once(nats: &Nats, ids: impl IntoIterator<Item = &String>) -> Vec<String> {
     let inbox = nats.jetstream.get_stream(nats.namespace.inbox_stream()).await.expect("opening the inbox");
     let subjects = inbox.info_with_subjects(">").await.expect("asking for the subjects of the inbox");
     let counts: BTreeMap<String, usize> =
         subjects.try_collect().await.expect("reading the subjects of the inbox");
-    let is_stored_once = |id: &&String| {
-        let delivery = id.parse().expect("an accepted webhook has a delivery id");
-        counts.get(&nats.namespace.inbox_subject(&delivery)) == Some(&1)
-    };
-    accepted.iter().filter(|id| !is_stored_once(id)).cloned().collect()
+    let subject = |id: &String| nats.namespace.inbox_subject(&id.parse().expect("a delivery id"));
+    ids.into_iter().filter(|id| counts.get(&subject(id)) != Some(&1)).cloned().collect()
 }
 
 /// Each webhook that was answered 2xx is stored in the inbox exactly once.
 pub async fn accepted_webhooks_are_stored_once(system: &System) {
     let accepted = system.webhooks.accepted();
     assert!(!accepted.is_empty(), "no webhook was accepted");
-    assert_eq!(not_stored_once(system, &accepted).await, Vec::<String>::new(), "of {}", accepted.len());
+    assert_eq!(
+        not_stored_once(&system.nats.connect().await, &accepted).await,
+        Vec::<String>::new(),
+        "of {}",
+        accepted.len()
+    );
 }
 
 /// Readers are served exactly the bytes that the events fold to, before and after a rebuild. Nothing may be

@@ -1,5 +1,4 @@
-//! The live feed, read like a browser's `EventSource`: it reconnects with the id of the last event it
-//! received.
+//! The live feed, read like a browser's `EventSource`: it reconnects with the last id it received.
 
 use std::time::Duration;
 
@@ -29,8 +28,7 @@ pub struct Message {
 }
 
 impl Subscription {
-    /// Subscribes with this query string. Each subscription uses its own connection, even if clients share a
-    /// pool.
+    /// Subscribes with this query string, on its own connection even if clients share a pool.
     pub fn new(client: Client, api: &str, query: &str, token: String) -> Self {
         let url = format!("{api}/api/events/stream{query}");
         Self { client, url, token, last_id: None, answer: None, buffer: vec![] }

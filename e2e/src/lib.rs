@@ -15,8 +15,7 @@
 //! chaos
 //! ```
 //!
-//! A test that fails in chaos prints `E2E_SEED=…`; set that variable to repeat the same changes. Failures of
-//! a process print its log.
+//! A failed chaos test prints `E2E_SEED=…`; set that variable to repeat the same changes.
 #![expect(clippy::expect_used, clippy::panic, reason = "a test that cannot be set up must fail, and say why")]
 
 pub mod authentik;

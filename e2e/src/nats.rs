@@ -33,8 +33,7 @@ impl Nats {
         Self::on(NatsServer::guarded().await)
     }
 
-    /// A new server without permissions, for tests with several namespaces: the users' permissions cover only
-    /// one.
+    /// A new server without permissions, for tests with other namespaces than the permissions cover.
     pub async fn open_server() -> Self {
         Self::on(NatsServer::start().await)
     }
@@ -46,7 +45,7 @@ impl Nats {
 
     /// A new server that requires TLS with client certificates.
     pub async fn with_certificates() -> Self {
-        let certificates = Certificates::new();
+        let certificates = Certificates::generate();
         let settings = format!("include users.conf\n{}\n", certificates.server_settings());
         let server = Servers::One(NatsServer::start_with(&settings).await);
         Self::with(server, Namespace::default(), Access::Certificates(certificates))
@@ -54,7 +53,7 @@ impl Nats {
 
     /// A new server whose users are defined by JWTs.
     pub async fn with_credentials() -> Self {
-        let credentials = Credentials::new();
+        let credentials = Credentials::generate();
         let server = Servers::One(NatsServer::start_with(credentials.server_settings()).await);
         Self::with(server, Namespace::default(), Access::Credentials(credentials))
     }

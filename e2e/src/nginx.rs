@@ -36,8 +36,7 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Starts nginx with these configuration files (name and content) and waits until it listens. nginx
-    /// includes `site.conf`.
+    /// Starts nginx with these files (name and content) and waits until it listens. It includes `site.conf`.
     pub async fn start(files: &[(&str, String)]) -> Self {
         let directory = tempfile::tempdir().expect("creating a directory for nginx");
         let write = |name: &str, text: &str| {
@@ -81,8 +80,7 @@ impl Nginx {
 /// Path of nginx: `NGINX_SERVER`, else the one that `make` downloaded to `.tools`, else the one on the
 /// `PATH`.
 ///
-/// The variable is not called `NGINX` because nginx itself reads that one, for sockets inherited in an
-/// upgrade.
+/// The variable is not called `NGINX`, because nginx itself reads that one for inherited sockets.
 pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("NGINX_SERVER") {
         return path.into();

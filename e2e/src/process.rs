@@ -33,8 +33,7 @@ impl Process {
         self.environment.push((name, value.to_owned()));
     }
 
-    /// Starts a second process of the same binary with the same environment and these arguments; killed on
-    /// drop.
+    /// Starts the same binary with the same environment and these arguments; killed on drop.
     pub fn start_command(&self, arguments: &[&str]) -> Child {
         let mut command = self.command();
         command.args(arguments).env("RUST_LOG", "warn").stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -48,8 +47,7 @@ impl Process {
         }
     }
 
-    /// Sends SIGTERM and waits for the exit. Fails the test unless the process exits successfully within
-    /// [`GRACEFUL_SHUTDOWN`].
+    /// Sends SIGTERM and waits. Fails the test unless the process exits successfully in time.
     pub async fn terminate(&mut self) {
         if self.child.is_some() {
             self.signal("TERM").await;

@@ -14,7 +14,7 @@ pub struct Certificates(TempDir);
 
 impl Certificates {
     /// Generates keys and certificates.
-    pub fn new() -> Self {
+    pub fn generate() -> Self {
         let directory = tempfile::tempdir().expect("creating a directory");
         let key = || rcgen::KeyPair::generate().expect("generating a key");
         let mut authority = CertificateParams::default();
@@ -49,12 +49,6 @@ impl Certificates {
     }
 }
 
-impl Default for Certificates {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 /// An operator, an account, and credentials files of its users, as `nsc` generates them.
 pub struct Credentials {
     directory: TempDir,
@@ -63,7 +57,7 @@ pub struct Credentials {
 
 impl Credentials {
     /// Generates operator, account and users. The users have all permissions in the account.
-    pub fn new() -> Self {
+    pub fn generate() -> Self {
         let directory = tempfile::tempdir().expect("creating a directory");
         let (operator, system, account) =
             (KeyPair::new_operator(), KeyPair::new_account(), KeyPair::new_account());
@@ -107,12 +101,6 @@ impl Credentials {
     /// nats-server configuration that accepts these users.
     pub fn server_settings(&self) -> &str {
         &self.settings
-    }
-}
-
-impl Default for Credentials {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

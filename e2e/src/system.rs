@@ -179,8 +179,7 @@ impl System {
         (output.status.code().expect("an exit status"), text(&output.stdout), text(&output.stderr))
     }
 
-    /// Terminates ingresses, projectors and the API at once. A process that does not exit in time fails the
-    /// test.
+    /// Terminates ingresses, projectors and the API at once. Fails the test if one does not exit in time.
     pub async fn terminate(&mut self) {
         let workers = self.ingresses.iter_mut().chain(&mut self.projectors).chain([&mut self.api]);
         futures_util::future::join_all(workers.map(Process::terminate)).await;

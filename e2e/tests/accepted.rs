@@ -88,7 +88,7 @@ async fn the_check_notices_an_ingress_that_answers_early() {
     early.nats.set(system.nats.connect().await).unwrap();
     create_users_through_an_outage(&mut system).await;
     let accepted = early.accepted.lock().unwrap().clone();
-    let lost = not_stored_once(&system, &accepted).await;
+    let lost = not_stored_once(&system.nats.connect().await, &accepted).await;
     assert!(!lost.is_empty(), "nothing was lost of {} webhooks", accepted.len());
     assert!(lost.len() < accepted.len(), "webhooks outside of the outage must not be lost: {lost:?}");
 }

@@ -1,5 +1,4 @@
-//! Wrong clocks: webhooks that cannot be verified are refused with the reason, and sweep and event log make
-//! up for them.
+//! Wrong clocks: unverifiable webhooks are refused with the reason; sweep and event log make up for them.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use domain::event::{Channel, EventType, StateAfter};

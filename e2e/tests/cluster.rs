@@ -1,5 +1,4 @@
-//! A cluster of three nodes survives the death of one node at a time: nothing is lost or duplicated, and no
-//! operator is needed.
+//! A cluster of three nodes survives the death of one node at a time, without losses or duplicates.
 //!
 //! A failure prints its seed; repeat it with `E2E_SEED=… cargo nextest run -p e2e --test cluster`.
 

@@ -1,5 +1,4 @@
-//! Two installations on one nats-server do not see each other, although one namespace is a prefix of the
-//! other.
+//! Two installations on one nats-server are isolated, although one namespace is a prefix of the other.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::collections::BTreeMap;

@@ -1,16 +1,13 @@
-//! While two of three nodes are unavailable, every ingress refuses a webhook at every attempt, until two
-//! nodes have stored it.
+//! While two of three nodes are unavailable, every ingress refuses every attempt of a webhook.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use e2e::checks::not_stored_once;
 use e2e::process::Process;
-use futures_util::TryStreamExt;
 use futures_util::future::join_all;
 use reqwest::{Client, StatusCode};
 use runtime::clock;
-use runtime::nats::Nats;
 use serde_json::json;
 use tempfile::TempDir;
 use testkit::cluster::N_NODES;
@@ -55,8 +52,7 @@ impl Ingresses {
         }
     }
 
-    /// Restarts all ingresses. This closes their circuit breakers, so they send every webhook to NATS at
-    /// once.
+    /// Restarts all ingresses, which closes their circuit breakers: they send every webhook to NATS at once.
     async fn restart(&mut self) {
         for (process, _) in &mut self.processes {
             process.restart().await;
@@ -99,15 +95,6 @@ impl Ingresses {
     }
 }
 
-async fn check_stored_once(nats: &Nats, ids: &[String]) {
-    let inbox = nats.jetstream.get_stream(nats.namespace.inbox_stream()).await.unwrap();
-    let counts: BTreeMap<String, usize> =
-        inbox.info_with_subjects(">").await.unwrap().try_collect().await.unwrap();
-    for id in ids {
-        assert_eq!(counts.get(&nats.namespace.inbox_subject(&id.parse().unwrap())), Some(&1), "{id}");
-    }
-}
-
 async fn lose_the_majority(cluster: &mut NatsCluster, ingresses: &mut Ingresses, survivor: usize) {
     let ids: Vec<_> = (0..N_AT_ONCE).map(|_| clock::new_id().to_string()).collect();
     let others: Vec<_> = (0..N_NODES).filter(|node| *node != survivor).collect();
@@ -134,7 +121,7 @@ async fn lose_the_majority(cluster: &mut NatsCluster, ingresses: &mut Ingresses,
         ingresses.post_until_accepted(survivor + n, id).await;
     }
     cluster.all_current().await;
-    check_stored_once(&nats, &ids).await;
+    assert_eq!(not_stored_once(&nats, &ids).await, Vec::<String>::new());
     cluster.restart_all().await;
     for (n, id) in ids.iter().enumerate() {
         assert_eq!(
@@ -143,7 +130,7 @@ async fn lose_the_majority(cluster: &mut NatsCluster, ingresses: &mut Ingresses,
             "{id} was stored before"
         );
     }
-    check_stored_once(&cluster.connect().await, &ids).await;
+    assert_eq!(not_stored_once(&cluster.connect().await, &ids).await, Vec::<String>::new());
 }
 
 async fn check_rounds(n_rounds: usize) {

@@ -1,5 +1,4 @@
-//! Every webhook recorded from a real authentik, sent through ingress and projector, with recorded REST
-//! answers.
+//! Every webhook recorded from a real authentik, through ingress and projector, with recorded REST answers.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::collections::BTreeMap;

@@ -1,5 +1,4 @@
-//! Two ingresses and two projectors produce the same result as one of each, although both ingresses get every
-//! webhook.
+//! Two ingresses and two projectors that get every webhook produce the same result as one of each.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use e2e::system::Setup;

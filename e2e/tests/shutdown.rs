@@ -1,5 +1,4 @@
-//! Every process exits in time after a first signal, even if something hangs, and at once after a second
-//! signal.
+//! Every process exits in time after one signal, even if something hangs, and at once after a second one.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 use std::sync::Arc;

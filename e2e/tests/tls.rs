@@ -38,7 +38,7 @@ async fn a_server_whose_certificate_has_an_unknown_issuer_is_not_trusted() {
     };
     let ingress = Ingress::start(&nats, "ingress", without("NATS_CA_FILE"));
     ingress.reports_nats_failure("NATS_CA_FILE").await;
-    let other = Certificates::new();
+    let other = Certificates::generate();
     let ingress = Ingress::start(&nats, "ingress", |environment| {
         environment.push(("NATS_CA_FILE", other.file("ca").display().to_string()));
     });
@@ -49,7 +49,7 @@ async fn a_server_whose_certificate_has_an_unknown_issuer_is_not_trusted() {
 async fn with_a_ca_file_nothing_is_sent_unencrypted() {
     // A server without TLS, as a man in the middle would present it.
     let nats = Nats::server().await;
-    let certificates = Certificates::new();
+    let certificates = Certificates::generate();
     let ingress = Ingress::start(&nats, "ingress", |environment| {
         environment.push(("NATS_CA_FILE", certificates.file("ca").display().to_string()));
     });

@@ -1,5 +1,4 @@
-//! Framing each event once and sending pieces of a ring buffer, against encoding each event for every
-//! subscriber.
+//! Framing each event once and sending pieces of a ring buffer, against encoding it for every subscriber.
 
 use std::sync::atomic::{AtomicI64, Ordering};
 

@@ -219,8 +219,7 @@ fn the_provider_issues_tokens_that_the_api_accepts() {
         .map(|mapping| tagged(mapping, "Find")[1][1].as_str().unwrap())
         .map(|name| name.strip_prefix("goauthentik.io/providers/oauth2/scope-").unwrap())
         .collect();
-    // `profile` includes `groups`, by which the API recognizes administrators; `offline_access` gives refresh
-    // tokens.
+    // `profile` includes `groups`, which identify administrators; `offline_access` gives refresh tokens.
     assert_eq!(scopes, ["openid", "profile", "email", "offline_access"].into());
     assert_eq!(tagged(&provider["redirect_uris"][0]["url"], "Context"), "redirect_uri");
     assert!(blueprint.default_of("redirect_uri").ends_with("/auth/callback"));

@@ -16,8 +16,7 @@ pub struct Sent {
     pub body: String,
 }
 
-/// Reconstructs the events from these bodies and sends them through the mappings again, signed with this
-/// secret.
+/// Reconstructs the events of these bodies and sends them through the mappings, signed with this secret.
 pub fn send(blueprint: &Blueprint, secret: &str, bodies: &[String]) -> Vec<Sent> {
     let mut python = Command::new("python3")
         .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/blueprint/authentik.py"))

@@ -20,8 +20,7 @@ fn secrets_are_random_and_only_their_owner_may_read_them() {
             assert_ne!(one[&name], other[&name], "{name}");
             assert!(one[&name].len() >= 50, "{name}");
             assert!(!printed.contains(&one[&name]), "{name} is printed");
-            // nats-server reads a value that begins with a digit as a number. No value may need quotes
-            // anywhere.
+            // nats-server reads a value that begins with a digit as a number. No value may need quotes.
             assert!(one[&name].starts_with(|c: char| c.is_ascii_alphabetic()), "{name}");
             let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
             assert!(one[&name].chars().all(is_plain), "{name}");

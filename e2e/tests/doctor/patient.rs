@@ -14,8 +14,7 @@ pub struct Patient {
     pub options: BTreeMap<&'static str, String>,
 }
 
-/// Additional options of one case: of the projector, and of its doctor. An empty value removes a default
-/// option.
+/// Additional options of projector and doctor in one case. An empty value removes a default option.
 #[derive(Default)]
 pub struct Options {
     pub projector: Vec<(&'static str, String)>,

@@ -1,5 +1,4 @@
-//! `projector forget` on a whole installation: no data of the user is left on disk, and other users are
-//! unchanged.
+//! `projector forget` leaves no data of the user on disk, and other users are unchanged.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on must fail")]
 
 mod world;
@@ -44,7 +43,7 @@ async fn no_data_of_erased_users_is_left_and_other_users_are_unchanged() {
     world.process_webhooks().await;
     eventually("three dead letters", || async { (world.dead_letters().await == 3).then_some(()) }).await;
 
-    // Who exists is not erased, also where somebody else is gone.
+    // An existing user is not erased, and then neither is the other user in the same command.
     let n_events = world.recorded(None).await.len();
     let (status, stdout, stderr) = world.system.command(&["forget", "mary", &tom.uuid]).await;
     assert_eq!((status, stdout.as_str()), (1, ""));
@@ -88,7 +87,7 @@ async fn no_data_of_erased_users_is_left_and_other_users_are_unchanged() {
     assert!(mary.strings.iter().all(|text| !page.to_string().contains(text)), "{page}");
     // A subscriber from before the erasure keeps receiving events.
     authentik.update_user(bob.pk, json!({"name": "Bob the builder"})).await;
-    feed.read_until("the feed goes on", |received| {
+    feed.read_until("the feed continues", |received| {
         received.last().is_some_and(|last| last.event == "user-updated")
     })
     .await;

@@ -14,8 +14,7 @@ use serde_json::Value;
 use site::{FORWARD_AUTH, Kind, PLAIN, Places, Site, feed_directives};
 use stand_ins::{Outpost, cookie, mirror};
 
-/// Headers that only an outpost may set. nginx drops names with underscores, which other servers treat as
-/// equal.
+/// Headers that only an outpost may set. nginx drops names with underscores, which others treat as equal.
 const CLAIMED: [&str; 14] = [
     "X-authentik-username",
     "X-authentik-groups",

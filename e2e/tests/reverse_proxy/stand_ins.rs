@@ -84,8 +84,7 @@ fn start(request: &Request) -> Response {
     Response::builder().status(StatusCode::FOUND).header("location", authentik).finish()
 }
 
-/// Claims of an outpost's token for a user with many groups: longer than nginx accepts in a header by
-/// default.
+/// Claims for a user with many groups: longer than nginx accepts in a header by default.
 pub fn claims(uid: &str) -> Value {
     let now = runtime::clock::now().unix_seconds();
     let groups: Vec<_> = (0..300).map(|n| format!("one of many groups {n}")).collect();

@@ -13,8 +13,7 @@ use crate::operation::Operation;
 use crate::status::Status;
 use crate::timestamp::Timestamp;
 
-/// NATS queue group of the projectors: one of them receives each command. [`GetHealth`] bypasses it and
-/// reaches all.
+/// NATS queue group of the projectors, so that one of them receives a command. [`GetHealth`] reaches all.
 pub const QUEUE_GROUP: &str = "projector";
 
 /// A command that a projector can carry out.

@@ -9,8 +9,7 @@ use uuid::Uuid;
 
 use crate::event::EventType;
 
-/// authentik's primary key of a user: an integer that authentik never reuses, except after a restore from a
-/// backup.
+/// authentik's primary key of a user: an integer, reused only after a restore from a backup.
 pub type UserPk = i64;
 
 /// authentik's primary key of a group.

@@ -1,5 +1,4 @@
-//! Long-running operations that an operator requests. They are stored, so that their progress and result can
-//! be read.
+//! Long-running operations of an operator, stored so that progress and result can be read.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

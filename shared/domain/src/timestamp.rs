@@ -1,5 +1,4 @@
-//! Points in time as RFC 3339 in UTC with microseconds, which is authentik's precision. The text has a fixed
-//! width.
+//! Points in time as RFC 3339 in UTC with microseconds, as precise as authentik's. All have the same width.
 
 use std::borrow::Cow;
 use std::fmt;

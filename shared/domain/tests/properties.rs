@@ -1,5 +1,4 @@
-//! For any changes of a user in authentik, and hints in any order and number, the log ends as a valid history
-//! with authentik's state.
+//! For any changes of a user and any order of hints, the log ends valid and with authentik's state.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,4 @@
-//! The list of all event types. Every match over it is exhaustive, so the compiler lists what a new type
-//! needs.
+//! The list of all event types. Matches are exhaustive, so the compiler lists what a new type needs.
 
 use std::borrow::Cow;
 use std::fmt;

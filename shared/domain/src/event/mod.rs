@@ -51,8 +51,7 @@ impl Channel {
 /// One event: the attributes of its CloudEvents envelope and its data.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
-    /// Unique id: the entity, the position that the append expected, and the index within the append
-    /// (`user-42-1041.0`).
+    /// Unique id: entity, expected position of the append, index within it (`user-42-1041.0`).
     pub id: String,
     /// URL of the authentik installation.
     pub source: String,

@@ -63,8 +63,7 @@ pub struct ErasedUser {
     pub pk: UserPk,
 }
 
-/// Declares the data of event types about a user: the whole state after the event, the trigger, and the
-/// fields of that type.
+/// Declares the data of events about a user: the state after the event, the trigger, and own fields.
 macro_rules! about_a_user {
     ($($(#[$doc:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $kind:ty,)* })*) => {$(
         $(#[$doc])*

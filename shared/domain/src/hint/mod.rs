@@ -17,8 +17,7 @@ use crate::timestamp::Timestamp;
 pub struct Hint {
     /// The user or group to compare.
     pub target: HintTarget,
-    /// Display name, if the hint reports that a user was created: enough to record a user whom authentik
-    /// deleted in the meantime.
+    /// Display name of a created user: enough to record a user whom authentik has deleted since.
     pub created: Option<String>,
     /// What happened, if the state does not show it: a sign-in, a password change.
     pub fact: Option<Fact>,

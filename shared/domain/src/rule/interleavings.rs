@@ -1,5 +1,4 @@
-//! Runs the rule in every interleaving of two workers, changes in authentik, and one crash, with everything
-//! in memory.
+//! Runs the rule in memory, in every interleaving of two workers, changes in authentik, and one crash.
 
 use std::collections::{BTreeSet, HashSet, VecDeque};
 

@@ -32,8 +32,7 @@ pub struct LogEnd<S> {
 /// The action that the caller carries out next, and the method that takes its result.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Read the newest event of the entity from the stream leader, as replicas can be stale; then
-    /// [`Rule::log_read`].
+    /// Read the entity's newest event from the stream leader (replicas may lag); then [`Rule::log_read`].
     ReadLog,
     /// Read the entity from authentik; then [`Rule::source_read`].
     ReadSource,

@@ -25,8 +25,7 @@ pub trait Projection {
     /// Name of the projection.
     const NAME: &'static str;
 
-    /// Version of the fold and of the view's fields. Raise it when either changes, which makes projectors
-    /// rebuild.
+    /// Version of the fold and of the view's fields. Raising it makes projectors rebuild.
     const VERSION: u32;
 
     /// Keys of the views that an event changes.
