@@ -25,6 +25,8 @@ pub struct Setup {
     pub webhook_url: Option<String>,
     /// Seconds that the ingresses' clocks are ahead; negative if behind.
     pub ingress_ahead: i64,
+    /// Seconds that the projectors' clocks are ahead; negative if behind.
+    pub projector_ahead: i64,
     /// Seconds that authentik's clock is ahead; negative if behind.
     pub authentik_ahead: i64,
     /// Seconds between sweeps; 0 turns off both sweeps and the reading of authentik's event log.
@@ -43,6 +45,7 @@ impl Default for Setup {
             spread: Spread::InTurn,
             webhook_url: None,
             ingress_ahead: 0,
+            projector_ahead: 0,
             authentik_ahead: 0,
             sweep_interval: 2,
             log_filter: "info,poem=warn",
@@ -96,6 +99,10 @@ impl System {
         let webhook_url = setup.webhook_url.unwrap_or_else(|| webhooks.url.clone());
         let ingress_clock = clock::ahead_by(setup.ingress_ahead, directory.path());
         let ingress = |port| [ingress(port, &nats), ingress_clock.clone()].concat();
+        let projector_clock = clock::ahead_by(setup.projector_ahead, directory.path());
+        let projector = |port| {
+            [projector(port, &nats, &authentik_url, setup.sweep_interval), projector_clock.clone()].concat()
+        };
         let mut authentik = simulator(authentik_port, webhook_url, directory.path());
         authentik.extend(clock::ahead_by(setup.authentik_ahead, directory.path()));
         let start = |name, mut environment: Environment| {
@@ -105,10 +112,7 @@ impl System {
         let system = Self {
             simulator: start("simulator", authentik),
             ingresses: ingress_ports.iter().map(|port| start("ingress", ingress(*port))).collect(),
-            projectors: projector_ports
-                .iter()
-                .map(|port| start("projector", projector(*port, &nats, &authentik_url, setup.sweep_interval)))
-                .collect(),
+            projectors: projector_ports.iter().map(|port| start("projector", projector(*port))).collect(),
             api: start("api", [api(api_port, &nats, &authentik_url), setup.api_settings].concat()),
             webhooks,
             ingress_urls: ingress_ports.into_iter().map(local).collect(),

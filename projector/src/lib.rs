@@ -100,7 +100,8 @@ impl Projector<'_> {
         let directory = Breaker::new(directory, health());
         let circuit = directory.signal();
         tasks.spawn(directory.clone().watch(shutdown()));
-        let guard = Guard::new(nats.clone(), log.clone(), members.clone(), health());
+        let guard = Guard::new(nats.clone(), log.clone(), members.clone());
+        tasks.spawn(guard.clone().watch(directory.clone(), health(), shutdown()));
         let recorder = Arc::new(Recorder::new(directory, log.clone(), guard.clone(), config.envelope()?));
         if !config.sweep_interval.is_zero() {
             let sweep = Sweep { recorder: Arc::clone(&recorder), nats: nats.clone(), guard };

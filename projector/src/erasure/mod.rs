@@ -19,7 +19,6 @@ use std::time::Duration;
 use anyhow::{Context, ensure};
 use domain::key::{DeliveryId, Entity, UserPk};
 use domain::view::users::Users;
-use runtime::health::Health;
 use runtime::{CancellationToken, clock};
 use serde::Serialize;
 use store::replica::Replica;
@@ -101,7 +100,7 @@ impl Eraser {
     /// Fails if one of the users still exists in authentik, or if authentik is another installation.
     pub async fn check_gone(&self, directory: &impl Directory, pks: &BTreeSet<UserPk>) -> anyhow::Result<()> {
         let Projections { nats, log, .. } = &self.projections;
-        let guard = Guard::new(nats.clone(), log.clone(), Members::default(), Health::default());
+        let guard = Guard::new(nats.clone(), log.clone(), Members::default());
         for pk in pks {
             let found = directory.user(*pk).await?;
             let recorded = self.recorded(*pk).await?;

@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 
 use domain::key::{Entity, GroupId, UserPk};
 use futures_util::future::try_join_all;
-use runtime::clock;
 
 use super::pass::{AT_ONCE, Compared, Walk};
 use super::report::Pass;
-use super::{Progress, Stage, Sweep};
+use super::{Mode, Progress, Stage, Sweep};
 use crate::directory::Directory;
 use crate::record::guard::Refusal;
 
@@ -44,10 +43,16 @@ impl<D: Directory> Sweep<D> {
         suspects.extend(users);
         if let Some(reason) = pass.held_back_because.clone() {
             pass.hold_back(suspects.len(), reason);
-            return Ok(());
+        } else {
+            // Deletions come last, so that a refusal by the guard affects nothing else.
+            self.record_deletions(walk, pass, &suspects, progress).await?;
         }
-        // Deletions come last, so that a refusal by the guard affects nothing else.
-        self.record_deletions(walk, pass, &suspects, progress).await
+        if walk.mode == Mode::Record {
+            let is_held = pass.held_back_because.is_some();
+            let held = if is_held { suspects.into_iter().collect() } else { BTreeSet::new() };
+            self.guard.brake().hold_only(held).await?;
+        }
+        Ok(())
     }
 
     /// Records deleted users one by one, until the guard refuses one. The remaining users are held back.
@@ -59,7 +64,13 @@ impl<D: Directory> Sweep<D> {
         progress: Progress<'_>,
     ) -> anyhow::Result<()> {
         let gone = self.find_deleted(walk, pass, suspects).await?;
-        match self.guard.check_deletions(gone.users.len() as u64, clock::now()).await {
+        let allowed = match walk.mode {
+            Mode::Record => {
+                self.guard.reserve_deletions(gone.users.iter().copied().collect()).await.map(drop)
+            }
+            Mode::DryRun => self.guard.check_room(gone.users.len() as u64).await,
+        };
+        match allowed {
             Ok(()) => {}
             Err(refusal @ Refusal::Brake { .. }) => {
                 pass.hold_back(gone.users.len() + gone.n_unchecked, refusal.to_string());
@@ -82,7 +93,7 @@ impl<D: Directory> Sweep<D> {
 
     /// Reads each user in authentik, until more are deleted than the brake allows. Existing users are compared as usual.
     async fn find_deleted(&self, walk: &Walk, pass: &mut Pass, suspects: &[UserPk]) -> anyhow::Result<Gone> {
-        let room = self.guard.room(clock::now()).await?;
+        let room = self.guard.brake().room().await?;
         let mut gone = Gone::default();
         for (index, chunk) in suspects.chunks(AT_ONCE).enumerate() {
             if gone.users.len() as u64 > room {

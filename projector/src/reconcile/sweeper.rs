@@ -39,8 +39,10 @@ struct Schedule {
     backoff: Duration,
     /// How many users and groups the last full pass left out.
     n_failed: u64,
-    /// The newest confirmation at the start of the last full pass, if that pass held deletions back.
-    unconfirmed: Option<u64>,
+    /// The newest confirmation at the start of the last full pass.
+    last_confirmation: Option<Timestamp>,
+    /// Whether the last full pass held deletions back.
+    holds_back: bool,
 }
 
 impl<D: Directory> Sweeper<D> {
@@ -63,7 +65,8 @@ impl<D: Directory> Sweeper<D> {
             changed_since: clock::now(),
             backoff: FIRST_BACKOFF,
             n_failed: 0,
-            unconfirmed: None,
+            last_confirmation: None,
+            holds_back: false,
         };
         loop {
             match self.round(&mut schedule).await {
@@ -85,7 +88,7 @@ impl<D: Directory> Sweeper<D> {
             schedule.backoff = FIRST_BACKOFF;
             tokio::select! {
                 () = tokio::time::sleep(INCREMENTAL.min(self.interval)) => {}
-                () = self.confirmed_after(schedule.unconfirmed) => schedule.next_full_pass = Instant::now(),
+                () = self.confirmed(&schedule) => schedule.next_full_pass = Instant::now(),
             }
         }
     }
@@ -104,11 +107,11 @@ impl<D: Directory> Sweeper<D> {
         let backfilled = self.sweep.backfill(Mode::Record, None, &mut progress).await;
         backfilled.context("reading authentik's event log")?;
         let n_failed = if schedule.next_full_pass <= Instant::now() {
-            let confirmation = self.sweep.guard.confirmation().await?;
+            schedule.last_confirmation = self.sweep.guard.brake().refresh().await?;
             let pass = self.sweep.compare_all(Mode::Record, &mut progress).await?;
             schedule.next_full_pass = Instant::now() + self.interval;
             schedule.n_failed = pass.report.n_failed;
-            schedule.unconfirmed = holds_back(&pass).then_some(confirmation);
+            schedule.holds_back = holds_back(&pass);
             pass.report.n_failed
         } else {
             let pass = self.sweep.compare_changed(schedule.changed_since).await?;
@@ -120,10 +123,11 @@ impl<D: Directory> Sweeper<D> {
     }
 
     /// Waits until an operator confirms the deletions that are held back; forever if there are none.
-    async fn confirmed_after(&self, unconfirmed: Option<u64>) {
-        match unconfirmed {
-            Some(confirmation) => self.sweep.guard.confirmed_after(confirmation).await,
-            None => std::future::pending().await,
+    async fn confirmed(&self, schedule: &Schedule) {
+        if schedule.holds_back {
+            self.sweep.guard.brake().confirmed_after(schedule.last_confirmation).await;
+        } else {
+            std::future::pending::<()>().await;
         }
     }
 }

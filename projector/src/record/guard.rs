@@ -4,13 +4,15 @@
 //! recorded only while a known user still exists in authentik under the same uuid (the pin of the installation), and
 //! only up to a limit of deletions per time window (the brake).
 
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context;
+use domain::brake::Full;
 use domain::decide::RecordedState;
-use domain::event::EventType;
 use domain::key::{Entity, UserPk};
-use domain::timestamp::Timestamp;
+use runtime::CancellationToken;
 use runtime::health::Health;
 use runtime::nats::Nats;
 use serde::de::DeserializeOwned;
@@ -22,19 +24,13 @@ use uuid::Uuid;
 
 use crate::directory::{Directory, DirectoryError};
 use crate::fingerprint::Fingerprint;
+use crate::record::brake::Brake;
 use crate::record::members::Members;
 
-/// The time window in which the brake counts deletions.
-const WINDOW: Duration = Duration::from_mins(10);
-
-/// The brake allows this many deletions per window, or 1 % of all users if that is more.
-const ALWAYS_ALLOWED: u64 = 10;
-
-/// How often to check whether an operator confirmed the deletions.
-const CONFIRMATION_POLL: Duration = Duration::from_secs(1);
+/// How often readiness is updated: an operator sees a change within this time.
+const POLL: Duration = Duration::from_secs(1);
 
 const PIN_KEY: &str = "installation";
-const ALLOWANCE_KEY: &str = "brake";
 
 /// The user that identifies the installation of authentik.
 ///
@@ -53,13 +49,6 @@ impl Pin {
         fingerprint.add("uuid", uuid.as_bytes());
         Self { pk, uuid_sha256: fingerprint.finish() }
     }
-}
-
-/// An operator confirmed this number of deletions, counted from `since`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Allowance {
-    deletions: u64,
-    since: Timestamp,
 }
 
 /// Why a deletion is not recorded.
@@ -87,75 +76,109 @@ impl From<anyhow::Error> for Refusal {
     }
 }
 
-/// Decides whether deletions may be recorded.
+/// Decides whether deletions may be recorded. Clones share their state.
 #[derive(Clone)]
 pub(crate) struct Guard {
     nats: Nats,
     log: EventLog,
-    members: Members,
-    health: Health,
+    brake: Brake,
+    /// Why the installation was refused last; `None` after it was recognized.
+    other_installation: Arc<Mutex<Option<String>>>,
 }
 
 impl Guard {
-    pub(crate) fn new(nats: Nats, log: EventLog, members: Members, health: Health) -> Self {
-        Self { nats, log, members, health }
+    pub(crate) fn new(nats: Nats, log: EventLog, members: Members) -> Self {
+        let brake = Brake::new(nats.clone(), log.clone(), members);
+        Self { nats, log, brake, other_installation: Arc::default() }
     }
 
-    /// Whether this user may be recorded as deleted now. Readiness shows the reason of a refusal.
-    pub(crate) async fn check_deletion(
+    pub(crate) fn brake(&self) -> &Brake {
+        &self.brake
+    }
+
+    /// Shows in readiness whether deletions are held back, until shutdown.
+    pub(crate) async fn watch(
+        self,
+        directory: impl Directory,
+        health: Health,
+        shutdown: CancellationToken,
+    ) -> anyhow::Result<()> {
+        let mut ticks = tokio::time::interval(POLL);
+        while shutdown.run_until_cancelled(ticks.tick()).await.is_some() {
+            match shutdown.run_until_cancelled(Box::pin(self.refresh(&directory))).await {
+                Some(Ok(None)) => health.ok("deletions"),
+                Some(Ok(Some(reason))) => health.failed("deletions", reason),
+                Some(Err(error)) => tracing::debug!("cannot read the state of the brake: {error:#}"),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    /// Why deletions are held back; `None` if they are not.
+    async fn refresh(&self, directory: &impl Directory) -> anyhow::Result<Option<String>> {
+        self.brake.refresh().await?;
+        if self.refused_installation().is_some() {
+            // Another installation may be the pinned one again, without a deletion that would be checked.
+            self.remember(&self.check_pin(directory).await);
+        }
+        let held = self.brake.held().map(|held| {
+            let n_users = held.n_users();
+            format!(
+                "the brake is on: {n_users} users are missing in authentik and are not recorded as deleted, since {}; \
+                 if they were deleted, confirm it with `projector catch-up --allow-deletions {n_users}`",
+                held.since
+            )
+        });
+        Ok(self.refused_installation().or(held))
+    }
+
+    fn refused_installation(&self) -> Option<String> {
+        self.other_installation.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn remember(&self, checked: &Result<(), Refusal>) {
+        let refused = match checked {
+            Ok(()) => None,
+            Err(refusal @ Refusal::OtherInstallation(_)) => Some(refusal.to_string()),
+            Err(Refusal::Brake { .. } | Refusal::Directory(_) | Refusal::Store(_)) => return,
+        };
+        *self.other_installation.lock().unwrap_or_else(PoisonError::into_inner) = refused;
+    }
+
+    /// Reserves a place for the deletion of this user. Returns whether the user had no place before.
+    pub(crate) async fn reserve_deletion(
         &self,
         directory: &impl Directory,
         pk: UserPk,
-        now: Timestamp,
-    ) -> Result<(), Refusal> {
-        let checked = match self.check_installation(directory, pk).await {
-            Ok(()) => self.check_room(1, now).await,
-            refused => refused,
-        };
-        match &checked {
-            Ok(()) => self.health.ok("deletions"),
-            Err(refusal @ (Refusal::OtherInstallation(_) | Refusal::Brake { .. } | Refusal::Store(_))) => {
-                self.health.failed("deletions", refusal.to_string());
-            }
-            Err(Refusal::Directory(_)) => {}
-        }
-        checked
+    ) -> Result<bool, Refusal> {
+        let checked = self.check_installation(directory, pk).await;
+        self.remember(&checked);
+        checked?;
+        self.reserve_deletions(BTreeSet::from([pk])).await.map(|new| !new.is_empty())
     }
 
-    /// Whether all of these deletions may be recorded now. Readiness shows the reason of a refusal.
+    /// Reserves places for all of these deletions or for none. Returns the users who had no place before.
     ///
-    /// A sweep calls this before it records any of them: checked one by one, the first ten would be recorded.
-    pub(crate) async fn check_deletions(&self, n_deletions: u64, now: Timestamp) -> Result<(), Refusal> {
-        let checked = self.check_room(n_deletions, now).await;
-        match &checked {
-            Err(refusal @ Refusal::Brake { .. }) => {
-                self.health.failed("deletions", refusal.to_string());
-            }
-            // Every recorded user exists, so an earlier refusal is settled.
-            Ok(()) if n_deletions == 0 => self.health.ok("deletions"),
-            Ok(()) | Err(_) => {}
-        }
-        checked
+    /// A sweep calls this before it records any of them: reserved one by one, the first ten would be recorded.
+    pub(crate) async fn reserve_deletions(
+        &self,
+        users: BTreeSet<UserPk>,
+    ) -> Result<BTreeSet<UserPk>, Refusal> {
+        let reserved = self.brake.reserve(users).await?;
+        reserved.map_err(|Full { room }| Refusal::Brake { room, n_users: self.brake.n_users() })
     }
 
-    async fn check_room(&self, n_deletions: u64, now: Timestamp) -> Result<(), Refusal> {
-        let room = self.room(now).await?;
-        if n_deletions <= room {
-            Ok(())
-        } else {
-            Err(Refusal::Brake { room, n_users: self.members.n_users() })
-        }
+    /// Fails if the brake has less room than for this number of deletions. Writes nothing.
+    pub(crate) async fn check_room(&self, n_deletions: u64) -> Result<(), Refusal> {
+        let room = self.brake.room().await?;
+        if n_deletions <= room { Ok(()) } else { Err(Refusal::Brake { room, n_users: self.brake.n_users() }) }
     }
 
-    /// How many more users may be recorded as deleted now.
-    pub(crate) async fn room(&self, now: Timestamp) -> anyhow::Result<u64> {
-        let allowed = ALWAYS_ALLOWED.max(self.members.n_users() / 100);
-        let room = allowed.saturating_sub(self.n_deleted_since(minus(now, WINDOW)).await?);
-        let allowance = self.read::<Allowance>(ALLOWANCE_KEY).await?;
-        let Some(Allowance { deletions, since }) = allowance.map(|entry| entry.value) else {
-            return Ok(room);
-        };
-        Ok(room.max(deletions.saturating_sub(self.n_deleted_since(since).await?)))
+    /// Ends holding a user who exists, and frees the place that was reserved for their deletion.
+    pub(crate) async fn keep_user(&self, pk: UserPk, has_unused_place: bool) -> anyhow::Result<()> {
+        self.brake.release(pk).await?;
+        if has_unused_place { self.brake.give_back(pk).await } else { Ok(()) }
     }
 
     /// Fails if this is a different installation of authentik than the pinned one. Without a pin, every installation
@@ -167,23 +190,6 @@ impl Guard {
             Ok(())
         } else {
             Err(Refusal::OtherInstallation(pk))
-        }
-    }
-
-    /// The revision of the newest confirmation by an operator; 0 if there is none.
-    pub(crate) async fn confirmation(&self) -> anyhow::Result<u64> {
-        Ok(self.read::<Allowance>(ALLOWANCE_KEY).await?.map_or(0, |allowance| allowance.revision))
-    }
-
-    /// Waits until an operator confirms something after the given confirmation.
-    pub(crate) async fn confirmed_after(&self, confirmation: u64) {
-        loop {
-            tokio::time::sleep(CONFIRMATION_POLL).await;
-            match self.confirmation().await {
-                Ok(newest) if newest == confirmation => {}
-                Ok(_) => return,
-                Err(error) => tracing::debug!("cannot read the confirmed deletions: {error:#}"),
-            }
         }
     }
 
@@ -261,29 +267,16 @@ impl Guard {
             RecordedState::Nothing | RecordedState::Gone => None,
         })
     }
-
-    async fn n_deleted_since(&self, since: Timestamp) -> anyhow::Result<u64> {
-        let filter = self.log.namespace().events_filter(None, Some(EventType::UserDeleted));
-        self.log.count_since(&filter, since).await
-    }
 }
 
 async fn has_pinned_user(directory: &impl Directory, pin: &Pin) -> Result<bool, DirectoryError> {
     Ok(directory.user(pin.pk).await?.is_some_and(|user| Pin::of(user.pk, user.uuid) == *pin))
 }
 
-/// Lets the brake pass this number of deletions from now on.
-pub async fn allow_deletions(nats: &Nats, deletions: u64, now: Timestamp) -> anyhow::Result<()> {
-    let meta = nats.namespace.meta_bucket();
-    let revision =
-        views::read::<Allowance>(nats, &meta, ALLOWANCE_KEY).await?.map_or(0, |entry| entry.revision);
-    let allowance = Allowance { deletions, since: now };
-    views::write(nats, &meta, ALLOWANCE_KEY, &allowance, revision).await.context("allowing deletions")?;
-    Ok(())
-}
-
-fn minus(time: Timestamp, duration: Duration) -> Timestamp {
-    (time.to_offset_date_time() - duration).into()
+/// Lets the brake pass this number of deletions from now on; `by` is the primary key of the user who confirmed them.
+pub async fn allow_deletions(nats: &Nats, n_deletions: u64, by: Option<UserPk>) -> anyhow::Result<()> {
+    let brake = Brake::new(nats.clone(), EventLog::open(nats).await?, Members::default());
+    brake.confirm(n_deletions, by).await
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Carries out the rule: reads the log and the directory, and appends events.
 
+mod brake;
 pub(crate) mod guard;
 mod import;
 pub(crate) mod members;
@@ -77,6 +78,14 @@ pub(crate) struct Applied {
     pub(crate) n_events: usize,
     /// The direct members of a group, from authentik's last answer.
     pub(crate) members: BTreeSet<UserPk>,
+}
+
+/// What one execution of the rule did so far.
+#[derive(Default)]
+struct Attempt {
+    n_conflicts: u32,
+    /// Whether this execution reserved a place for a deletion, and did not append that deletion.
+    has_unused_place: bool,
 }
 
 /// A state in authentik, and the direct members if it is a group; `None` if it was deleted.
@@ -157,12 +166,13 @@ impl<D: Directory> Recorder<D> {
     ) -> Result<Applied, HandleError> {
         let mut rule = Rule::new(source.clone());
         let mut step = rule.start();
-        let (mut members, mut n_conflicts) = (BTreeSet::new(), 0);
+        let (mut exists, mut members, mut attempt) = (false, BTreeSet::new(), Attempt::default());
         loop {
             step = match step {
                 Step::ReadLog => rule.log_read(self.log_end::<S>(entity).await?),
                 Step::ReadSource => {
                     let (state, read_members) = source.read(&self.directory).await?.unzip();
+                    exists = state.is_some();
                     members = read_members.unwrap_or_default();
                     rule.source_read(state)
                 }
@@ -171,9 +181,17 @@ impl<D: Directory> Recorder<D> {
                 }
                 Step::Append { position, events } => {
                     let events = self.events(entity, position, events, cause);
-                    rule.appended(self.append(entity, position, &events, &mut n_conflicts).await?)
+                    rule.appended(self.append(entity, position, &events, &mut attempt).await?)
                 }
-                Step::Done => return Ok(Applied { n_events: rule.n_appended(), members }),
+                Step::Done => {
+                    if let Entity::User(pk) = entity
+                        && exists
+                    {
+                        let kept = self.guard.keep_user(pk, attempt.has_unused_place).await;
+                        kept.map_err(HandleError::Retry)?;
+                    }
+                    return Ok(Applied { n_events: rule.n_appended(), members });
+                }
             };
         }
     }
@@ -216,23 +234,24 @@ impl<D: Directory> Recorder<D> {
         entity: Entity,
         position: u64,
         events: &[Event],
-        n_conflicts: &mut u32,
+        attempt: &mut Attempt,
     ) -> Result<Result<usize, Conflict>, HandleError> {
         if let Entity::User(pk) = entity
             && deletes_recorded_user(events)
         {
-            self.guard.check_deletion(&self.directory, pk, clock::now()).await?;
+            attempt.has_unused_place |= self.guard.reserve_deletion(&self.directory, pk).await?;
         }
         match self.log.append(entity, position, events).await {
             Ok(_) => {
+                attempt.has_unused_place = false;
                 count(events);
                 Ok(Ok(events.len()))
             }
             Err(PublishError::Conflict | PublishError::InFlight | PublishError::Busy)
-                if *n_conflicts < MAX_CONFLICTS =>
+                if attempt.n_conflicts < MAX_CONFLICTS =>
             {
-                tokio::time::sleep(retry_delay(*n_conflicts)).await;
-                *n_conflicts += 1;
+                tokio::time::sleep(retry_delay(attempt.n_conflicts)).await;
+                attempt.n_conflicts += 1;
                 Ok(Err(Conflict))
             }
             Err(error @ PublishError::Refused { code: 0, .. }) => {

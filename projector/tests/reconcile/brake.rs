@@ -46,7 +46,7 @@ async fn too_many_deletions_wait_for_an_operator() {
     sweeping.says("the brake is on").await;
     // A sweep during the deletions may have recorded the first ones.
     assert!(world.n_deleted().await <= 10);
-    projector::allow_deletions(&world.nats, 100, runtime::clock::now()).await.unwrap();
+    projector::allow_deletions(&world.nats, 100, None).await.unwrap();
     eventually("the rest is recorded", || async { (world.n_deleted().await == 30).then_some(()) }).await;
     sweeping.becomes_ready().await;
     sweeping.stop().await;
@@ -70,7 +70,7 @@ async fn a_pass_completes_without_the_deletions_and_a_confirmation_starts_the_ne
     // Once the brake is exceeded, the remaining users are not read.
     let n_reads = world.n_single_reads().await - n_reads;
     assert!(n_reads < 50, "{n_reads} users were read singly");
-    projector::allow_deletions(&world.nats, 200, runtime::clock::now()).await.unwrap();
+    projector::allow_deletions(&world.nats, 200, None).await.unwrap();
     eventually("all are recorded", || async { (world.n_deleted().await == 200).then_some(()) }).await;
     sweeping.becomes_ready().await;
     sweeping.stop().await;

@@ -30,6 +30,7 @@
 //! ```
 #![warn(missing_docs)]
 
+pub mod brake;
 pub mod command;
 pub mod decide;
 pub mod event;

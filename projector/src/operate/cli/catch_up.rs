@@ -130,14 +130,14 @@ async fn compare(
     let Projections { nats, log, .. } = projections;
     let now = clock::now();
     if let Some(n_deletions) = request.allow_deletions {
-        crate::allow_deletions(nats, n_deletions, now).await?;
+        crate::allow_deletions(nats, n_deletions, None).await?;
     }
     // The brake compares deletions with the number of recorded users, so load them first.
     let members = Members::default();
     let head = log.head().await?;
     tokio::spawn(members::follow(members.clone(), nats.clone(), log.clone(), Health::default(), end));
     members.caught_up(head).await?;
-    let guard = Guard::new(nats.clone(), log.clone(), members, Health::default());
+    let guard = Guard::new(nats.clone(), log.clone(), members);
     let recorder = Recorder::new(directory, log.clone(), guard.clone(), config.envelope()?);
     let sweep = Sweep { recorder: Arc::new(recorder), nats: nats.clone(), guard };
     let mode = if request.dry_run { Mode::DryRun } else { Mode::Record };

@@ -4,11 +4,10 @@ mod append;
 mod page;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context;
+use async_nats::jetstream::consumer::DeliverPolicy;
 use async_nats::jetstream::consumer::pull::{self, OrderedConfig};
-use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy};
 use async_nats::jetstream::message::StreamMessage;
 use async_nats::jetstream::stream::{LastRawMessageErrorKind, Stream};
 use bytes::Bytes;
@@ -16,6 +15,7 @@ use domain::event::{Event, Recorded, Unreadable};
 use domain::key::{Entity, Namespace};
 use domain::timestamp::Timestamp;
 use runtime::nats::Nats;
+use serde_json::Value;
 use tokio::sync::Semaphore;
 
 /// Most batches that one process has open. A stream allows 50 from all clients together
@@ -113,6 +113,18 @@ impl EventLog {
         Ok(Bounds { first: info.state.first_sequence, last: info.state.last_sequence })
     }
 
+    /// The current time of the stream's leader. Compare it with [`StoredMessage::stored`] instead of the local clock,
+    /// which may be wrong.
+    pub async fn server_time(&self) -> anyhow::Result<Timestamp> {
+        let subject = format!("STREAM.INFO.{}", self.nats.namespace.events_stream());
+        let info: Value =
+            self.nats.jetstream.request(subject, &()).await.context("asking NATS for its time")?;
+        info["ts"]
+            .as_str()
+            .and_then(|time| time.parse().ok())
+            .context("nats-server returned no time: update it to 2.15 or newer")
+    }
+
     /// Sequence of the newest event that still exists, according to the leader; 0 if there is none.
     ///
     /// [`Follow`](crate::follow::Follow) delivers this event. It never delivers [`Bounds::last`] if that was erased.
@@ -134,21 +146,6 @@ impl EventLog {
             Err(error) if error.kind() == LastRawMessageErrorKind::NoMessageFound => Ok(None),
             Err(error) => Err(error).with_context(|| format!("reading the newest event on {filter}")),
         }
-    }
-
-    /// The number of messages on the subjects of `filter` that were stored at `since` or later.
-    pub async fn count_since(&self, filter: &str, since: Timestamp) -> anyhow::Result<u64> {
-        let config = pull::Config {
-            deliver_policy: DeliverPolicy::ByStartTime { start_time: since.to_offset_date_time() },
-            filter_subject: filter.to_owned(),
-            ack_policy: AckPolicy::None,
-            memory_storage: true,
-            // The consumer is not used after its creation has returned the count.
-            inactive_threshold: Duration::from_secs(1),
-            ..pull::Config::default()
-        };
-        let consumer = self.stream.create_consumer(config).await.context("counting events")?;
-        Ok(consumer.cached_info().num_pending)
     }
 
     /// The messages from a sequence on, from an ordered consumer.
