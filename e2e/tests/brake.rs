@@ -74,10 +74,10 @@ async fn readiness_says(system: &System, words: &str) {
 async fn replacing_authentik_with_another_installation_deletes_nobody() {
     let mut system = system_with_users().await;
     system.replace_authentik().await;
-    readiness_says(&system, "another authentik than before").await;
+    readiness_says(&system, "a different authentik than before").await;
     hint_about_all_users(&system).await;
     try_all_hints(&system).await;
-    readiness_says(&system, "another authentik than before").await;
+    readiness_says(&system, "a different authentik than before").await;
     assert!(!event_types(&recorded(&system).await).contains(&EventType::UserDeleted));
 }
 

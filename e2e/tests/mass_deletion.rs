@@ -7,11 +7,16 @@ use domain::event::EventType;
 use e2e::System;
 use e2e::checks::recorded;
 use e2e::system::Setup;
-use serde_json::json;
+use reqwest::Method;
+use serde_json::{Value, json};
 use testkit::eventually;
 use testkit::wait::eventually_within;
 
 const N_USERS: usize = 200;
+const N_DELETED: usize = 150;
+
+/// Primary key of the administrator.
+const ADMINISTRATOR: i64 = 3;
 
 /// 1 % of the users is less than this.
 const LIMIT: usize = 10;
@@ -38,7 +43,7 @@ async fn with_150_deletions_in_the_inbox(setup: Setup) -> System {
         .unwrap()
         .iter()
         .rev()
-        .take(150)
+        .take(N_DELETED)
         .map(|user| user["pk"].as_i64().unwrap())
         .collect();
     for pk in users {
@@ -68,17 +73,44 @@ async fn the_brake_holds(setup: Setup) -> System {
     system
 }
 
+/// The administrator's view of the brake.
+async fn brake(system: &System) -> Value {
+    let (status, brake) = system.get("/api/brake", "akadmin").await;
+    assert_eq!(status, 200, "{brake}");
+    brake
+}
+
+/// Confirms the deletions over the API, and waits until they are recorded and every projector is ready.
 async fn released_by_a_confirmation(system: &System) {
-    let (status, _, said) = system.command(&["catch-up", "--allow-deletions", "150"]).await;
-    assert_eq!(status, 0, "{said}");
-    assert_eq!(n_recorded(system, EventType::UserDeleted).await, 150);
-    for url in &system.projector_urls {
-        eventually_within(Duration::from_secs(5), "each projector is ready", || async {
-            let answer = reqwest::get(format!("{url}/readyz")).await.ok()?;
-            (answer.text().await.ok()? == "ready\n").then_some(())
-        })
-        .await;
-    }
+    eventually("every user beyond the limit is held", || async {
+        (brake(system).await["held"]["users"].as_array()?.len() == N_DELETED - LIMIT).then_some(())
+    })
+    .await;
+    let held = brake(system).await;
+    assert_eq!((&held["on"], &held["room"], &held["limit"]), (&json!(true), &json!(0), &json!(LIMIT)));
+    let path = format!("/api/brake/confirm?deletions={N_DELETED}");
+    let token = system.authentik.token("akadmin").await;
+    let confirmed: Value = system.call(Method::POST, &path, Some(&token)).await.json().await.unwrap();
+    assert_eq!(confirmed["confirmed"]["by"], ADMINISTRATOR, "{confirmed}");
+    eventually("every deletion is recorded", || async {
+        (n_recorded(system, EventType::UserDeleted).await == N_DELETED).then_some(())
+    })
+    .await;
+    eventually_within(Duration::from_secs(5), "every projector is ready", || async {
+        for url in &system.projector_urls {
+            let readiness = reqwest::get(format!("{url}/readyz")).await.ok()?.text().await.ok()?;
+            (readiness == "ready\n").then_some(())?;
+        }
+        Some(())
+    })
+    .await;
+    assert_eq!(brake(system).await["on"], false);
+    let (_, list) = system.get("/api/operations", "akadmin").await;
+    let operation = &list["operations"][0];
+    assert_eq!(
+        (&operation["kind"], &operation["asked_by"]),
+        (&json!("confirm-deletions"), &json!(ADMINISTRATOR))
+    );
 }
 
 async fn with_projectors(n_projectors: usize) {

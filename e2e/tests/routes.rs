@@ -120,7 +120,11 @@ impl World {
             .replace("{type}", "user-registered")
             .replace("{name}", "users")
             .replace("{id}", &id);
-        if takes_user { format!("{path}?user={user}") } else { path }
+        match template {
+            "/api/brake/confirm" => format!("{path}?deletions=1"),
+            _ if takes_user => format!("{path}?user={user}"),
+            _ => path,
+        }
     }
 
     async fn call(&self, method: &Method, path: &str, role: Role) -> Response {

@@ -43,6 +43,7 @@ use crate::operate::{meter, server};
 use crate::projections::{Projections, Runner};
 use crate::reconcile::{Sweep, Sweeper};
 use crate::record::Recorder;
+use crate::record::brake::Brake;
 use crate::record::guard::Guard;
 use crate::record::members::{self, Members};
 
@@ -72,8 +73,8 @@ async fn start(
     provision_until_done(&nats, config.nats_replicas, health, shutdown).await;
     let log = EventLog::open(&nats).await?;
     let projector = Projector { config, nats, log, health, shutdown };
-    projector.start_recording(directory, tasks)?;
-    projector.start_projecting(tasks);
+    let brake = projector.start_recording(directory, tasks)?;
+    projector.start_projecting(brake, tasks);
     Ok(())
 }
 
@@ -87,12 +88,13 @@ struct Projector<'a> {
 }
 
 impl Projector<'_> {
-    /// Starts the tasks that append events: the workers on the inbox, and the sweeper unless it is disabled.
+    /// Starts the tasks that append events: the workers on the inbox, and the sweeper unless it is disabled. Returns the
+    /// brake that limits their deletions.
     fn start_recording(
         &self,
         directory: AuthentikDirectory,
         tasks: &mut JoinSet<anyhow::Result<()>>,
-    ) -> anyhow::Result<()> {
+    ) -> anyhow::Result<Brake> {
         let Self { config, nats, log, .. } = self;
         let (health, shutdown) = (|| self.health.clone(), || self.shutdown.clone());
         let members = Members::default();
@@ -101,6 +103,7 @@ impl Projector<'_> {
         let circuit = directory.signal();
         tasks.spawn(directory.clone().watch(shutdown()));
         let guard = Guard::new(nats.clone(), log.clone(), members.clone());
+        let brake = guard.brake().clone();
         tasks.spawn(guard.clone().watch(directory.clone(), health(), shutdown()));
         let recorder = Arc::new(Recorder::new(directory, log.clone(), guard.clone(), config.envelope()?));
         if !config.sweep_interval.is_zero() {
@@ -111,14 +114,14 @@ impl Projector<'_> {
         let handler = Arc::new(Handler::new(recorder, nats.clone(), members, config.settle));
         let inbox = Inbox { nats: nats.clone(), concurrency: config.concurrency, circuit };
         tasks.spawn(inbox.work(handler, shutdown()));
-        Ok(())
+        Ok(brake)
     }
 
     /// Starts the tasks that read events: a runner for each projection, operator commands, and metrics.
-    fn start_projecting(self, tasks: &mut JoinSet<anyhow::Result<()>>) {
+    fn start_projecting(self, brake: Brake, tasks: &mut JoinSet<anyhow::Result<()>>) {
         let Self { config, nats, log, health, shutdown } = self;
         let projections = Projections { nats, log, replicas: config.nats_replicas };
-        tasks.spawn(server::serve(projections.clone(), shutdown.clone()));
+        tasks.spawn(server::serve(projections.clone(), brake, shutdown.clone()));
         tasks.spawn(meter::measure_until(projections.clone(), shutdown.clone()));
         let runner = Runner { projections, grace: config.grace, health: health.clone() };
         tasks.spawn(runner.clone().run::<Users>(shutdown.clone()));

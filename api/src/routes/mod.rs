@@ -2,6 +2,7 @@
 #![expect(clippy::unused_async, reason = "poem-openapi only accepts async methods")]
 
 mod activity;
+mod brake;
 mod dead_letters;
 mod events;
 mod groups;
@@ -30,6 +31,7 @@ pub fn all() -> impl OpenApi + Clone + 'static {
         dead_letters::Routes,
         projections::Routes,
         operations::Routes,
+        brake::Routes,
         schemas::Routes,
     )
 }
@@ -51,5 +53,6 @@ pub fn schemas(generator: &mut schemars::SchemaGenerator) {
     generator.subschema_for::<domain::command::Replayed>();
     generator.subschema_for::<operations::OperationList>();
     generator.subschema_for::<domain::operation::Operation>();
+    generator.subschema_for::<domain::brake::BrakeStatus>();
     generator.subschema_for::<schemas::JsonSchemaDocument>();
 }

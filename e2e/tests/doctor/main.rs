@@ -71,7 +71,7 @@ async fn each_check_is_a_line_and_a_skipped_check_gives_the_reason() {
         stdout.contains("fault    client-id") && stdout.contains("fix: set AUTHENTIK_CLIENT_ID"),
         "{stdout}"
     );
-    assert!(stderr.contains("not all is well"), "{stderr}");
+    assert!(stderr.contains("the installation has problems"), "{stderr}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

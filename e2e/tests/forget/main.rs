@@ -140,7 +140,7 @@ async fn an_erasure_killed_at_any_point_is_completed_by_the_next_one() {
     let receipt = async |world: &World| world.types_of(mary.pk).await.last() == Some(&"user-erased");
     world.kill_forget("mary", "the receipt is there", receipt).await;
     let (status, _, stderr) = world.system.command(&["forget", "mary", "--wait", "1"]).await;
-    assert!(status == 1 && stderr.contains("the inbox is not being worked off"), "{stderr}");
+    assert!(status == 1 && stderr.contains("the projectors make no progress with the inbox"), "{stderr}");
     assert_eq!(world.n_replaced().await, 0, "only the receipt may be written");
     assert!(world.on_disk(&mary).contains("mary@home.example"));
     world.system.restart_projectors().await;

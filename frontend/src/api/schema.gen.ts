@@ -82,6 +82,170 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/brake": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Returns the state of the deletion brake: the users whose deletion is held back, since when, and why. */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Success. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["BrakeStatus"];
+                    };
+                };
+                /** @description The access token is missing or not accepted. */
+                401: {
+                    headers: {
+                        /** @description Why the token is not sufficient (RFC 6750). */
+                        "WWW-Authenticate"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The caller lacks the right to do this. */
+                403: {
+                    headers: {
+                        /** @description Why the token is not sufficient (RFC 6750). */
+                        "WWW-Authenticate"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description A dependency is unavailable, or the state is stale; see the detail. */
+                503: {
+                    headers: {
+                        /** @description Seconds to wait before the next request. */
+                        "Retry-After"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/brake/confirm": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Confirms that users were deleted in authentik: the brake lets that many more deletions pass within one hour.
+         * @description The confirmation is recorded as an operation with the caller.
+         */
+        post: {
+            parameters: {
+                query: {
+                    /** @description How many more deletions to allow, at least 1. */
+                    deletions: number;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Success. */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["BrakeStatus"];
+                    };
+                };
+                /** @description A parameter is invalid; the detail names it. */
+                400: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The access token is missing or not accepted. */
+                401: {
+                    headers: {
+                        /** @description Why the token is not sufficient (RFC 6750). */
+                        "WWW-Authenticate"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The caller lacks the right to do this. */
+                403: {
+                    headers: {
+                        /** @description Why the token is not sufficient (RFC 6750). */
+                        "WWW-Authenticate"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description The caller made too many changes in a short time. */
+                429: {
+                    headers: {
+                        /** @description Seconds to wait before the next request. */
+                        "Retry-After"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+                /** @description A dependency is unavailable, or the state is stale; see the detail. */
+                503: {
+                    headers: {
+                        /** @description Seconds to wait before the next request. */
+                        "Retry-After"?: string;
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/problem+json": components["schemas"]["Problem"];
+                    };
+                };
+            };
+        };
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/dead-letters": {
         parameters: {
             query?: never;
@@ -1823,6 +1987,47 @@ export interface components {
             /** @description Days with at least one event, in ascending order. */
             days: components["schemas"]["Day"][];
         };
+        /** @description The brake as an operator sees it. */
+        BrakeStatus: {
+            /** @description The confirmation that is valid now; absent if there is none. */
+            confirmed?: components["schemas"]["Confirmed"] | (null);
+            /** @description The users whose deletion is held back; absent while the brake is off. */
+            held?: components["schemas"]["Held"] | (null);
+            /**
+             * Format: uint64
+             * @description How many deletions are allowed per window without a confirmation.
+             */
+            limit: number;
+            /** @description True while deletions are held back. */
+            on: boolean;
+            /** @description Why deletions are held back, and what to do; absent while the brake is off. */
+            reason?: string | null;
+            /**
+             * Format: uint64
+             * @description How many more users may be recorded as deleted now.
+             */
+            room: number;
+            /**
+             * Format: uint64
+             * @description Length of the window in seconds.
+             */
+            window_seconds: number;
+        };
+        /** @description An operator's confirmation that users are really gone. */
+        Confirmed: {
+            /** @description When it was given. */
+            at: components["schemas"]["Timestamp"];
+            /**
+             * Format: int64
+             * @description Primary key of the user who gave it; absent when it was given on the command line.
+             */
+            by?: number | null;
+            /**
+             * Format: uint64
+             * @description How many more deletions it allows.
+             */
+            left: number;
+        };
         /** @description One day. */
         Day: {
             /** @description Number of events of each type. */
@@ -1986,6 +2191,18 @@ export interface components {
              */
             uuid: string;
         };
+        /** @description Users whose deletion is held back. */
+        Held: {
+            /**
+             * Format: uint64
+             * @description How many more are held.
+             */
+            n_unnamed: number;
+            /** @description Since when the brake is on. */
+            since: components["schemas"]["Timestamp"];
+            /** @description Primary keys of the held users; at most [`MAX_NAMED`]. */
+            users: number[];
+        };
         /** @description Backlog of the inbox. */
         InboxStatus: {
             /**
@@ -2078,7 +2295,7 @@ export interface components {
             subject?: string | null;
         };
         /** @description Kinds of operations. */
-        OperationKind: "rebuild" | "replay-dead-letters" | "drop-dead-letter";
+        OperationKind: "rebuild" | "replay-dead-letters" | "drop-dead-letter" | "confirm-deletions";
         /** @description Operations, newest first. */
         OperationList: {
             /** @description The last 100 operations. */

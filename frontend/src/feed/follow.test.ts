@@ -89,13 +89,17 @@ describe("follow", () => {
     expect(server.waits[0]).toBe(4321);
   });
 
-  const gone = () => problem(410, "the cursor is of another stream of events: begin anew");
+  const gone = () =>
+    problem(
+      410,
+      "the cursor belongs to another stream of events: read the state again, and continue from its as_of",
+    );
 
   it("restarts the list near the end of a new log, with a notice", async () => {
     const server = new FakeServer(new Response(events(1)), gone(), new Response(events(1_005)));
     const { notice, sequences, viewerVersion } = await server.follow();
     expect(server.requests[2]?.path).toContain("after=e-1000");
-    expect(notice).toBe("The list was restarted: the cursor is of another stream of events.");
+    expect(notice).toBe("The list was restarted: the cursor belongs to another stream of events.");
     expect(sequences).toEqual([1_005]);
     expect(viewerVersion).toBe(0);
   });

@@ -67,6 +67,8 @@ function actionOf({ kind, subject }: Operation): string {
       return subject ? `replay of ${subject}` : "replay of all dead letters";
     case "drop-dead-letter":
       return `drop of ${subject ?? "a dead letter"}`;
+    case "confirm-deletions":
+      return `confirmation of ${subject ?? "some"} deletions`;
     default:
       return unreachable(kind);
   }

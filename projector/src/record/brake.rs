@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
-use domain::brake::{Brake as State, Full, Held, limit};
+use domain::brake::{Brake as State, BrakeStatus, Full, limit};
 use domain::key::UserPk;
 use domain::timestamp::Timestamp;
 use runtime::nats::Nats;
@@ -82,7 +82,7 @@ impl Brake {
 
     /// Ends holding a user who exists. Costs no request unless this user is held.
     pub(crate) async fn release(&self, pk: UserPk) -> anyhow::Result<()> {
-        if !self.held().is_some_and(|held| held.users.contains(&pk)) {
+        if !self.copy.borrow().state.held().is_some_and(|held| held.users.contains(&pk)) {
             return Ok(());
         }
         self.update(|state, _| state.release(&BTreeSet::from([pk]))).await
@@ -102,6 +102,12 @@ impl Brake {
         self.update(|state, now| state.confirm(n_deletions, by, now)).await
     }
 
+    /// The state for operators.
+    pub(crate) async fn status(&self) -> anyhow::Result<BrakeStatus> {
+        let (state, _, now) = self.read().await?;
+        Ok(state.status(self.limit(), now))
+    }
+
     /// Reads the state. Returns when an operator confirmed deletions last.
     pub(crate) async fn refresh(&self) -> anyhow::Result<Option<Timestamp>> {
         let (state, revision, now) = self.read().await?;
@@ -110,9 +116,9 @@ impl Brake {
         Ok(last_confirmation)
     }
 
-    /// The held users, as of the last read; `None` while the brake is off.
-    pub(crate) fn held(&self) -> Option<Held> {
-        self.copy.borrow().state.held().cloned()
+    /// Why deletions are held back, as of the last read; `None` if they are not.
+    pub(crate) fn reason(&self) -> Option<String> {
+        self.copy.borrow().state.reason()
     }
 
     /// How many users are recorded and not deleted.

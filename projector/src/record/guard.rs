@@ -122,15 +122,7 @@ impl Guard {
             // Another installation may be the pinned one again, without a deletion that would be checked.
             self.remember(&self.check_pin(directory).await);
         }
-        let held = self.brake.held().map(|held| {
-            let n_users = held.n_users();
-            format!(
-                "the brake is on: {n_users} users are missing in authentik and are not recorded as deleted, since {}; \
-                 if they were deleted, confirm it with `projector catch-up --allow-deletions {n_users}`",
-                held.since
-            )
-        });
-        Ok(self.refused_installation().or(held))
+        Ok(self.refused_installation().or_else(|| self.brake.reason()))
     }
 
     fn refused_installation(&self) -> Option<String> {

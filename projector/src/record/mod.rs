@@ -1,6 +1,6 @@
 //! Carries out the rule: reads the log and the directory, and appends events.
 
-mod brake;
+pub(crate) mod brake;
 pub(crate) mod guard;
 mod import;
 pub(crate) mod members;

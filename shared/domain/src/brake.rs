@@ -105,6 +105,28 @@ impl Held {
     }
 }
 
+/// The brake as an operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BrakeStatus {
+    /// True while deletions are held back.
+    pub on: bool,
+    /// Why deletions are held back, and what to do; absent while the brake is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The users whose deletion is held back; absent while the brake is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
+    /// How many deletions are allowed per window without a confirmation.
+    pub limit: u64,
+    /// Length of the window in seconds.
+    pub window_seconds: u64,
+    /// How many more users may be recorded as deleted now.
+    pub room: u64,
+    /// The confirmation that is valid now; absent if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed: Option<Confirmed>,
+}
+
 /// There are fewer free places than asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full {
@@ -116,6 +138,30 @@ impl Brake {
     /// The held users; `None` while the brake is off.
     pub fn held(&self) -> Option<&Held> {
         self.held.as_ref()
+    }
+
+    /// Why deletions are held back, and what to do; `None` while the brake is off.
+    pub fn reason(&self) -> Option<String> {
+        let held = self.held.as_ref()?;
+        let n_users = held.n_users();
+        Some(format!(
+            "the brake is on: {n_users} users are missing in authentik and are not recorded as deleted, since {}; if \
+             they were deleted, confirm it with `projector catch-up --allow-deletions {n_users}`",
+            held.since
+        ))
+    }
+
+    /// The state for operators, where `limit` deletions are allowed per window.
+    pub fn status(&self, limit: u64, now: Timestamp) -> BrakeStatus {
+        BrakeStatus {
+            on: self.held.is_some(),
+            reason: self.reason(),
+            held: self.held.clone(),
+            limit,
+            window_seconds: WINDOW.as_secs(),
+            room: self.room(limit, now),
+            confirmed: self.confirmed(now).cloned(),
+        }
     }
 
     /// When an operator confirmed deletions last.
@@ -203,13 +249,14 @@ impl Brake {
         self.places.retain(|places| places.n_users() > 0);
     }
 
-    /// Holds these users.
+    /// Holds these users, except those with a place: their deletion is recorded or about to be.
     pub fn hold(&mut self, users: &BTreeSet<UserPk>, now: Timestamp) {
+        let users: Vec<UserPk> = users.iter().copied().filter(|pk| !self.has_place(*pk, now)).collect();
         let held = self.held.get_or_insert_with(|| Held { since: now, users: BTreeSet::new(), n_unnamed: 0 });
         for pk in users {
             if held.users.len() < MAX_NAMED {
-                held.users.insert(*pk);
-            } else if !held.users.contains(pk) {
+                held.users.insert(pk);
+            } else if !held.users.contains(&pk) {
                 held.n_unnamed += 1;
             }
         }
@@ -319,6 +366,13 @@ mod tests {
         assert_eq!(brake.room(10, at(2)), 20);
         assert_eq!(brake.room(10, at(3_602)), 10, "the confirmation is over, and so is the window");
         assert_eq!(brake.confirmed(at(3_602)), None);
+    }
+
+    #[test]
+    fn a_comparison_holds_no_user_whose_deletion_has_a_place() {
+        let (mut brake, _) = after_asking(0..10);
+        brake.hold(&users(0..12), at(1));
+        assert_eq!(brake.held().unwrap().users, users(10..12));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::brake::BrakeStatus;
 use crate::key::{DeliveryId, UserPk};
 use crate::operation::Operation;
 use crate::status::Status;
@@ -121,6 +122,27 @@ pub struct ProjectorHealth {
     pub ready: bool,
     /// Why the projector is not ready: failing condition to explanation.
     pub failures: BTreeMap<String, String>,
+}
+
+/// Returns the state of the deletion brake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GetBrake {}
+
+impl Command for GetBrake {
+    type Answer = BrakeStatus;
+    const NAME: &'static str = "brake";
+}
+
+/// Confirms that users were deleted: lets the brake pass more deletions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfirmDeletions {
+    /// How many more deletions to allow.
+    pub n_deletions: u64,
+}
+
+impl Command for ConfirmDeletions {
+    type Answer = BrakeStatus;
+    const NAME: &'static str = "confirm-deletions";
 }
 
 /// Returns a page of the dead letters, oldest first.

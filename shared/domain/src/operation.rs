@@ -49,6 +49,8 @@ pub enum OperationKind {
     ReplayDeadLetters,
     /// Deletes a dead letter.
     DropDeadLetter,
+    /// Lets the deletion brake pass the number of deletions in `subject`.
+    ConfirmDeletions,
 }
 
 /// States of an operation.

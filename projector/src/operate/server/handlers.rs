@@ -1,8 +1,10 @@
 //! Decodes each operator command, handles it, and encodes its answer.
 
+use domain::brake::BrakeStatus;
 use domain::command::{
-    Command, DeadLetter, DeadLetterContent, DeadLetterPage, DropDeadLetter, Failure, FailureKind, GetStatus,
-    ListDeadLetters, Rebuild, ReplayDeadLetter, ReplayDeadLetters, Replayed, Request, ShowDeadLetter,
+    Command, ConfirmDeletions, DeadLetter, DeadLetterContent, DeadLetterPage, DropDeadLetter, Failure,
+    FailureKind, GetBrake, GetStatus, ListDeadLetters, Rebuild, ReplayDeadLetter, ReplayDeadLetters,
+    Replayed, Request, ShowDeadLetter,
 };
 use domain::operation::OperationKind;
 use domain::status::Status;
@@ -22,6 +24,8 @@ impl CommandServer {
             ReplayDeadLetters::NAME => self.handle(payload, Self::replay_all).await,
             DropDeadLetter::NAME => self.handle(payload, Self::drop).await,
             Rebuild::NAME => self.handle(payload, Self::rebuild).await,
+            GetBrake::NAME => self.handle(payload, Self::brake).await,
+            ConfirmDeletions::NAME => self.handle(payload, Self::confirm_deletions).await,
             _ => encode::<()>(Err(Failure::new(
                 FailureKind::BadRequest,
                 "this projector does not know the command: update the projector to the version of the API",
@@ -46,6 +50,22 @@ impl CommandServer {
 
     async fn status(&self, _: Request<GetStatus>) -> Result<Status, Failure> {
         status::status(&self.projections).await.map_err(|error| unavailable(&error))
+    }
+
+    async fn brake(&self, _: Request<GetBrake>) -> Result<BrakeStatus, Failure> {
+        self.brake.status().await.map_err(|error| unavailable(&error))
+    }
+
+    async fn confirm_deletions(&self, request: Request<ConfirmDeletions>) -> Result<BrakeStatus, Failure> {
+        let Request { asked_by, command: ConfirmDeletions { n_deletions } } = request;
+        let (nats, kind) = (&self.projections.nats, OperationKind::ConfirmDeletions);
+        let record = operation::begin(nats, kind, Some(n_deletions.to_string()), asked_by).await?;
+        let confirmed = match self.brake.confirm(n_deletions, asked_by).await {
+            Ok(()) => self.brake.status().await,
+            Err(error) => Err(error),
+        };
+        operation::end(record, nats, &confirmed).await;
+        confirmed.map_err(|error| unavailable(&error))
     }
 
     async fn list(&self, request: Request<ListDeadLetters>) -> Result<DeadLetterPage, Failure> {

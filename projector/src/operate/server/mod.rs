@@ -20,6 +20,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 use crate::projections::Projections;
+use crate::record::brake::Brake;
 
 /// Most commands that are handled at the same time; further ones are refused.
 const MAX_CONCURRENT: usize = 16;
@@ -35,15 +36,20 @@ const GRACE: Duration = Duration::from_secs(6);
 #[derive(Clone)]
 pub(crate) struct CommandServer {
     projections: Projections,
+    brake: Brake,
     /// Running handlers and background operations.
     tasks: TaskTracker,
     shutdown: CancellationToken,
 }
 
 /// Serves operator commands until shutdown, then waits for the running ones to finish or stop.
-pub(crate) async fn serve(projections: Projections, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub(crate) async fn serve(
+    projections: Projections,
+    brake: Brake,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let nats = projections.nats.clone();
-    let server = CommandServer { projections, tasks: TaskTracker::new(), shutdown: shutdown.clone() };
+    let server = CommandServer { projections, brake, tasks: TaskTracker::new(), shutdown: shutdown.clone() };
     let subject = nats.namespace.command_subject("*");
     let mut requests = nats.client.queue_subscribe(subject, QUEUE_GROUP.to_owned()).await?;
     let permits = Arc::new(Semaphore::new(MAX_CONCURRENT));
