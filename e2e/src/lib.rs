@@ -11,8 +11,7 @@
 //!
 //! ```text
 //! cargo build --workspace --bins
-//! NATS_SERVER=$(scripts/get-nats-server) NGINX_SERVER=$(scripts/get-nginx) cargo nextest run -p e2e --test
-//! chaos
+//! NATS_SERVER=$(scripts/get-nats-server) NGINX_SERVER=$(scripts/get-nginx) cargo test -p e2e --test chaos
 //! ```
 //!
 //! A failed chaos test prints `E2E_SEED=…`; set that variable to repeat the same changes.

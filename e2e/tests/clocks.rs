@@ -44,7 +44,9 @@ async fn check_refused_and_caught_up(setup: Setup, reason: &str) {
     })
     .await;
     assert!(
-        refusals.iter().all(|refusal| refusal.contains(reason) && refusal.contains("check the clocks of both hosts"))
+        refusals
+            .iter()
+            .all(|refusal| refusal.contains(reason) && refusal.contains("check the clocks of both hosts"))
     );
     assert!(system.webhooks.accepted().is_empty());
 }

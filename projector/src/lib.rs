@@ -2,6 +2,20 @@
 //!
 //! `intake` takes deliveries from the inbox; `record` applies the rule to each and appends events; [`projections`]
 //! builds views from the events. [`reconcile`] compares all of authentik with the recorded state.
+//!
+//! [`Config`] holds the settings and [`run`] is the service; [`cli`] also executes the operator's subcommands.
+//! [`Directory`] is the port to authentik, [`AuthentikDirectory`] its HTTP client. [`projections::Projections`] rebuilds
+//! and verifies, [`erasure::Eraser`] erases users, [`dead_letters`] lists and replays what no retry can record.
+//!
+//! ```no_run
+//! use clap::Parser;
+//! use runtime::CancellationToken;
+//!
+//! # async fn example() -> anyhow::Result<()> {
+//! let flags = ["projector", "--authentik-url=http://127.0.0.1:9000", "--authentik-token=secret"];
+//! projector::run(projector::Config::parse_from(flags), CancellationToken::new()).await
+//! # }
+//! ```
 
 mod config;
 mod connect;

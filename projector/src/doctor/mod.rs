@@ -1,7 +1,7 @@
 //! Checks an installation and reports each problem with its fix.
 //!
 //! Checks run one after another, and a failed check does not stop the others. Pure functions decide what a
-//! response means ([`verdicts`]). The doctor changes nothing, but with an administrator's token it makes
+//! response means (`verdicts`). The doctor changes nothing, but with an administrator's token it makes
 //! authentik send its test webhook.
 
 mod finding;

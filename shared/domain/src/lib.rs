@@ -5,6 +5,7 @@
 //! * [`snapshot::User`] and [`snapshot::Group`]: the state that authentik reports and that every event
 //!   carries.
 //! * [`decide`]: the events that bring the recorded state in line with authentik's state.
+//! * [`brake::Brake`]: how many users may be recorded as deleted, over all projectors together.
 //! * [`rule::Rule`]: the steps around that decision (read the log, ask authentik, append, repeat on a
 //!   conflict).
 //! * [`event::Event`]: one recorded event, as CloudEvents JSON.
