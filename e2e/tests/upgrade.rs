@@ -8,7 +8,7 @@ const OPERATIONS: &str = include_str!("../../docs/operations.md");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_different_stream_is_logged_as_documented_and_not_changed() {
-    let line = "AUTHENTIK_INBOX: max_age is 86400000000000, expected 7776000000000000; nothing was changed: see nats/README.md";
+    let line = "AUTHENTIK_INBOX: max_age is 86400000000000, expected 7776000000000000; the setting was not changed: see nats/README.md";
     assert!(OPERATIONS.contains(line));
     let mut system = System::start().await;
     let nats = system.nats.connect().await;

@@ -110,7 +110,7 @@ async fn a_missing_or_wrong_password_is_refused_and_reported() {
     let ingress = Ingress::start(&nats, "ingress", |environment| {
         environment.push(("NATS_PASSWORD", "wrong".to_owned()));
     });
-    ingress.reports_nats_failure("NATS refuses the NATS_USER ingress").await;
+    ingress.reports_nats_failure("NATS refuses NATS_USER ingress").await;
     assert!(!ingress.process.log().contains("wrong"), "a password must not be logged");
 }
 
@@ -121,7 +121,7 @@ async fn a_missing_permission_is_named_in_the_log_of_the_service_that_lacks_it()
     nats.connect().await;
     testkit::nats::provisioned(&nats.connect().await, 1).await;
     let ingress = Ingress::start(&nats, "consumer", |_| {});
-    ingress.process.logged("NATS refuses the NATS_USER consumer a right").await;
+    ingress.process.logged("NATS denies NATS_USER consumer a permission").await;
     ingress.process.logged("$JS.API.STREAM.INFO.AUTHENTIK_INBOX").await;
     let ready = reqwest::get(format!("{}/readyz", ingress.url)).await.unwrap();
     assert_eq!(ready.status().as_u16(), 503);
