@@ -139,9 +139,12 @@ impl NatsServer {
         nats
     }
 
-    /// Suspends the server (SIGSTOP), like a machine that hangs.
+    /// Suspends the server (SIGSTOP), like a machine that hangs. On return all its threads have stopped.
     pub async fn pause(&self) {
         signal(self.running(), "STOP").await;
+        let tasks = format!("/proc/{}/task", self.running().id().expect("a running process has an id"));
+        eventually("nats-server has stopped", || async { has_stopped(Path::new(&tasks)).then_some(()) })
+            .await;
     }
 
     /// Resumes the server after [`NatsServer::pause`] (SIGCONT).
@@ -215,6 +218,13 @@ pub async fn provisioned(nats: &Nats, n_nodes: usize) {
     let provision = || async { runtime::provision::provision(nats, replicas).await.ok() };
     let drift = eventually("the streams are created", provision).await;
     assert_eq!(drift, Vec::<String>::new(), "the configuration of new streams differs from nats/");
+}
+
+/// Whether each thread in this directory of /proc is stopped: state `T`, the field after the name in parentheses.
+fn has_stopped(tasks: &Path) -> bool {
+    let threads = std::fs::read_dir(tasks).into_iter().flatten().flatten();
+    let mut states = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("stat")).ok());
+    states.all(|stat| stat.rsplit_once(") ").is_some_and(|(_, state)| state.starts_with('T')))
 }
 
 /// Sends a signal, named without `SIG`, to a nats-server.
