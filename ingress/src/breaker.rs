@@ -41,17 +41,27 @@ impl CircuitBreaker {
     }
 
     /// Closes the breaker, because JetStream acknowledged. Returns whether it was not closed before.
-    pub(crate) fn close(&self) -> bool {
-        std::mem::replace(&mut *self.state(), State::Closed) != State::Closed
+    ///
+    /// Calls `report` if it was not closed, before another change of the state: reports come in the right order.
+    pub(crate) fn close(&self, report: impl FnOnce()) -> bool {
+        let mut state = self.state();
+        let was_closed = std::mem::replace(&mut *state, State::Closed) == State::Closed;
+        if !was_closed {
+            report();
+        }
+        !was_closed
     }
 
     /// Opens the breaker, because JetStream did not acknowledge. Returns whether it was closed before.
-    pub(crate) fn open(&self) -> bool {
+    ///
+    /// Calls `report` in any case, before another change of the state.
+    pub(crate) fn open(&self, report: impl FnOnce()) -> bool {
         let mut state = self.state();
         let was_closed = *state == State::Closed;
         if was_closed {
             *state = State::Open;
         }
+        report();
         was_closed
     }
 
@@ -97,13 +107,13 @@ mod tests {
     #[test]
     fn an_open_breaker_permits_one_probe_at_a_time() {
         let breaker = CircuitBreaker::default();
-        assert!(breaker.open());
+        assert!(breaker.open(|| {}));
         for _ in 0..3 {
             let probe = breaker.try_acquire().unwrap();
             assert!(probe.is_probe());
             assert!(breaker.try_acquire().is_none());
             // A publish from before the breaker opened fails late.
-            assert!(!breaker.open());
+            assert!(!breaker.open(|| {}));
             assert!(breaker.try_acquire().is_none());
             drop(probe);
         }
@@ -112,19 +122,32 @@ mod tests {
     #[test]
     fn one_acknowledgement_closes_the_breaker() {
         let breaker = CircuitBreaker::default();
-        breaker.open();
+        breaker.open(|| {});
         let probe = breaker.try_acquire().unwrap();
-        assert!(breaker.close());
+        assert!(breaker.close(|| {}));
         drop(probe);
-        assert!(breaker.is_closed() && !breaker.close());
+        assert!(breaker.is_closed() && !breaker.close(|| {}));
         assert!(breaker.try_acquire().is_some_and(|permit| !permit.is_probe()));
+    }
+
+    #[test]
+    fn only_changes_to_closed_are_reported_but_each_failure() {
+        let breaker = CircuitBreaker::default();
+        let (mut n_closed, mut n_failures) = (0, 0);
+        for _ in 0..2 {
+            breaker.open(|| n_failures += 1);
+        }
+        for _ in 0..2 {
+            breaker.close(|| n_closed += 1);
+        }
+        assert_eq!((n_failures, n_closed), (2, 1));
     }
 
     #[test]
     fn a_permit_from_before_the_breaker_opened_does_not_affect_probes() {
         let breaker = CircuitBreaker::default();
         let early = breaker.try_acquire().unwrap();
-        breaker.open();
+        breaker.open(|| {});
         let probe = breaker.try_acquire().unwrap();
         drop(early);
         assert!(breaker.try_acquire().is_none());

@@ -1,4 +1,4 @@
-//! Stores groups of webhooks in JetStream and tells each request the outcome.
+//! Stores webhooks in JetStream, single ones and groups, and tells each request the outcome.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,13 +14,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::breaker::CircuitBreaker;
+use crate::choice::MIN_BATCH;
 use crate::inbox::{NotStored, Queue, QueuedWebhook, Receipt, next_group};
+use crate::load::{Load, Waiting};
 
 /// Name of the readiness condition that JetStream acknowledges.
 const CONDITION: &str = "jetstream";
-
-/// Smaller groups are published one by one, concurrently: a batch costs as much as about this many publishes (measured).
-const MIN_BATCH: usize = 16;
 
 /// One commit is written to disk while the next is on its way to the server.
 const MAX_COMMITS: usize = 2;
@@ -28,15 +27,32 @@ const MAX_COMMITS: usize = 2;
 /// How often to poll the stream leader while JetStream does not acknowledge.
 const LEADER_POLL: Duration = Duration::from_secs(2);
 
-/// Stores webhooks. Clones share the circuit breaker.
+/// Stores webhooks. Clones share the circuit breaker and the load.
 #[derive(Clone)]
 pub(crate) struct Committer {
     pub(crate) nats: Nats,
     pub(crate) breaker: CircuitBreaker,
+    pub(crate) load: Load,
     pub(crate) health: Health,
 }
 
 impl Committer {
+    pub(crate) fn new(nats: Nats, health: Health) -> Self {
+        Self { nats, breaker: CircuitBreaker::default(), load: Load::new(), health }
+    }
+
+    /// Stores one webhook by itself.
+    pub(crate) async fn store(&self, message: NewMessage, waiting: &Waiting) -> Result<Receipt, NotStored> {
+        let result = publish(&self.nats, message).await;
+        if result.is_ok() {
+            self.load.acknowledge([waiting]);
+        }
+        let receipt = receipt(&result);
+        let failure = result.as_ref().err().filter(|_| receipt == Err(NotStored::Failed));
+        self.record_outcome(receipt.is_ok(), failure, 1);
+        receipt
+    }
+
     /// Stores queued webhooks until `end`, then stores the rest of the queue and returns.
     pub(crate) async fn run(self, mut queue: Queue, end: CancellationToken) {
         let permits = Arc::new(Semaphore::new(MAX_COMMITS));
@@ -63,65 +79,47 @@ impl Committer {
             return;
         }
         let results = publish_together(nats, messages(&firsts)).await;
+        let stored = firsts.iter().zip(&results).filter(|(_, result)| result.is_ok());
+        self.load.acknowledge(stored.map(|(webhook, _)| &webhook.waiting));
         let unacknowledged = results.iter().find_map(|result| match result {
             Err(error @ PublishError::Unacknowledged(_)) => Some(error.clone()),
             Err(_) | Ok(_) => None,
         });
-        self.answer(firsts, results);
+        self.answer(firsts, &results);
         let results = match unacknowledged {
             // Publishing now would wait for the same timeout again.
             Some(error) => vec![Err(error); repeats.len()],
             None => publish_each(nats, messages(&repeats)).await,
         };
-        self.answer(repeats, results);
+        self.answer(repeats, &results);
     }
 
-    fn answer(&self, group: Vec<QueuedWebhook>, results: Vec<Result<Stored, PublishError>>) {
-        let mut failures = vec![];
-        let mut is_acknowledged = false;
-        let answers = group.into_iter().zip(results).map(|(webhook, result)| {
-            let receipt = match result {
-                Ok(Stored { .. }) => Ok(Receipt::Stored),
-                Err(PublishError::Conflict) => Ok(Receipt::Duplicate),
-                Err(PublishError::InFlight) => Err(NotStored::InFlight),
-                Err(
-                    error @ (PublishError::Busy
-                    | PublishError::Refused { .. }
-                    | PublishError::Unacknowledged(_)),
-                ) => {
-                    failures.push(error);
-                    Err(NotStored::Failed)
-                }
-            };
-            is_acknowledged |= receipt.is_ok();
-            (webhook, receipt)
-        });
-        let answers: Vec<_> = answers.collect();
+    fn answer(&self, group: Vec<QueuedWebhook>, results: &[Result<Stored, PublishError>]) {
+        let receipts: Vec<_> = results.iter().map(receipt).collect();
+        let is_acknowledged = receipts.iter().any(Result::is_ok);
+        let failed = receipts.iter().zip(results).filter(|(receipt, _)| **receipt == Err(NotStored::Failed));
+        let failures: Vec<_> = failed.filter_map(|(_, result)| result.as_ref().err()).collect();
         // Before any request is answered, so that the client's next request meets the new state.
-        self.record_outcome(is_acknowledged, &failures);
-        for (webhook, receipt) in answers {
+        self.record_outcome(is_acknowledged, failures.first().copied(), failures.len());
+        for (webhook, receipt) in group.into_iter().zip(receipts) {
             // A client that disconnected retries and gets "duplicate".
             let _ = webhook.answer.send(receipt);
         }
     }
 
-    /// Updates circuit breaker and readiness after a commit.
-    fn record_outcome(&self, is_acknowledged: bool, failures: &[PublishError]) {
-        if let Some(error) = failures.first() {
-            tracing::warn!("{} webhooks are not stored; first error: {error}", failures.len());
+    /// Updates circuit breaker and readiness after a publish or a commit.
+    fn record_outcome(&self, is_acknowledged: bool, failure: Option<&PublishError>, n_failures: usize) {
+        if is_acknowledged && self.breaker.close(|| self.health.ok(CONDITION)) {
+            tracing::info!("JetStream acknowledges webhooks again");
         }
+        let Some(error) = failure else { return };
+        let problem = format!("webhooks are not stored: {error}");
         if is_acknowledged {
-            if self.breaker.close() {
-                tracing::info!("JetStream acknowledges webhooks again");
-            }
-            self.health.ok(CONDITION);
-        } else if let Some(error) = failures.first() {
-            if self.breaker.open() {
-                tracing::warn!(
-                    "circuit breaker opened: one webhook at a time is tried until JetStream acknowledges"
-                );
-            }
-            self.health.failed(CONDITION, format!("webhooks are not stored: {error}"));
+            tracing::warn!("{n_failures} {problem}");
+        } else if self.breaker.open(|| self.health.failed(CONDITION, problem.clone())) {
+            tracing::warn!(
+                "{problem}; circuit breaker opened: one webhook at a time is tried until JetStream acknowledges"
+            );
         }
     }
 
@@ -147,6 +145,18 @@ impl Committer {
             if end.run_until_cancelled(self.nats.inbox_has_leader()).await == Some(true) {
                 self.health.ok(CONDITION);
             }
+        }
+    }
+}
+
+/// What a request learns about its publish.
+fn receipt(result: &Result<Stored, PublishError>) -> Result<Receipt, NotStored> {
+    match result {
+        Ok(Stored { .. }) => Ok(Receipt::Stored),
+        Err(PublishError::Conflict) => Ok(Receipt::Duplicate),
+        Err(PublishError::InFlight) => Err(NotStored::InFlight),
+        Err(PublishError::Busy | PublishError::Refused { .. } | PublishError::Unacknowledged(_)) => {
+            Err(NotStored::Failed)
         }
     }
 }
@@ -183,9 +193,19 @@ async fn publish_each(nats: &Nats, messages: Vec<NewMessage>) -> Vec<Result<Stor
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use domain::key::Namespace;
+    use runtime::config::NatsConfig;
+
     use super::*;
     use crate::inbox::tests::queued;
+
+    /// A committer whose NATS server does not exist.
+    pub(crate) async fn unconnected() -> Committer {
+        let config = NatsConfig::plain("nats://127.0.0.1:1".to_owned(), Namespace::default());
+        let health = Health::default();
+        Committer::new(Nats::connect(&config, "test", &health).await.unwrap(), health)
+    }
 
     fn subjects(group: &[QueuedWebhook]) -> Vec<&str> {
         group.iter().map(|webhook| webhook.message.subject.as_str()).collect()

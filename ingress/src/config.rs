@@ -8,7 +8,8 @@ use anyhow::{Context, bail, ensure};
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Parser};
 use runtime::config::{NatsConfig, TelemetryConfig};
-use standardwebhooks::Webhook;
+
+use crate::signature::Key;
 
 /// Fewest characters of a secret without its prefix: 16 bytes in Base64. A shorter secret could be guessed.
 const MIN_SECRET_CHARS: usize = 22;
@@ -50,7 +51,7 @@ pub struct Config {
 
 impl Config {
     /// The keys that verify webhooks. Empty only if unsigned webhooks are accepted.
-    pub(crate) fn keys(&self) -> anyhow::Result<Vec<Webhook>> {
+    pub(crate) fn keys(&self) -> anyhow::Result<Vec<Key>> {
         let secrets = &self.webhook_secrets.0;
         if secrets.is_empty() && !self.webhook_allow_unsigned {
             bail!(
@@ -65,11 +66,10 @@ impl Config {
     }
 }
 
-fn key(secret: &str) -> anyhow::Result<Webhook> {
+fn key(secret: &str) -> anyhow::Result<Key> {
     let encoded = secret.strip_prefix("whsec_").unwrap_or(secret);
     ensure!(encoded.len() >= MIN_SECRET_CHARS, "the secret is shorter than 16 bytes");
-    // The decoder's error names the wrong character, which is a part of the secret.
-    Webhook::new(secret).ok().context("the secret is not whsec_ followed by Base64")
+    Key::parse(secret).context("the secret is not whsec_ followed by Base64")
 }
 
 /// Secrets as configured, not yet checked: clap's errors would show a value that fails to parse. `Debug` hides them.

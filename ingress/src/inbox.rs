@@ -1,7 +1,7 @@
-//! The queue of webhooks that wait to be stored.
+//! Where requests store their webhooks: each by itself, or together with others in the queue.
 //!
-//! With `sync_interval: always` every commit costs one write to disk, whether it holds one message or hundreds.
-//! Webhooks that arrive during a commit are therefore queued, and the next commit stores them together.
+//! With `sync_interval: always` every commit costs one write to disk, whether it holds one message or hundreds. While
+//! batches are faster, webhooks that arrive during a commit are queued, and the next commit stores them together.
 
 use std::time::Duration;
 
@@ -10,10 +10,11 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::breaker::{CircuitBreaker, Permit};
+use crate::breaker::Permit;
+use crate::choice::Way;
+use crate::commit::Committer;
+use crate::load::{MAX_WAITING, Waiting};
 
-/// Most webhooks in the queue. authentik would give up before the end of a longer queue is stored.
-const MAX_QUEUED: usize = 1024;
 /// Most webhooks in a commit; larger commits are not faster (measured).
 const MAX_BATCH: usize = 256;
 /// Most bytes in a commit, so that it ends well within the acknowledgement timeout.
@@ -33,9 +34,9 @@ pub(crate) enum Receipt {
 /// Why a webhook is perhaps not stored and must be sent again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotStored {
-    /// The queue is full.
+    /// Too many webhooks wait already.
     #[error("too many webhooks are waiting to be stored")]
-    QueueFull,
+    TooMany,
     /// The outcome was not known within [`MAX_WAIT`].
     #[error("storing the webhook took too long")]
     TimedOut,
@@ -50,11 +51,10 @@ pub(crate) enum NotStored {
     CircuitOpen,
 }
 
-/// The sending end of the queue.
-#[derive(Clone)]
+/// Stores webhooks. Holds the sending end of the queue.
 pub(crate) struct Inbox {
     queue: mpsc::Sender<QueuedWebhook>,
-    breaker: CircuitBreaker,
+    committer: Committer,
 }
 
 /// The receiving end of the queue.
@@ -64,13 +64,14 @@ pub(crate) type Queue = mpsc::Receiver<QueuedWebhook>;
 pub(crate) struct QueuedWebhook {
     pub(crate) message: NewMessage,
     pub(crate) permit: Permit,
+    pub(crate) waiting: Waiting,
     pub(crate) answer: oneshot::Sender<Result<Receipt, NotStored>>,
 }
 
-/// Both ends of a new queue, which admits webhooks as the circuit breaker permits.
-pub(crate) fn channel(breaker: CircuitBreaker) -> (Inbox, Queue) {
-    let (queue, receiver) = mpsc::channel(MAX_QUEUED);
-    (Inbox { queue, breaker }, receiver)
+/// An inbox, and the receiving end of its queue, which [`Committer::run`] stores.
+pub(crate) fn channel(committer: Committer) -> (Inbox, Queue) {
+    let (queue, receiver) = mpsc::channel(MAX_WAITING);
+    (Inbox { queue, committer }, receiver)
 }
 
 impl Inbox {
@@ -78,16 +79,24 @@ impl Inbox {
     ///
     /// After an error the message may be stored nevertheless; sending it again then gives [`Receipt::Duplicate`].
     pub(crate) async fn store(&self, message: NewMessage) -> Result<Receipt, NotStored> {
-        let permit = self.breaker.try_acquire().ok_or(NotStored::CircuitOpen)?;
+        let permit = self.committer.breaker.try_acquire().ok_or(NotStored::CircuitOpen)?;
+        let waiting = self.committer.load.arrive().ok_or(NotStored::TooMany).inspect_err(warn)?;
+        match waiting.way() {
+            Way::OneByOne => self.committer.store(message, &waiting).await,
+            Way::Batches => self.enqueue(message, permit, waiting).await,
+        }
+    }
+
+    async fn enqueue(
+        &self,
+        message: NewMessage,
+        permit: Permit,
+        waiting: Waiting,
+    ) -> Result<Receipt, NotStored> {
         let (answer, receipt) = oneshot::channel();
-        self.queue.try_send(QueuedWebhook { message, permit, answer }).map_err(|error| {
-            let reason = match error {
-                mpsc::error::TrySendError::Full(_) => NotStored::QueueFull,
-                mpsc::error::TrySendError::Closed(_) => NotStored::Failed,
-            };
-            tracing::warn!("a webhook is not stored: {reason}");
-            reason
-        })?;
+        let webhook = QueuedWebhook { message, permit, waiting, answer };
+        // The queue has room for all that may wait, so an error means that the committer has ended.
+        self.queue.try_send(webhook).map_err(|_| NotStored::Failed).inspect_err(warn)?;
         match timeout(MAX_WAIT, receipt).await {
             Ok(Ok(receipt)) => receipt,
             // The commit panicked.
@@ -95,6 +104,10 @@ impl Inbox {
             Err(_) => Err(NotStored::TimedOut),
         }
     }
+}
+
+fn warn(reason: &NotStored) {
+    tracing::warn!("a webhook is not stored: {reason}");
 }
 
 /// The queued webhooks that fit into one commit. `None` after `end`, once the queue is empty.
@@ -127,23 +140,31 @@ pub(crate) mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::breaker::CircuitBreaker;
+    use crate::commit::tests::unconnected;
+    use crate::load::Load;
+
+    fn message(subject: &str, n_bytes: usize) -> NewMessage {
+        NewMessage {
+            subject: subject.to_owned(),
+            headers: async_nats::HeaderMap::new(),
+            payload: Bytes::from(vec![0; n_bytes]),
+            expected: None,
+        }
+    }
 
     pub(crate) fn queued(
         subject: &str,
         n_bytes: usize,
     ) -> (QueuedWebhook, oneshot::Receiver<Result<Receipt, NotStored>>) {
         let (answer, receipt) = oneshot::channel();
-        let message = NewMessage {
-            subject: subject.to_owned(),
-            headers: async_nats::HeaderMap::new(),
-            payload: Bytes::from(vec![0; n_bytes]),
-            expected: None,
-        };
-        (QueuedWebhook { message, permit: CircuitBreaker::default().try_acquire().unwrap(), answer }, receipt)
+        let permit = CircuitBreaker::default().try_acquire().unwrap();
+        let waiting = Load::new().arrive().unwrap();
+        (QueuedWebhook { message: message(subject, n_bytes), permit, waiting, answer }, receipt)
     }
 
     async fn group_sizes(n_queued: usize, n_bytes: usize) -> Vec<usize> {
-        let (inbox, mut queue) = channel(CircuitBreaker::default());
+        let (inbox, mut queue) = channel(unconnected().await);
         for n in 0..n_queued {
             inbox.queue.try_send(queued(&n.to_string(), n_bytes).0).expect("room in the queue");
         }
@@ -165,19 +186,31 @@ pub(crate) mod tests {
     }
 
     #[tokio::test]
-    async fn a_full_queue_refuses_immediately() {
-        let (inbox, _queue) = channel(CircuitBreaker::default());
-        for _ in 0..MAX_QUEUED {
-            inbox.queue.try_send(queued("a", 1).0).expect("room in the queue");
-        }
-        assert_eq!(inbox.store(queued("b", 1).0.message).await, Err(NotStored::QueueFull));
+    async fn a_full_inbox_refuses_immediately() {
+        let (inbox, _queue) = channel(unconnected().await);
+        let waiting: Vec<_> = std::iter::from_fn(|| inbox.committer.load.arrive()).collect();
+        assert_eq!(waiting.len(), MAX_WAITING);
+        assert_eq!(inbox.store(message("b", 1)).await, Err(NotStored::TooMany));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_does_not_wait_forever() {
-        let (inbox, queue) = channel(CircuitBreaker::default());
-        assert_eq!(inbox.store(queued("a", 1).0.message).await, Err(NotStored::TimedOut));
+        let (inbox, queue) = channel(unconnected().await);
+        let enqueue = async || {
+            let permit = inbox.committer.breaker.try_acquire().unwrap();
+            inbox.enqueue(message("a", 1), permit, inbox.committer.load.arrive().unwrap()).await
+        };
+        assert_eq!(enqueue().await, Err(NotStored::TimedOut));
         drop(queue);
-        assert_eq!(inbox.store(queued("a", 1).0.message).await, Err(NotStored::Failed));
+        assert_eq!(enqueue().await, Err(NotStored::Failed));
+    }
+
+    #[tokio::test]
+    async fn without_a_connection_a_webhook_is_refused_immediately_and_the_breaker_opens() {
+        let (inbox, _queue) = channel(unconnected().await);
+        assert_eq!(inbox.store(message("a", 1)).await, Err(NotStored::Failed));
+        assert!(!inbox.committer.breaker.is_closed());
+        // The next one is the probe.
+        assert_eq!(inbox.store(message("a", 1)).await, Err(NotStored::Failed));
     }
 }

@@ -17,10 +17,12 @@
 //! ```
 
 mod breaker;
+mod choice;
 mod commit;
 pub mod config;
 mod delivery;
 mod inbox;
+mod load;
 mod routes;
 mod signature;
 mod webhook;
@@ -41,7 +43,6 @@ pub use config::Config;
 pub use routes::WEBHOOK_PATH;
 pub use webhook::Clock;
 
-use crate::breaker::CircuitBreaker;
 use crate::commit::Committer;
 use crate::webhook::Receiver;
 
@@ -57,7 +58,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> anyhow::Result<
 pub struct Ingress {
     bound: Bound,
     config: Config,
-    secrets: Vec<standardwebhooks::Webhook>,
+    secrets: Vec<signature::Key>,
     clock: Clock,
 }
 
@@ -85,9 +86,8 @@ impl Ingress {
     pub async fn serve(self, shutdown: CancellationToken) -> anyhow::Result<()> {
         let health = Health::waiting_for(&["nats", "streams"]);
         let nats = Nats::connect(&self.config.nats, "ingress", &health).await?;
-        let breaker = CircuitBreaker::default();
-        let (inbox, queue) = inbox::channel(breaker.clone());
-        let committer = Committer { nats: nats.clone(), breaker, health: health.clone() };
+        let committer = Committer::new(nats.clone(), health.clone());
+        let (inbox, queue) = inbox::channel(committer.clone());
         let receiver = Receiver {
             secrets: self.secrets,
             allow_unsigned: self.config.webhook_allow_unsigned,

@@ -1,9 +1,20 @@
 //! Verification of webhook signatures, as <https://www.standardwebhooks.com> specifies them.
 
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use domain::timestamp::Timestamp;
 use poem::http::HeaderMap;
-use standardwebhooks::{HEADER_WEBHOOK_ID, HEADER_WEBHOOK_SIGNATURE, HEADER_WEBHOOK_TIMESTAMP, Webhook};
 use subtle::ConstantTimeEq;
+
+/// Header with the id of a delivery.
+pub(crate) const HEADER_WEBHOOK_ID: &str = "webhook-id";
+/// Header with the time of a signature, in seconds since 1970.
+pub(crate) const HEADER_WEBHOOK_TIMESTAMP: &str = "webhook-timestamp";
+const HEADER_WEBHOOK_SIGNATURE: &str = "webhook-signature";
+
+/// Length of 32 bytes in Base64.
+const ENCODED_LENGTH: usize = 44;
 
 /// Largest difference between the timestamp of a signature and our clock.
 const TOLERANCE_SECONDS: u64 = 5 * 60;
@@ -32,12 +43,35 @@ pub(crate) enum Rejection {
         "webhook-timestamp is more than {TOLERANCE_SECONDS} s in the future; check the clocks of both hosts"
     )]
     TooNew,
-    /// The standard defines signatures only for text.
+    /// The body is not text, which a signature requires.
     #[error("the body is not UTF-8")]
     NotText,
     /// No configured secret produces any of the signatures.
     #[error("webhook-signature does not match this body under any of WEBHOOK_SECRETS")]
     WrongSignature,
+}
+
+/// A secret that authentik signs webhooks with. The implementation uses the processor's SHA instructions.
+pub(crate) struct Key(hmac::Key);
+
+impl Key {
+    /// Reads a secret in Base64, with or without its prefix `whsec_`. `None` if it is not Base64.
+    pub(crate) fn parse(secret: &str) -> Option<Self> {
+        let bytes = STANDARD.decode(secret.strip_prefix("whsec_").unwrap_or(secret)).ok()?;
+        Some(Self(hmac::Key::new(hmac::HMAC_SHA256, &bytes)))
+    }
+
+    /// The signature of a webhook in Base64, without its prefix `v1,`.
+    fn sign(&self, id: &str, timestamp: &str, body: &[u8]) -> [u8; ENCODED_LENGTH] {
+        let mut context = hmac::Context::with_key(&self.0);
+        for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", body] {
+            context.update(part);
+        }
+        let mut encoded = [0; ENCODED_LENGTH];
+        // It fails only if the buffer is too small. Then no signature matches.
+        let _ = STANDARD.encode_slice(context.sign(), &mut encoded);
+        encoded
+    }
 }
 
 /// Whether a request claims to be signed: it has at least one of the three headers.
@@ -48,7 +82,7 @@ pub(crate) fn is_claimed(headers: &HeaderMap) -> bool {
 /// Accepts a request if one of its signatures matches the exact bytes of its body under one of the secrets, and
 /// its timestamp is within the tolerance around `now`.
 pub(crate) fn verify(
-    secrets: &[Webhook],
+    secrets: &[Key],
     headers: &HeaderMap,
     body: &[u8],
     now: Timestamp,
@@ -60,17 +94,20 @@ pub(crate) fn verify(
     let [Some(id), Some(timestamp), Some(signatures)] = HEADERS.map(text) else {
         return Err(Rejection::Missing(HEADERS.into_iter().filter(|name| text(name).is_none()).collect()));
     };
-    let timestamp: i64 = timestamp.parse().map_err(|_| Rejection::MalformedTimestamp)?;
+    let seconds: i64 = timestamp.parse().map_err(|_| Rejection::MalformedTimestamp)?;
     let now = now.unix_seconds();
-    if now.abs_diff(timestamp) > TOLERANCE_SECONDS {
-        return Err(if timestamp < now { Rejection::TooOld } else { Rejection::TooNew });
+    if now.abs_diff(seconds) > TOLERANCE_SECONDS {
+        return Err(if seconds < now { Rejection::TooOld } else { Rejection::TooNew });
+    }
+    // The standard defines signatures only for text.
+    if std::str::from_utf8(body).is_err() {
+        return Err(Rejection::NotText);
     }
     let mut is_genuine = false;
     for secret in secrets {
-        let expected = secret.sign(id, timestamp, body).map_err(|_| Rejection::NotText)?;
-        for given in signatures.split(' ') {
-            // Signatures of other versions have another prefix than `v1,`, so they never match.
-            is_genuine |= bool::from(expected.as_bytes().ct_eq(given.as_bytes()));
+        let expected = secret.sign(id, timestamp, body);
+        for given in signatures.split(' ').filter_map(|signature| signature.strip_prefix("v1,")) {
+            is_genuine |= bool::from(expected.ct_eq(given.as_bytes()));
         }
     }
     if is_genuine { Ok(()) } else { Err(Rejection::WrongSignature) }
@@ -78,6 +115,8 @@ pub(crate) fn verify(
 
 #[cfg(test)]
 mod tests {
+    use standardwebhooks::Webhook;
+
     use super::*;
 
     const OLD: &str = "whsec_bGFiLXdlYmhvb2stc2VjcmV0LTAxMjM0NTY3ODlhYmNkZWY=";
@@ -99,7 +138,7 @@ mod tests {
     }
 
     fn check(secrets: &[&str], headers: &HeaderMap, body: &[u8]) -> Result<(), Rejection> {
-        let secrets: Vec<_> = secrets.iter().map(|secret| Webhook::new(secret).unwrap()).collect();
+        let secrets: Vec<_> = secrets.iter().map(|secret| Key::parse(secret).unwrap()).collect();
         let now = "2026-11-22T08:52:39Z".parse::<Timestamp>().unwrap();
         assert_eq!(now.unix_seconds(), NOW);
         verify(&secrets, headers, body, now)

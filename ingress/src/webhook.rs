@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
+use domain::hint::delivery_id_in;
 use domain::key::Namespace;
 use domain::timestamp::Timestamp;
 use futures_util::TryStreamExt;
@@ -11,13 +12,11 @@ use poem::http::{HeaderMap, StatusCode, header};
 use poem::{Body, IntoResponse, Request, Response};
 use runtime::clock;
 use runtime::problem::Problem;
-use serde_json::Value;
-use standardwebhooks::Webhook;
 use tokio::time::timeout;
 
 use crate::delivery::{delivery_id, message};
 use crate::inbox::{Inbox, NotStored, Receipt};
-use crate::signature::{self, Rejection};
+use crate::signature::{self, Key, Rejection};
 
 /// Largest body in bytes. authentik sends a few kB; NATS accepts messages up to 1 MiB.
 const MAX_BODY: usize = 256 * 1024;
@@ -31,7 +30,7 @@ pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// Receives webhooks.
 pub(crate) struct Receiver {
-    pub(crate) secrets: Vec<Webhook>,
+    pub(crate) secrets: Vec<Key>,
     pub(crate) allow_unsigned: bool,
     pub(crate) clock: Clock,
     pub(crate) namespace: Namespace,
@@ -84,8 +83,9 @@ impl Receiver {
         check_content_type(&parts.headers)?;
         let body = timeout(BODY_TIMEOUT, read(body)).await.map_err(|_| Refusal::TooSlow)??;
         let is_signed = self.authenticate(&parts.headers, &body)?;
-        let json: Value = serde_json::from_slice(&body).map_err(Refusal::NotJson)?;
-        let id = delivery_id(&json, &parts.headers, is_signed, clock::new_id());
+        let text = std::str::from_utf8(&body).map_err(|_| Refusal::NotText)?;
+        let in_body = delivery_id_in(text).map_err(Refusal::NotJson)?;
+        let id = delivery_id(in_body, &parts.headers, is_signed, clock::new_id);
         let message = message(&self.namespace, &id, &parts.headers, body);
         self.inbox.store(message).await.map_err(Refusal::Unavailable)
     }
@@ -119,14 +119,21 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
 /// Reads up to [`MAX_BODY`] bytes, whatever `Content-Length` says.
 async fn read(body: Body) -> Result<Bytes, Refusal> {
     let mut chunks = std::pin::pin!(body.into_bytes_stream());
-    let mut read = BytesMut::new();
+    let mut read = Bytes::new();
     while let Some(chunk) = chunks.try_next().await.map_err(|_| Refusal::Truncated)? {
         if read.len() + chunk.len() > MAX_BODY {
             return Err(Refusal::TooLarge);
         }
-        read.extend_from_slice(&chunk);
+        // Most bodies are one chunk, which needs no copy.
+        if read.is_empty() {
+            read = chunk;
+        } else {
+            let mut both = BytesMut::from(read);
+            both.extend_from_slice(&chunk);
+            read = both.freeze();
+        }
     }
-    Ok(read.freeze())
+    Ok(read)
 }
 
 fn duplicate() -> Response {
@@ -179,22 +186,22 @@ mod tests {
     use futures_util::stream;
 
     use super::*;
-    use crate::breaker::CircuitBreaker;
+    use crate::commit::tests::unconnected;
     use crate::inbox;
 
-    fn receiver() -> Receiver {
+    async fn receiver() -> Receiver {
         Receiver {
             secrets: vec![],
             allow_unsigned: true,
             clock: Arc::new(clock::now),
             namespace: Namespace::default(),
-            inbox: inbox::channel(CircuitBreaker::default()).0,
+            inbox: inbox::channel(unconnected().await).0,
         }
     }
 
     async fn answer(content_type: &str, body: Body) -> StatusCode {
         let request = Request::builder().header(header::CONTENT_TYPE, content_type).body(body);
-        receiver().answer(request).await.status()
+        receiver().await.answer(request).await.status()
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,9 +1,12 @@
 //! Parsing of the bodies of deliveries.
 
+mod delivery_id;
+
 use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
+pub use self::delivery_id::delivery_id_in;
 use super::{Cause, Fact, Hint, HintTarget, IgnoreReason, Parsed};
 use crate::event::Channel;
 use crate::event::payload::{Actor, ObjectRef, Trigger};
@@ -97,11 +100,6 @@ struct InternalBody {
     occurred: Option<Timestamp>,
     #[serde(default)]
     correlation: Option<String>,
-}
-
-/// The id of authentik's event in an `authentik.event.v1` body, if present.
-pub fn delivery_id_in(body: &Value) -> Option<Uuid> {
-    body.get("event")?.get("id")?.as_str()?.parse().ok()
 }
 
 /// Parses the body of a delivery.
