@@ -10,7 +10,7 @@ use runtime::{CancellationToken, telemetry};
 
 use crate::benchmarks::{self, Benchmark};
 use crate::compare::Plan;
-use crate::{naive, report};
+use crate::{naive, reference, report};
 
 /// Benchmarks this system as it is against naive designs. Results are ratios of costs within one run.
 #[derive(Debug, Parser)]
@@ -31,7 +31,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Storing waiting webhooks with one commit, against one publish each.
+    /// Storing webhooks, against a bare server that verifies nothing and publishes each alone.
     Ingress,
     /// Framing each event once and sending pieces of a ring buffer, against encoding it for every subscriber.
     Feed,
@@ -48,6 +48,12 @@ enum Command {
     /// Run the API as a measured process.
     #[command(hide = true)]
     ServeApi(Box<api::Config>),
+    /// Run the ingress as a measured process.
+    #[command(hide = true)]
+    ServeIngress(Box<ingress::Config>),
+    /// Run the reference for the ingress as a measured process.
+    #[command(hide = true)]
+    ServeReference(Box<reference::Config>),
     /// Run the naive feed as a measured process.
     #[command(hide = true)]
     ServeNaive(Box<naive::Config>),
@@ -63,7 +69,7 @@ impl Command {
             Self::Record => &[Benchmark::Record],
             Self::Memory => &[Benchmark::Memory],
             Self::All => &Benchmark::ALL,
-            Self::ServeApi(_) | Self::ServeNaive(_) => &[],
+            Self::ServeApi(_) | Self::ServeIngress(_) | Self::ServeReference(_) | Self::ServeNaive(_) => &[],
         }
     }
 }
@@ -93,6 +99,14 @@ async fn execute(cli: Cli) -> anyhow::Result<()> {
         Command::ServeApi(config) => {
             telemetry::start(&config.telemetry)?;
             return api::run(*config, shutdown).await;
+        }
+        Command::ServeIngress(config) => {
+            telemetry::start(&config.telemetry)?;
+            return ingress::run(*config, shutdown).await;
+        }
+        Command::ServeReference(config) => {
+            telemetry::start(&config.telemetry)?;
+            return reference::serve(*config).await;
         }
         Command::ServeNaive(config) => {
             telemetry::start(&config.telemetry)?;

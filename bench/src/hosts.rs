@@ -14,9 +14,21 @@ const ADMIN_TOKEN: &str = "admin-token";
 /// The simulator's administrator.
 const ADMIN: &str = "akadmin";
 
+/// Storage settings of NATS itself: it acknowledges messages before they are on disk.
+const UNSYNCED: &str = "max_payload: 1MB\n";
+
 /// Starts a nats-server that acknowledges messages once they are on disk, and creates all streams.
 pub async fn nats() -> (NatsServer, Nats) {
-    let server = NatsServer::start_with(SHIPPED).await;
+    nats_with(SHIPPED).await
+}
+
+/// Starts a nats-server with its default `sync_interval`, and creates all streams.
+pub async fn unsynced_nats() -> (NatsServer, Nats) {
+    nats_with(UNSYNCED).await
+}
+
+async fn nats_with(settings: &str) -> (NatsServer, Nats) {
+    let server = NatsServer::start_with(settings).await;
     let nats = server.provisioned().await;
     (server, nats)
 }

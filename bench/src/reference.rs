@@ -47,7 +47,8 @@ async fn serve_connection(connection: TcpStream, client: async_nats::Client, pre
         Ok::<_, Infallible>(response)
     });
     // An error means that the client has closed the connection.
-    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(connection), answer).await;
+    let _ =
+        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(connection), answer).await;
 }
 
 async fn store(

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context, ensure};
-use testkit::{eventually, free_port};
+use testkit::{eventually, free_port, recordings};
 use tokio::process::{Child, Command};
 
 use crate::compare::{Plan, Way};
@@ -15,6 +15,8 @@ pub const SEEN: &str = "api_feed_sequence";
 /// A running server; killed on drop.
 pub struct Server {
     process: Child,
+    /// Its address: `host:port`.
+    pub address: String,
     /// Its base URL.
     pub url: String,
 }
@@ -33,6 +35,26 @@ impl Server {
             ],
             Way::Naive => vec!["serve-naive".to_owned(), format!("--listen={address}"), nats],
         };
+        Self::run(plan, address, flags).await
+    }
+
+    /// Starts the ingress or its reference and waits until it is ready. The reference checks no signatures.
+    pub async fn ingress(plan: &Plan, way: Way, nats_url: &str) -> anyhow::Result<Self> {
+        let address = format!("127.0.0.1:{}", free_port());
+        let nats = format!("--nats-url={nats_url}");
+        let flags = match way {
+            Way::AsItIs => vec![
+                "serve-ingress".to_owned(),
+                format!("--ingress-listen={address}"),
+                format!("--webhook-secrets={}", recordings::webhook_secret()),
+                nats,
+            ],
+            Way::Naive => vec!["serve-reference".to_owned(), format!("--listen={address}"), nats],
+        };
+        Self::run(plan, address, flags).await
+    }
+
+    async fn run(plan: &Plan, address: String, flags: Vec<String>) -> anyhow::Result<Self> {
         let process = Command::new(&plan.executable)
             .args(flags)
             .arg("--rust-log=warn")
@@ -48,7 +70,7 @@ impl Server {
             answer.status().is_success().then_some(())
         })
         .await;
-        Ok(Self { process, url })
+        Ok(Self { process, address, url })
     }
 
     /// Waits until the server has received this event, so that new subscribers receive only later ones.

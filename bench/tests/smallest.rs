@@ -31,7 +31,16 @@ fn check(benchmark: &str, expected: &[(&str, u64)]) {
 fn both_ways_store_all_webhooks() {
     check(
         "ingress",
-        &[("2 webhooks at once", 4), ("32 webhooks at once", 64), ("256 webhooks at once", 512)],
+        &[
+            ("sync always, 2 webhooks at once", 4),
+            ("sync always, 64 webhooks at once", 128),
+            ("sync always, 256 webhooks at once", 512),
+            ("default sync, 2 webhooks at once", 4),
+            ("default sync, 64 webhooks at once", 128),
+            ("default sync, 256 webhooks at once", 512),
+            ("default sync, 1000 webhooks per second, 99th percentile", 100),
+            ("default sync, 1000 webhooks per second, CPU", 100),
+        ],
     );
 }
 

@@ -15,13 +15,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::breaker::CircuitBreaker;
 use crate::choice::MIN_BATCH;
-use crate::inbox::{NotStored, Queue, QueuedWebhook, Receipt, next_group};
+use crate::inbox::{NotStored, Queue, QueuedWebhook, Receipt, fill_until, next_group};
 use crate::load::{Load, Waiting};
 
 /// Name of the readiness condition that JetStream acknowledges.
 const CONDITION: &str = "jetstream";
 
-/// One commit is written to disk while the next is on its way to the server.
+/// One commit is written to disk while the next is on its way to the server, if that one is full.
 const MAX_COMMITS: usize = 2;
 
 /// How often to poll the stream leader while JetStream does not acknowledge.
@@ -59,7 +59,11 @@ impl Committer {
         let commits = TaskTracker::new();
         // Acquiring never fails, because nothing closes the semaphore.
         while let Ok(permit) = Arc::clone(&permits).acquire_owned().await {
-            let Some(group) = next_group(&mut queue, &end).await else { break };
+            let Some(mut group) = next_group(&mut queue, &end).await else { break };
+            // JetStream writes one batch at a time, and each has a high fixed cost: a larger batch is faster than an
+            // earlier one (measured).
+            let no_other_commit = permits.acquire();
+            fill_until(&mut group, &mut queue, no_other_commit).await;
             let committer = self.clone();
             // A separate task: a panic in one commit does not stop the next.
             commits.spawn(async move {
@@ -78,7 +82,7 @@ impl Committer {
         if firsts.is_empty() {
             return;
         }
-        let results = publish_together(nats, messages(&firsts)).await;
+        let results = publish_together(nats, &firsts).await;
         let stored = firsts.iter().zip(&results).filter(|(_, result)| result.is_ok());
         self.load.acknowledge(stored.map(|(webhook, _)| &webhook.waiting));
         let unacknowledged = results.iter().find_map(|result| match result {
@@ -163,28 +167,30 @@ fn receipt(result: &Result<Stored, PublishError>) -> Result<Receipt, NotStored> 
 
 /// Separates the first webhook on each subject from its repeats: JetStream would refuse a batch with both.
 fn split_repeats(group: Vec<QueuedWebhook>) -> (Vec<QueuedWebhook>, Vec<QueuedWebhook>) {
-    let mut subjects = HashSet::new();
-    group.into_iter().partition(|webhook| subjects.insert(webhook.message.subject.clone()))
+    let mut subjects = HashSet::with_capacity(group.len());
+    let is_first: Vec<_> = group.iter().map(|webhook| subjects.insert(&*webhook.message.subject)).collect();
+    let mut is_first = is_first.into_iter();
+    group.into_iter().partition(|_| is_first.next() == Some(true))
 }
 
 fn messages(group: &[QueuedWebhook]) -> Vec<NewMessage> {
     group.iter().map(|webhook| webhook.message.clone()).collect()
 }
 
-/// Publishes large groups as one batch and small groups one by one. Returns one result for each message.
-async fn publish_together(nats: &Nats, messages: Vec<NewMessage>) -> Vec<Result<Stored, PublishError>> {
-    let n_messages = messages.len();
+/// Publishes large groups as one batch and small groups one by one. Returns one result for each webhook.
+async fn publish_together(nats: &Nats, group: &[QueuedWebhook]) -> Vec<Result<Stored, PublishError>> {
+    let n_webhooks = group.len();
     #[expect(clippy::cast_precision_loss, reason = "a batch has 256 messages at most")]
-    metrics::histogram!("ingress_batch_size").record(n_messages as f64);
-    if n_messages < MIN_BATCH {
-        return publish_each(nats, messages).await;
+    metrics::histogram!("ingress_batch_size").record(n_webhooks as f64);
+    if n_webhooks < MIN_BATCH {
+        return publish_each(nats, messages(group)).await;
     }
     let batch = clock::new_id().simple().to_string();
-    match publish_batch(nats, &batch, messages.clone()).await {
-        Ok(stored) => vec![Ok(stored); n_messages],
-        Err(error @ PublishError::Unacknowledged(_)) => vec![Err(error); n_messages],
+    match publish_batch(nats, &batch, messages(group)).await {
+        Ok(stored) => vec![Ok(stored); n_webhooks],
+        Err(error @ PublishError::Unacknowledged(_)) => vec![Err(error); n_webhooks],
         // One refused message makes JetStream refuse the whole batch.
-        Err(_) => publish_each(nats, messages).await,
+        Err(_) => publish_each(nats, messages(group)).await,
     }
 }
 

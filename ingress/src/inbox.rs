@@ -120,13 +120,39 @@ pub(crate) async fn next_group(queue: &mut Queue, end: &CancellationToken) -> Op
         }
     };
     let mut group = vec![first?];
-    let mut n_bytes = group.iter().map(QueuedWebhook::n_bytes).sum::<usize>();
-    while group.len() < MAX_BATCH && n_bytes < MAX_BATCH_BYTES {
-        let Ok(webhook) = queue.try_recv() else { break };
-        n_bytes += webhook.n_bytes();
+    fill(&mut group, queue);
+    Some(group)
+}
+
+/// Adds queued webhooks to a group until it is full or the future ends.
+pub(crate) async fn fill_until(
+    group: &mut Vec<QueuedWebhook>,
+    queue: &mut Queue,
+    end: impl Future<Output: Sized>,
+) {
+    let mut end = std::pin::pin!(end);
+    while !is_full(group) {
+        let next = tokio::select! {
+            biased;
+            _ = &mut end => break,
+            next = queue.recv() => next,
+        };
+        let Some(webhook) = next else { break };
         group.push(webhook);
     }
-    Some(group)
+    fill(group, queue);
+}
+
+/// Adds webhooks that are in the queue already.
+fn fill(group: &mut Vec<QueuedWebhook>, queue: &mut Queue) {
+    while !is_full(group) {
+        let Ok(webhook) = queue.try_recv() else { break };
+        group.push(webhook);
+    }
+}
+
+fn is_full(group: &[QueuedWebhook]) -> bool {
+    group.len() >= MAX_BATCH || group.iter().map(QueuedWebhook::n_bytes).sum::<usize>() >= MAX_BATCH_BYTES
 }
 
 impl QueuedWebhook {
@@ -183,6 +209,20 @@ pub(crate) mod tests {
         assert_eq!(group_sizes(3, 1).await, [3]);
         assert_eq!(group_sizes(600, 1).await, [256, 256, 88]);
         assert_eq!(group_sizes(40, 256 * 1024).await, [16, 16, 8]);
+    }
+
+    #[tokio::test]
+    async fn a_group_grows_until_it_is_full_or_the_previous_commit_ends() {
+        let (inbox, mut queue) = channel(unconnected().await);
+        let mut group = vec![queued("first", 1).0];
+        for n in 0..300 {
+            inbox.queue.try_send(queued(&n.to_string(), 1).0).expect("room in the queue");
+        }
+        fill_until(&mut group, &mut queue, std::future::pending::<()>()).await;
+        assert_eq!(group.len(), MAX_BATCH);
+        let mut next = vec![queued("next", 1).0];
+        fill_until(&mut next, &mut queue, std::future::ready(())).await;
+        assert_eq!(next.len(), 1 + 300 + 1 - MAX_BATCH);
     }
 
     #[tokio::test]

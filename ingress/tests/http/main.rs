@@ -8,3 +8,4 @@ mod program;
 mod recordings;
 mod service;
 mod storing;
+mod ways;
