@@ -216,7 +216,7 @@ mod tests {
         }
     }
 
-    const MINUTE: Duration = Duration::from_secs(60);
+    const MINUTE: Duration = Duration::from_mins(1);
 
     /// Checks the fraction of webhooks in batches within a minute, and that trials cost at most 2 % of the webhooks.
     fn check(server: Server, load: u32, is_in_batches: impl Fn(f64) -> bool) {

@@ -80,7 +80,7 @@ impl Inbox {
     /// After an error the message may be stored nevertheless; sending it again then gives [`Receipt::Duplicate`].
     pub(crate) async fn store(&self, message: NewMessage) -> Result<Receipt, NotStored> {
         let permit = self.committer.breaker.try_acquire().ok_or(NotStored::CircuitOpen)?;
-        let waiting = self.committer.load.arrive().ok_or(NotStored::TooMany).inspect_err(warn)?;
+        let waiting = self.committer.load.arrive().ok_or_else(|| logged(NotStored::TooMany))?;
         match waiting.way() {
             Way::OneByOne => self.committer.store(message, &waiting).await,
             Way::Batches => self.enqueue(message, permit, waiting).await,
@@ -96,7 +96,7 @@ impl Inbox {
         let (answer, receipt) = oneshot::channel();
         let webhook = QueuedWebhook { message, permit, waiting, answer };
         // The queue has room for all that may wait, so an error means that the committer has ended.
-        self.queue.try_send(webhook).map_err(|_| NotStored::Failed).inspect_err(warn)?;
+        self.queue.try_send(webhook).map_err(|_| logged(NotStored::Failed))?;
         match timeout(MAX_WAIT, receipt).await {
             Ok(Ok(receipt)) => receipt,
             // The commit panicked.
@@ -106,8 +106,9 @@ impl Inbox {
     }
 }
 
-fn warn(reason: &NotStored) {
+fn logged(reason: NotStored) -> NotStored {
     tracing::warn!("a webhook is not stored: {reason}");
+    reason
 }
 
 /// The queued webhooks that fit into one commit. `None` after `end`, once the queue is empty.

@@ -26,9 +26,9 @@ struct Shared {
 /// A webhook that waits for JetStream; until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Waiting {
-    load: Load,
+    counted_in: Load,
     /// How many webhooks waited when it arrived, itself included.
-    n_waiting: usize,
+    load_on_arrival: usize,
     arrival: Instant,
     way: Way,
 }
@@ -45,14 +45,15 @@ impl Load {
         let n_waiting = self.shared.n_waiting.fetch_add(1, Ordering::Relaxed) + 1;
         let is_in_batches = n_waiting >= MIN_BATCH && self.shared.is_in_batches.load(Ordering::Relaxed);
         let way = if is_in_batches { Way::Batches } else { Way::OneByOne };
-        let waiting = Waiting { load: self.clone(), n_waiting, arrival: Instant::now(), way };
+        let waiting =
+            Waiting { counted_in: self.clone(), load_on_arrival: n_waiting, arrival: Instant::now(), way };
         (n_waiting <= MAX_WAITING).then_some(waiting)
     }
 
     /// Measures webhooks that were published the same way and are acknowledged now.
     pub(crate) fn acknowledge<'a>(&self, webhooks: impl IntoIterator<Item = &'a Waiting>) {
         let now = Instant::now();
-        let mut webhooks = webhooks.into_iter().filter(|waiting| waiting.n_waiting >= MIN_BATCH);
+        let mut webhooks = webhooks.into_iter().filter(|waiting| waiting.load_on_arrival >= MIN_BATCH);
         let Some(first) = webhooks.next() else { return };
         let alone = first.acknowledgement(now);
         let all =
@@ -76,13 +77,13 @@ impl Waiting {
 
     fn acknowledgement(&self, now: Instant) -> Acknowledgements {
         let waited: Duration = now - self.arrival;
-        Acknowledgements { way: self.way, n_webhooks: 1, load: self.n_waiting, waited }
+        Acknowledgements { way: self.way, n_webhooks: 1, load: self.load_on_arrival, waited }
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.load.shared.n_waiting.fetch_sub(1, Ordering::Relaxed);
+        self.counted_in.shared.n_waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
