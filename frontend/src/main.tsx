@@ -4,7 +4,7 @@ import { MantineProvider } from "@mantine/core";
 import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
 import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
-import { AuthProvider } from "react-oidc-context";
+import { AuthProvider, hasAuthParams } from "react-oidc-context";
 import { createApi } from "./api/client.ts";
 import { asProblem } from "./api/problem.ts";
 import { type App, AppContext } from "./app/context.tsx";
@@ -29,6 +29,8 @@ const queries = new QueryClient({
 
 async function start(): Promise<App> {
   const config = await loadConfig();
+  // authentik also returns to this path after a sign-out, without a code.
+  if (location.pathname === config.redirectPath && !hasAuthParams()) history.replaceState(null, "", "/");
   const session = new Session(config);
   await session.restore();
   return { config, session, api: createApi(session), feed: new FeedStore(), names: new NameCache(), queries };

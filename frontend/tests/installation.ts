@@ -112,6 +112,13 @@ export class Installation {
     await this.send("POST", `${this.authentik}/_control/faults`, faults);
   }
 
+  /** Uses a refresh token, like a thief. Returns the status of authentik's answer. */
+  async refresh(token: string): Promise<number> {
+    const form = { grant_type: "refresh_token", client_id: "authentik-events", refresh_token: token };
+    const body = new URLSearchParams(form);
+    return (await fetch(`${this.authentik}/application/o/token/`, { method: "POST", body })).status;
+  }
+
   /** The ids of all recorded events, oldest first. */
   async recordedIds(): Promise<string[]> {
     const token = await this.token("akadmin");

@@ -7,7 +7,10 @@ test("a new user signs up and sees their registration without a reload", async (
   await page.getByLabel("Username").fill(username);
   await page.getByLabel("Name", { exact: true }).fill("Mary Jackson");
   await page.getByLabel("Email").fill("mary@lab.invalid");
-  await page.getByLabel("Password").fill("a-password");
+  await page.getByLabel("Password").fill("a");
+  await page.getByRole("button", { name: "Sign up" }).click();
+  await expect(page.getByRole("alert")).toContainText("at least 12 characters");
+  await page.getByLabel("Password").fill("a-long-password");
   await page.getByRole("button", { name: "Sign up" }).click();
   await expect(page.getByRole("heading", { name: "My events" })).toBeVisible();
   await expect(registration(page, "Mary Jackson")).toBeVisible();

@@ -46,6 +46,21 @@ test("users are searched, filtered and sorted", async ({ page, installation }) =
   await expect(page.getByRole("link", { name: "Ada Lovelace" })).toBeVisible();
 });
 
+test("a user of an unknown type is shown and can be selected", async ({ page, installation }) => {
+  const { pk } = await newPerson(installation, "Made By Software");
+  await installation.updateUser(pk, { type: "agent" });
+  await signIn(page, installation.url);
+  await page.goto(`${installation.url}/users/${pk}`);
+  await expect(page.getByRole("row", { name: "Type agent", exact: true })).toBeVisible();
+  await page.getByRole("link", { name: "Users", exact: true }).click();
+  await page.getByRole("combobox", { name: "Type" }).selectOption("agent");
+  await expect(page.getByRole("link", { name: "Made By Software" })).toBeVisible();
+  await expect(page.getByRole("link", { name: "Ada Lovelace" })).toHaveCount(0);
+  // A link to the filtered table shows which filter it has.
+  await page.goto(`${installation.url}/users?type=unheard_of`);
+  await expect(page.getByRole("combobox", { name: "Type" })).toHaveValue("unheard_of");
+});
+
 test("a long list has pages", async ({ page, installation }) => {
   await installation.importUsers(60, `paged-${process.pid}-`);
   await signIn(page, installation.url);

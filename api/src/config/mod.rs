@@ -9,7 +9,7 @@ use std::time::Duration;
 use clap::Parser;
 use runtime::config::{NatsConfig, TelemetryConfig};
 
-use parse::{http_url, non_empty_items, seconds};
+use parse::{http_url, http_url_or_nothing, non_empty_items, seconds};
 pub use proxy::ProxyConfig;
 
 /// Serves the projections and the live event feed.
@@ -49,8 +49,8 @@ pub struct Config {
     /// Seconds without reading the event log after which reads are refused, because revocations would be missed.
     #[arg(long = "api-stale-limit", env = "API_STALE_LIMIT", default_value = "30s", value_parser = seconds)]
     pub stale_limit: Duration,
-    /// URL where people without an account can enroll; the front end links to it.
-    #[arg(long = "api-enrollment-url", env = "API_ENROLLMENT_URL", value_parser = http_url)]
+    /// URL where people without an account can sign up; the front end links to it. Empty for no sign-up.
+    #[arg(long = "api-enrollment-url", env = "API_ENROLLMENT_URL", value_parser = http_url_or_nothing)]
     pub enrollment_url: Option<String>,
     #[command(flatten)]
     pub proxy: ProxyConfig,

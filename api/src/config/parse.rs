@@ -18,6 +18,11 @@ pub fn http_url(text: &str) -> Result<String, &'static str> {
     }
 }
 
+/// Compose cannot unset a variable of another file, only empty it.
+pub fn http_url_or_nothing(text: &str) -> Result<String, &'static str> {
+    if text.is_empty() { Ok(String::new()) } else { http_url(text) }
+}
+
 pub fn seconds(text: &str) -> Result<Duration, &'static str> {
     const EXPECTED: &str = "expected a number of seconds, such as 30s";
     let number: f64 = text.trim_end_matches('s').parse().map_err(|_| EXPECTED)?;

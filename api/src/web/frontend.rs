@@ -25,7 +25,7 @@ pub fn settings(config: &Config) -> impl Endpoint<Output = Response> + use<> {
         issuer: config.issuer.clone(),
         client_id: config.client_id.clone(),
         redirect_uri_path: "/auth/callback",
-        enrollment_url: config.enrollment_url.clone(),
+        enrollment_url: config.enrollment_url.clone().filter(|url| !url.is_empty()),
     };
     make_sync(move |_| Json(settings.clone()).into_response())
 }

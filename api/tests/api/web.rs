@@ -92,6 +92,13 @@ async fn the_front_end_is_served_along_with_the_api() {
 }
 
 #[tokio::test]
+async fn an_empty_enrollment_url_means_that_there_is_no_sign_up() {
+    let world = World::with(&["--api-enrollment-url", ""], &[]).await;
+    let config: Value = world.get("/config.json", None).await.json().await.unwrap();
+    assert_eq!(config["enrollment_url"], Value::Null);
+}
+
+#[tokio::test]
 async fn only_listed_origins_may_call() {
     let world = World::with(&["--api-cors-origins", "https://app.example.com"], &[]).await;
     let url = format!("{}/api/me/resync", world.api.url);

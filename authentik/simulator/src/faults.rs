@@ -28,13 +28,13 @@ pub struct Faults {
     pub not_viewable: BTreeSet<String>,
     /// How far the clock of the `Date` header is ahead, in seconds.
     pub clock_ahead: i32,
-    /// The mistakes in the transport, the rule, the mappings and the matchers.
+    /// The mistakes in the transport, the rule, the mappings, the matchers and the provider.
     pub mistakes: BTreeSet<Mistake>,
     /// The URL that the transport has instead of the configured one.
     pub transport_url: Option<String>,
 }
 
-/// One mistake in how an administrator set up the webhooks.
+/// One mistake in how an administrator set up the webhooks or the provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Mistake {
@@ -64,4 +64,8 @@ pub enum Mistake {
     OtherSecret,
     /// The server process, which sends the transport's test, has no secret.
     NoSecret,
+    /// The provider has the invalidation flow that authentik gives to a new provider.
+    SignOutEndsNothing,
+    /// The provider has no URI to return to after a sign-out, because authentik before 2026.5 has no such URIs.
+    NoLogoutUris,
 }

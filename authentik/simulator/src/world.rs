@@ -7,6 +7,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Timestamp;
 use crate::config::Config;
+use crate::configuration::Configuration;
 use crate::faults::Faults;
 use crate::journal::Journal;
 use crate::seed;
@@ -18,6 +19,8 @@ use crate::store::{Store, Tx};
 pub struct World {
     /// The settings.
     pub config: Config,
+    /// What the blueprints configure.
+    pub configuration: Configuration,
     /// Wakes the sender after a change that may allow it to send.
     pub sender_wakeup: Notify,
     /// How many times the REST API was asked for one user by key.
@@ -39,6 +42,7 @@ impl World {
         let is_new = store.users.is_empty();
         let world = Self {
             config,
+            configuration: Configuration::read()?,
             sender_wakeup: Notify::new(),
             n_single_user_reads: AtomicU64::default(),
             state: Mutex::new(JournaledStore { store, journal }),

@@ -1,16 +1,24 @@
-//! The blueprint as authentik reads it: entries, and values with tags such as `!KeyOf`.
+//! The blueprints as authentik reads them: entries, and values with tags such as `!KeyOf`.
 
 use serde_yaml::Value;
 use serde_yaml::value::TaggedValue;
 
-/// `authentik/blueprints/authentik-events.yaml`.
+/// A file in `authentik/blueprints`.
 pub struct Blueprint {
     document: Value,
 }
 
 impl Blueprint {
     pub fn read() -> Self {
-        let text = include_str!("../../../authentik/blueprints/authentik-events.yaml");
+        Self::parse(include_str!("../../../authentik/blueprints/authentik-events.yaml"))
+    }
+
+    /// The blueprint for self-registration.
+    pub fn sign_up() -> Self {
+        Self::parse(include_str!("../../../authentik/blueprints/authentik-events-sign-up.yaml"))
+    }
+
+    fn parse(text: &str) -> Self {
         Self { document: serde_yaml::from_str(text).unwrap() }
     }
 

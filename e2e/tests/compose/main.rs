@@ -80,6 +80,28 @@ fn authentik_retries_webhooks_through_a_short_outage() {
 }
 
 #[test]
+fn authentik_believes_the_headers_of_a_proxy_on_this_machine_and_in_its_networks() {
+    for name in ["authentik-server", "authentik-worker"] {
+        let environment = one_node().service(name).environment();
+        let networks =
+            environment["AUTHENTIK_LISTEN__TRUSTED_PROXY_CIDRS"].split(',').collect::<BTreeSet<_>>();
+        // Docker numbers its networks from the last two.
+        for network in ["127.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"] {
+            assert!(networks.contains(network), "{name}: {networks:?}");
+        }
+        assert!(!networks.iter().any(|network| network.ends_with("/0")), "{networks:?}");
+    }
+}
+
+#[test]
+fn the_front_end_links_to_the_sign_up_of_the_blueprint() {
+    let blueprint = include_str!("../../../authentik/blueprints/authentik-events-sign-up.yaml");
+    let url = one_node().service("api").environment()["API_ENROLLMENT_URL"].clone();
+    let slug = url.trim_end_matches('/').rsplit('/').next().unwrap();
+    assert!(blueprint.contains(&format!("identifiers: {{slug: {slug}}}")), "{url}");
+}
+
+#[test]
 fn only_the_front_end_and_authentik_are_reachable_from_outside() {
     for compose in [one_node(), cluster()] {
         for service in compose.services() {
@@ -194,6 +216,7 @@ fn no_secret_has_a_default_and_a_missing_secret_names_the_script_to_run() {
             "PUBLISH_ON",
             "FRONTEND_PORT",
             "AUTHENTIK_PORT",
+            "AUTHENTIK_TRUSTED_PROXY_CIDRS",
             "EVENTS_WEBHOOK_SECRET_BEFORE",
             "INGRESSES",
             "PROJECTORS",

@@ -43,6 +43,10 @@ async fn a_healthy_installation_has_no_findings() {
         ("--authentik-jwks-url", format!("{inside}jwks/")),
     ];
     patient.finds_nothing(Options { doctor: options, ..Options::default() }).await;
+
+    // authentik before 2026.5 has no logout URIs.
+    patient.system.authentik.faults(json!({"mistakes": ["no_logout_uris"]})).await;
+    patient.finds_nothing(Options::default()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -60,11 +64,19 @@ async fn each_check_is_a_line_and_a_skipped_check_gives_the_reason() {
     for check in ["reader-token", "reader-rights", "reader-writes", "streams", "storage", "nats-clock"] {
         assert_eq!(state(check), "ok", "{stdout}");
     }
-    for check in
-        ["issuer", "signing-key", "client-id", "sync-interval", "transport", "matchers", "transport-test"]
-    {
+    for check in [
+        "issuer",
+        "signing-key",
+        "client-id",
+        "sync-interval",
+        "sign-out",
+        "transport",
+        "matchers",
+        "transport-test",
+    ] {
         assert_eq!(state(check), "skipped", "{stdout}");
     }
+    assert!(stdout.contains("sign out and in again: authentik must ask for the password"), "{stdout}");
     let (status, stdout, stderr) = patient.run(doctor("--authentik-client-id", "other"), false).await;
     assert_eq!(status, 1, "{stdout}");
     assert!(
@@ -103,6 +115,7 @@ async fn each_mistake_in_authentik_is_one_named_finding() {
         (json!({"mistakes": ["rule_without_group"]}), fault, "rule-group", "no destination group"),
         (json!({"mistakes": ["login_not_bound"]}), fault, "matchers", "sends no login"),
         (json!({"mistakes": ["logout_switched_off"]}), fault, "matchers", "sends no logout"),
+        (json!({"mistakes": ["sign_out_ends_nothing"]}), fault, "sign-out", "ends nothing"),
         (json!({"mistakes": ["other_secret"]}), fault, "transport-test", "secrets are not the same"),
         (json!({"mistakes": ["no_secret"]}), fault, "transport-test", "EVENTS_WEBHOOK_SECRET"),
     ] {

@@ -62,7 +62,7 @@ impl World {
             ("username", username),
             ("name", name),
             ("email", email.as_str()),
-            ("password", "correct horse"),
+            ("password", "correct horse battery staple"),
         ];
         authentik.flow("authentik-events-enrollment", &fields, ip).await;
         let state = authentik.state().await;

@@ -8,6 +8,8 @@ const RENEW_BEFORE_END_S = 10;
 
 const RETRY_MS = 5_000;
 
+const REVOCATION_TIMEOUT_MS = 5_000;
+
 const ENDED_BY_AUTHENTIK = "authentik ended your session. Sign in again.";
 
 export const RENEWAL_FAILED =
@@ -34,11 +36,13 @@ export class Session {
   constructor(config: Config) {
     this.config = config;
     const store = new SharedStore();
+    const redirectUri = new URL(config.redirectPath, location.origin).href;
     this.manager = new UserManager({
       authority: config.issuer,
       client_id: config.clientId,
-      redirect_uri: new URL(config.redirectPath, location.origin).href,
-      post_logout_redirect_uri: location.origin,
+      redirect_uri: redirectUri,
+      // The only URI that authentik knows for this page.
+      post_logout_redirect_uri: redirectUri,
       scope: "openid profile email offline_access",
       // Shared by all tabs, and kept over a reload. A malicious script could misuse any other store too; the content
       // security policy blocks such scripts.
@@ -105,13 +109,31 @@ export class Session {
     this.isSigningOut = true;
     try {
       // A renewal in another tab would restore the session.
-      await navigator.locks.request(RENEWAL_LOCK, () => this.manager.signoutRedirect());
+      await navigator.locks.request(RENEWAL_LOCK, async () => {
+        await this.revokeRefreshToken();
+        await this.manager.signoutRedirect();
+      });
     } catch {
       this.isSigningOut = false;
       await this.end(
         "You are signed out here, but authentik could not be reached: your session there is still active. Sign out there.",
       );
     }
+  }
+
+  /** Makes authentik refuse the refresh token, which otherwise outlives the session by weeks. */
+  private async revokeRefreshToken(): Promise<void> {
+    const token = (await this.manager.getUser())?.refresh_token;
+    const endpoint = await this.manager.metadataService.getRevocationEndpoint();
+    if (!token || !endpoint) return;
+    const form = { token, token_type_hint: "refresh_token", client_id: this.config.clientId };
+    // authentik lets no page read the response: this endpoint has no CORS headers.
+    await fetch(endpoint, {
+      method: "POST",
+      mode: "no-cors",
+      body: new URLSearchParams(form),
+      signal: AbortSignal.timeout(REVOCATION_TIMEOUT_MS),
+    });
   }
 
   private async renewUnderLock(used: string | undefined, endReason: string): Promise<Renewal> {

@@ -41,7 +41,7 @@ const COLUMNS: ColumnDef<typeof features, UserView>[] = [
   {
     id: "type",
     header: "Type",
-    accessorFn: ({ user }) => user?.type.replaceAll("_", " ") ?? "",
+    accessorFn: ({ user }) => typeName(user?.type ?? ""),
     sortFn: "text",
   },
   {
@@ -66,13 +66,19 @@ export function UsersPage() {
   const { api } = useApp();
   const search = useSearch({ from: "/users" });
   const navigate = useNavigate({ from: "/users" });
+  const query = useInfiniteQuery(usersQuery(api, search));
+  const types = query.data?.pages.flatMap(usersOf).map(({ user }) => user?.type ?? "") ?? [];
   return (
     <>
       <PageTitle title="Users" />
-      <Filters search={search} onChange={(next) => void navigate({ search: next, replace: true })} />
+      <Filters
+        search={search}
+        types={types}
+        onChange={(next) => void navigate({ search: next, replace: true })}
+      />
       <PagedTable
         label="Users"
-        query={useInfiniteQuery(usersQuery(api, search))}
+        query={query}
         rowsOf={usersOf}
         columns={COLUMNS}
         rowId={({ pk }) => String(pk)}
@@ -97,6 +103,8 @@ function NoUsers({ isFiltered }: { isFiltered: boolean }) {
 
 interface FiltersProps {
   search: UsersSearch;
+  /** The types of the users in the table. */
+  types: readonly string[];
   onChange: (search: UsersSearch) => void;
 }
 
@@ -108,24 +116,28 @@ const STATUSES = [
   { value: "erased", label: "Erased" },
 ];
 
-const TYPES = [
-  { value: "", label: "All types" },
-  ...["internal", "external", "service_account", "internal_service_account"].map((value) => ({
-    value,
-    label: value.replaceAll("_", " "),
-  })),
-];
+const KNOWN_TYPES = ["internal", "external", "service_account", "internal_service_account"];
 
-const SELECTS = [
-  { name: "status", label: "Status", data: STATUSES },
-  { name: "type", label: "Type", data: TYPES },
-] as const;
+/** The types to choose from. A newer authentik has types that this version does not know. */
+function typeOptions(used: readonly string[]) {
+  const types = [...new Set([...KNOWN_TYPES, ...used])].filter((type) => type !== "");
+  const options = types.map((value) => ({ value, label: typeName(value) }));
+  return [{ value: "", label: "All types" }, ...options];
+}
 
-function Filters({ search, onChange }: FiltersProps) {
+function typeName(type: string): string {
+  return type.replaceAll("_", " ");
+}
+
+function Filters({ search, types, onChange }: FiltersProps) {
   const set = (name: keyof UsersSearch, value: string) => {
     const { [name]: _, ...others } = search;
     onChange(value ? { ...others, [name]: value } : others);
   };
+  const selects = [
+    { name: "status", label: "Status", data: STATUSES },
+    { name: "type", label: "Type", data: typeOptions([...types, search.type ?? ""]) },
+  ] as const;
   return (
     <Group gap="xs" mb="xs" role="search">
       <DebouncedInput
@@ -137,7 +149,7 @@ function Filters({ search, onChange }: FiltersProps) {
         value={search.search ?? ""}
         onChange={(text) => set("search", text)}
       />
-      {SELECTS.map(({ name, label, data }) => (
+      {selects.map(({ name, label, data }) => (
         <NativeSelect
           key={name}
           size="xs"

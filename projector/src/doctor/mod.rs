@@ -10,6 +10,7 @@ mod nats;
 mod provider;
 mod reader;
 mod settings;
+mod sign_out;
 mod transport;
 mod verdicts;
 

@@ -1,4 +1,4 @@
-//! Checks how authentik sends webhooks, with an administrator's token, and sends one test webhook.
+//! Makes the checks that need an administrator's token: how authentik sends webhooks, with one test webhook, and the sign-out.
 
 use anyhow::Context;
 use async_nats::jetstream::consumer::{DeliverPolicy, pull::OrderedConfig};
@@ -11,6 +11,7 @@ use store::messages;
 use super::finding::Verdict;
 use super::http::AuthentikApi;
 use super::reader::AuthentikState;
+use super::sign_out;
 use super::verdicts::delivery::{Arrival, delivery};
 use super::verdicts::matchers::matchers;
 use super::verdicts::token;
@@ -20,6 +21,8 @@ use crate::Config;
 
 const BODY: &str = include_str!("../../../authentik/mappings/body.py");
 const HEADERS: &str = include_str!("../../../authentik/mappings/headers.py");
+
+const NEEDS_TOKEN: &str = "needs an administrator's token: set --admin-token-file";
 
 /// The action of the event in authentik's test webhook.
 const TEST_ACTION: &str = "custom_notification_test";
@@ -46,11 +49,14 @@ pub(super) async fn examine(
 ) {
     if !authentik.is_reachable {
         examination.skip(&["admin-token"], "authentik does not answer");
+        sign_out::skip(examination, "authentik does not answer");
         return examination.skip(&CHECKS, "authentik does not answer");
     }
     let Some(admin) = administrator(examination, config, settings).await else {
-        return examination.skip(&CHECKS, "needs an administrator's token: set --admin-token-file");
+        sign_out::skip(examination, NEEDS_TOKEN);
+        return examination.skip(&CHECKS, NEEDS_TOKEN);
     };
+    sign_out::examine(examination, &admin, settings).await;
     let Some((transport, is_sound)) = transport(examination, &admin, settings).await else {
         return examination.skip(&CHECKS[1..], "there is no transport to check");
     };

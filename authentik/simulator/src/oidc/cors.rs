@@ -25,7 +25,7 @@ pub fn add_headers(world: &World, call: &Call, mut response: Response) -> Respon
 }
 
 /// Whether `origin` is the origin of a redirect URI.
-pub fn is_allowed(world: &World, origin: &str) -> bool {
+fn is_allowed(world: &World, origin: &str) -> bool {
     let origins = world.config.redirect_uris.iter().filter_map(|uri| Url::parse(uri).ok());
     origins.into_iter().any(|uri| uri.origin().ascii_serialization() == origin)
 }

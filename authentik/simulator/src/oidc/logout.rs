@@ -3,26 +3,46 @@
 use poem::Response;
 use reqwest::Url;
 
-use super::{cors, pages, session};
+use super::{pages, session};
 use crate::call::{self, Call};
+use crate::configuration;
 use crate::world::World;
 
-/// `/application/o/{slug}/end-session/` and the logout flow.
-pub fn handle(world: &World, call: &Call) -> Response {
+/// `/application/o/{slug}/end-session/`: runs the provider's invalidation flow.
+pub fn end_session(world: &World, call: &Call) -> Response {
+    if configuration::invalidation_flow(world) == pages::INVALIDATION {
+        log_out(world, call, &after_logout(world, call))
+    } else {
+        // A flow without a logout stage ends nothing: session, tokens and event log stay as they are.
+        pages::application_left(&world.config.app_slug)
+    }
+}
+
+/// `/if/flow/default-invalidation-flow/`.
+pub fn flow(world: &World, call: &Call) -> Response {
+    log_out(world, call, "/")
+}
+
+/// Ends the session. Refresh tokens and access tokens stay valid.
+fn log_out(world: &World, call: &Call, next: &str) -> Response {
     if let Some((session, user)) = session::of(world, call) {
         let origin = call.flow_origin(pages::INVALIDATION, "GET", user.as_actor());
         world.write(Some(origin), |tx| tx.log_out(&session));
     }
-    session::delete_cookie(after_logout(world, call))
+    session::delete_cookie(call::redirect(next))
 }
 
-/// Redirects to the requested URI if it has the origin of one of the client's redirect URIs.
-fn after_logout(world: &World, call: &Call) -> Response {
-    let requested = call.parameter("post_logout_redirect_uri").and_then(|uri| Url::parse(uri).ok());
-    let has_known_origin = |uri: &Url| cors::is_allowed(world, &uri.origin().ascii_serialization());
-    let Some(mut uri) = requested.filter(has_known_origin) else { return pages::logged_out() };
-    if let Some(state) = call.parameter("state") {
-        uri.query_pairs_mut().append_pair("state", state);
+/// The requested URI if it is a logout URI of the provider, otherwise authentik's start page.
+fn after_logout(world: &World, call: &Call) -> String {
+    let requested = call.parameter("post_logout_redirect_uri").unwrap_or_default();
+    let is_allowed = configuration::logout_uris(world).iter().any(|uri| uri == requested);
+    match (is_allowed, Url::parse(requested)) {
+        (true, Ok(mut uri)) => {
+            if let Some(state) = call.parameter("state") {
+                uri.query_pairs_mut().append_pair("state", state);
+            }
+            uri.into()
+        }
+        _ => "/".to_owned(),
     }
-    call::redirect(uri.as_str())
 }

@@ -28,18 +28,20 @@ pub fn handle(world: &World, call: &Call, segments: &[&str]) -> Response {
     let is_post = call.method == Method::POST;
     match segments {
         ["authorize", ""] => authorize::handle(world, call),
-        ["token" | "userinfo" | "revoke", ""] if call.method == Method::OPTIONS => {
+        ["token" | "userinfo", ""] if call.method == Method::OPTIONS => {
             cors::add_headers(world, call, call::empty(StatusCode::OK))
         }
         ["token", ""] if is_post => cors::add_headers(world, call, token::handle(world, call)),
         ["userinfo", ""] => cors::add_headers(world, call, userinfo::handle(world, call)),
-        ["revoke", ""] if is_post => cors::add_headers(world, call, token::revoke(world, call)),
+        // authentik sends no CORS headers here, and refuses the preflight request.
+        ["revoke", ""] if is_post => token::revoke(world, call),
+        ["revoke", ""] => call::empty(StatusCode::METHOD_NOT_ALLOWED),
         [slug, rest @ ..] if *slug == world.config.app_slug => match rest {
             [".well-known", "openid-configuration"] | [".well-known", "openid-configuration", ""] => {
                 cors::add_headers(world, call, discovery::configuration(world, call))
             }
             ["jwks", ""] => discovery::key_set(world),
-            ["end-session", ""] => logout::handle(world, call),
+            ["end-session", ""] => logout::end_session(world, call),
             _ => pages::not_found(),
         },
         _ => pages::not_found(),
@@ -51,7 +53,7 @@ pub fn flow(world: &World, call: &Call, flow: &str) -> Response {
     match flow {
         pages::AUTHENTICATION => flows::authentication(world, call),
         pages::ENROLLMENT => flows::enrollment(world, call),
-        pages::INVALIDATION => logout::handle(world, call),
+        pages::INVALIDATION => logout::flow(world, call),
         _ => pages::not_found(),
     }
 }

@@ -53,15 +53,13 @@ fn page(status: StatusCode, title: &str, body: &str) -> Response {
 }
 
 /// The login form. After a failed login it repeats the username and shows an error.
-pub fn login(next: &str, username: &str, error: Option<&str>) -> Response {
+pub fn login(username: &str, error: Option<&str>) -> Response {
     let username = escape(username);
-    let sign_up = escape(&flow_path(ENROLLMENT, next));
     let body = format!(
         "{}<form method=\"post\"><label>Username<input name=\"username\" value=\"{username}\" \
          autocomplete=\"username\" required autofocus></label>\
          <label>Password<input name=\"password\" type=\"password\" autocomplete=\"current-password\" \
-         required></label><button type=\"submit\">Log in</button></form>\
-         <p>Need an account? <a href=\"{sign_up}\">Sign up.</a></p>",
+         required></label><button type=\"submit\">Log in</button></form>",
         alert(error)
     );
     page(StatusCode::OK, "Log in", &body)
@@ -108,9 +106,14 @@ pub fn home(name: Option<&str>) -> Response {
     page(StatusCode::OK, "authentik simulator", &body)
 }
 
-/// The page after a logout without a redirect.
-pub fn logged_out() -> Response {
-    page(StatusCode::OK, "Logged out", "<p>You have been logged out.</p>")
+/// The last page of an invalidation flow that did not log out.
+pub fn application_left(application: &str) -> Response {
+    let log_out = escape(&flow_path(INVALIDATION, "/"));
+    let body = format!(
+        "<p>You have left {}. You are still logged in to authentik.</p><p><a href=\"{log_out}\">Log out of authentik</a></p>",
+        escape(application)
+    );
+    page(StatusCode::OK, "Logged out", &body)
 }
 
 /// An invalid authorization request whose redirect URI cannot be trusted.
@@ -129,7 +132,7 @@ mod tests {
 
     #[tokio::test]
     async fn typed_text_is_escaped() {
-        let mut response = login("/\"><script>", "\"><script>alert(1)</script>", None);
+        let mut response = login("\"><script>alert(1)</script>", None);
         let html = response.take_body().into_string().await.unwrap();
         assert!(!html.contains("<script>"), "{html}");
     }

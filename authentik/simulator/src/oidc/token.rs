@@ -44,9 +44,12 @@ pub fn handle(world: &World, call: &Call) -> Response {
     response
 }
 
-/// `POST /application/o/revoke/`: always succeeds, even for an unknown token.
+/// `POST /application/o/revoke/`: succeeds for every known client, even for an unknown token.
 pub fn revoke(world: &World, call: &Call) -> Response {
     let form = call.form();
+    if let Err(error) = check_client(world, &form) {
+        return call::json(StatusCode::UNAUTHORIZED, &error.body(&call.request_id));
+    }
     let token = call::first(&form, "token").unwrap_or_default();
     let claims = keys::claims_of(world, token);
     world.write(None, |tx| {

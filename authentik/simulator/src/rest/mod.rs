@@ -74,7 +74,9 @@ fn allowed_methods(segments: &[&str]) -> Option<&'static str> {
         ["core", "users" | "groups"]
         | ["events", "events" | "transports" | "rules"]
         | ["propertymappings", "notification"]
-        | ["policies", "bindings" | "event_matcher" | "expression"] => Some(LIST),
+        | ["policies", "bindings" | "event_matcher" | "expression"]
+        | ["providers", "oauth2"]
+        | ["flows", "bindings"] => Some(LIST),
         ["core", "users", "me"] | ["admin", "version"] => Some(READ),
         ["core", "users" | "groups", _] | ["events", "events", _] => Some(DETAIL),
         ["core", "users", _, "set_password"]

@@ -1,4 +1,4 @@
-//! The setup of webhooks, which only an administrator may read, and the test of a transport.
+//! The setup of webhooks and of the provider, which only an administrator may read, and the test of a transport.
 
 use poem::Response;
 use poem::http::StatusCode;
@@ -10,13 +10,14 @@ use crate::call::{self, Call};
 use crate::clock;
 use crate::faults::Mistake;
 use crate::json::{Json, object};
+use crate::provider;
 use crate::store::Row;
 use crate::store::event::{self, Event};
 use crate::webhook::body;
 use crate::webhook::sender::Sender;
 use crate::world::World;
 
-/// Lists the objects of one kind. The parameters `name` and `target` filter them.
+/// Lists the objects of one kind. The parameters `name`, `target` and `client_id` filter them.
 pub fn list(world: &World, call: &Call, segments: &[&str]) -> RestResult {
     let (model, objects) = match segments {
         ["events", "transports"] => ("authentik_events.notificationtransport", blueprint::transports(world)),
@@ -29,11 +30,13 @@ pub fn list(world: &World, call: &Call, segments: &[&str]) -> RestResult {
             ("authentik_policies_event_matcher.eventmatcherpolicy", blueprint::matchers())
         }
         ["policies", "expression"] => ("authentik_policies_expression.expressionpolicy", vec![]),
+        ["providers", "oauth2"] => ("authentik_providers_oauth2.oauth2provider", provider::providers(world)),
+        ["flows", "bindings"] => ("authentik_flows.flowstagebinding", provider::flow_stages()),
         _ => return Err(Refusal::MethodNotAllowed),
     };
     auth::may_write(world, call)?;
     let matches = |object: &&Json| {
-        ["name", "target"].into_iter().all(|filter| {
+        ["name", "target", "client_id"].into_iter().all(|filter| {
             filters::text(call, filter)
                 .is_none_or(|wanted| object.get(filter).and_then(Json::as_str) == Some(wanted))
         })

@@ -80,12 +80,14 @@ pub enum UserType {
     ServiceAccount,
     /// Service accounts that authentik creates.
     InternalServiceAccount,
+    /// Accounts that act on behalf of a user. authentik before 2026.8 does not have them.
+    Agent,
 }
 
 impl UserType {
     /// The type with this name in JSON.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Internal, Self::External, Self::ServiceAccount, Self::InternalServiceAccount]
+        [Self::Internal, Self::External, Self::ServiceAccount, Self::InternalServiceAccount, Self::Agent]
             .into_iter()
             .find(|kind| kind.name() == name)
     }
@@ -97,6 +99,7 @@ impl UserType {
             Self::External => "external",
             Self::ServiceAccount => "service_account",
             Self::InternalServiceAccount => "internal_service_account",
+            Self::Agent => "agent",
         }
     }
 }

@@ -11,5 +11,6 @@ mod oidc_errors;
 mod persistence;
 mod rest;
 mod shape;
+mod sign_out;
 mod support;
 mod users;

@@ -63,6 +63,8 @@ async fn only_an_administrator_may_read_the_webhook_setup() {
         "policies/bindings",
         "policies/event_matcher",
         "policies/expression",
+        "providers/oauth2",
+        "flows/bindings",
     ];
     for path in paths {
         let path = format!("/api/v3/{path}/");
