@@ -9,7 +9,8 @@ use testkit::{NatsServer, eventually};
 
 use crate::service::{Service, event};
 
-const SYNCED: &str = "jetstream { sync_interval: always }";
+/// Settings of a server that writes every message to disk before it acknowledges.
+pub const SYNCED: &str = "jetstream { sync_interval: always }";
 
 /// Number of webhooks in a round.
 const ROUND: u64 = 1000;
@@ -33,8 +34,9 @@ async fn n_in_batches(nats: &Nats, events: Range<u64>) -> usize {
     is_in_batch.filter(|is_in_batch| std::future::ready(*is_in_batch)).count().await
 }
 
-/// Delivers round after round until one fulfils the condition on its number of messages in batches.
-async fn rounds_until(service: &Service, nats: &Nats, begin: u64, is_good: fn(usize) -> bool) -> u64 {
+/// Delivers round after round until one fulfils the condition on its number of messages in batches. Returns the number
+/// of the next webhook.
+pub async fn rounds_until(service: &Service, nats: &Nats, begin: u64, is_good: fn(usize) -> bool) -> u64 {
     let next = std::sync::atomic::AtomicU64::new(begin);
     eventually("the faster way is used", || async {
         let begin = next.fetch_add(ROUND, std::sync::atomic::Ordering::SeqCst);
