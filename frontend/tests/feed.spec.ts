@@ -17,7 +17,13 @@ async function shownIds(page: Page): Promise<string[]> {
       );
     for (const [position, id] of articles) ids.set(position, id);
     if (ids.size >= (articles[0]?.[2] ?? 0)) break;
-    await list.evaluate((element) => element.scrollBy(0, element.clientHeight / 2));
+    const isAtEnd = await list.evaluate((element) => {
+      const isAtEnd = element.scrollTop + element.clientHeight >= element.scrollHeight - 1;
+      element.scrollTo(0, isAtEnd ? 0 : element.scrollTop + element.clientHeight / 2);
+      return isAtEnd;
+    });
+    // An event that arrived meanwhile moved the others down: begin again.
+    if (isAtEnd) ids.clear();
   }
   return [...ids].sort(([a], [b]) => b - a).map(([, id]) => id);
 }
