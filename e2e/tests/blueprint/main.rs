@@ -7,6 +7,7 @@
 )]
 
 mod blueprint;
+mod python;
 mod sender;
 mod sign_up;
 

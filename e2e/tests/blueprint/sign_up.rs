@@ -1,13 +1,9 @@
 //! Self-registration is a blueprint of its own and changes nothing else.
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
-
 use serde_json::{Value, json};
 
 use crate::blueprint::{Blueprint, tagged};
-
-const RUN_POLICY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/blueprint/policy.py");
+use crate::python;
 
 #[test]
 fn the_main_blueprint_opens_no_sign_up() {
@@ -53,15 +49,6 @@ fn a_sign_up_refuses_the_address_of_another_user() {
         "taken": ["admin@example.com"],
         "emails": ["new@example.com", "admin@example.com", "ADMIN@example.com"],
     });
-    let mut python = Command::new("python3")
-        .arg(RUN_POLICY)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("python3 is installed");
-    python.stdin.take().unwrap().write_all(run.to_string().as_bytes()).unwrap();
-    let output = python.wait_with_output().unwrap();
-    assert!(output.status.success(), "the policy failed in Python");
-    let passes: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let passes: Value = python::run("policy.py", &run, "");
     assert_eq!(passes, json!([true, false, false]));
 }
