@@ -10,6 +10,7 @@ use runtime::{CancellationToken, telemetry};
 
 use crate::benchmarks::{self, Benchmark};
 use crate::compare::Plan;
+use crate::server::ServerConfig;
 use crate::{naive, reference, report};
 
 /// Benchmarks this system as it is against naive designs. Results are ratios of costs within one run.
@@ -53,10 +54,10 @@ enum Command {
     ServeIngress(Box<ingress::Config>),
     /// Run the reference for the ingress as a measured process.
     #[command(hide = true)]
-    ServeReference(Box<reference::Config>),
+    ServeReference(Box<ServerConfig>),
     /// Run the naive feed as a measured process.
     #[command(hide = true)]
-    ServeNaive(Box<naive::Config>),
+    ServeNaive(Box<ServerConfig>),
 }
 
 impl Command {

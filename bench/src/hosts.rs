@@ -9,13 +9,13 @@ use testkit::NatsServer;
 /// Storage settings of the shipped `nats/nats-server.conf`.
 const SHIPPED: &str = "jetstream { sync_interval: always }\nmax_payload: 1MB\n";
 
+/// Storage settings of NATS itself: it acknowledges messages before they are on disk.
+const UNSYNCED: &str = "max_payload: 1MB\n";
+
 const API_TOKEN: &str = "reader-token";
 const ADMIN_TOKEN: &str = "admin-token";
 /// The simulator's administrator.
 const ADMIN: &str = "akadmin";
-
-/// Storage settings of NATS itself: it acknowledges messages before they are on disk.
-const UNSYNCED: &str = "max_payload: 1MB\n";
 
 /// Starts a nats-server that acknowledges messages once they are on disk, and creates all streams.
 pub async fn nats() -> (NatsServer, Nats) {

@@ -4,13 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::Parser;
 use domain::event::Recorded;
 use futures_util::stream;
 use poem::endpoint::make_sync;
 use poem::web::sse::{Event, SSE};
 use poem::{IntoResponse, get};
-use runtime::config::{NatsConfig, TelemetryConfig};
 use runtime::health::Health;
 use runtime::nats::Nats;
 use runtime::{CancellationToken, http};
@@ -18,26 +16,16 @@ use store::log::EventLog;
 use store::publish::retry_delay;
 use tokio::sync::broadcast::{Receiver, Sender};
 
+use crate::server::ServerConfig;
+
 /// Capacity of the channel. A subscriber that lags further behind is disconnected.
 const CAPACITY: usize = 16_384;
 
 /// The interval of the API's heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-/// Options of the naive feed.
-#[derive(Clone, Debug, Parser)]
-pub struct Config {
-    #[command(flatten)]
-    nats: NatsConfig,
-    #[command(flatten)]
-    pub telemetry: TelemetryConfig,
-    /// Address to listen on: `host:port`.
-    #[arg(long)]
-    listen: String,
-}
-
 /// Serves the feed until shutdown, at the same path as the API.
-pub async fn serve(config: Config, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn serve(config: ServerConfig, shutdown: CancellationToken) -> anyhow::Result<()> {
     let health = Health::waiting_for(&["nats", "streams", "log"]);
     let nats = Nats::connect(&config.nats, "naive", &health).await?;
     let events = Sender::new(CAPACITY);

@@ -6,29 +6,17 @@ use std::convert::Infallible;
 use anyhow::Context;
 use async_nats::HeaderMap;
 use bytes::Bytes;
-use clap::Parser;
 use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
-use runtime::config::{NatsConfig, TelemetryConfig};
 use tokio::net::{TcpListener, TcpStream};
 
-/// Options of the reference.
-#[derive(Clone, Debug, Parser)]
-pub struct Config {
-    #[command(flatten)]
-    nats: NatsConfig,
-    #[command(flatten)]
-    pub telemetry: TelemetryConfig,
-    /// Address to listen on: `host:port`.
-    #[arg(long)]
-    listen: String,
-}
+use crate::server::ServerConfig;
 
 /// Serves until the process is killed.
-pub async fn serve(config: Config) -> anyhow::Result<()> {
+pub async fn serve(config: ServerConfig) -> anyhow::Result<()> {
     let client = async_nats::connect(&config.nats.nats_url).await.context("connecting to NATS")?;
     let prefix = format!("{}.inbox", config.nats.nats_namespace);
     let listener = TcpListener::bind(&config.listen).await.context("listening")?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context, ensure};
+use runtime::config::{NatsConfig, TelemetryConfig};
 use testkit::{eventually, free_port, recordings};
 use tokio::process::{Child, Command};
 
@@ -11,6 +12,18 @@ use crate::compare::{Plan, Way};
 
 /// Metric with the sequence of the last event that a server has received.
 pub const SEEN: &str = "api_feed_sequence";
+
+/// Options of a server that the system is measured against.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ServerConfig {
+    #[command(flatten)]
+    pub nats: NatsConfig,
+    #[command(flatten)]
+    pub telemetry: TelemetryConfig,
+    /// Address to listen on: `host:port`.
+    #[arg(long)]
+    pub listen: String,
+}
 
 /// A running server; killed on drop.
 pub struct Server {
