@@ -1,4 +1,4 @@
-//! Chooses how webhooks are published: one by one or in batches, whichever JetStream acknowledges faster at present.
+//! Chooses how webhooks are published: one by one or in batches, whichever JetStream currently acknowledges faster.
 //!
 //! A batch has a high fixed cost, but JetStream writes it to disk once. So batches are faster if many webhooks wait and
 //! the server syncs every message, and slower otherwise (measured). The choice does not ask for the server's settings:
@@ -15,7 +15,7 @@ const N_SAMPLES: usize = 64;
 /// A measurement that takes longer is abandoned, because the load has changed or ended meanwhile.
 const MAX_MEASURING: Duration = Duration::from_secs(1);
 
-/// The other way replaces the present one if webhooks wait less than this fraction of the time.
+/// The other way replaces the current one if webhooks wait less than this fraction of the time.
 const MIN_GAIN: f64 = 0.9;
 
 /// A trial of the slower way is followed by a pause of at least this many times the time that it lost.
@@ -53,12 +53,12 @@ pub(crate) struct Acknowledgements {
     pub(crate) waited: Duration,
 }
 
-/// A state machine without IO: acknowledgements in, the present way out.
+/// A state machine without IO: acknowledgements in, the current way out.
 #[derive(Debug)]
 pub(crate) struct Choice {
     way: Way,
     measurement: Measurement,
-    /// The mean wait of the former way, while the present way is on trial.
+    /// The mean wait of the former way, while the current way is on trial.
     former_wait: Option<f64>,
     next_trial: Instant,
     /// The load of the latest trial. A much higher load is a reason for the next one.

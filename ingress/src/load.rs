@@ -9,7 +9,7 @@ use crate::choice::{Acknowledgements, Choice, MIN_BATCH, Way};
 /// Most webhooks that wait. authentik would give up before the end of a longer queue is stored.
 pub(crate) const MAX_WAITING: usize = 1024;
 
-/// The present load. Clones share it.
+/// The current load. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
     shared: Arc<Shared>,
@@ -23,7 +23,7 @@ struct Shared {
     choice: Mutex<Choice>,
 }
 
-/// A webhook that waits for JetStream; until it is dropped.
+/// A webhook that waits for JetStream. Dropping it ends the wait.
 #[derive(Debug)]
 pub(crate) struct Waiting {
     counted_in: Load,
@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_so_many_webhooks_wait() {
+    fn no_more_webhooks_wait_than_the_maximum() {
         let load = Load::new();
         let mut waiting: Vec<_> = std::iter::from_fn(|| load.arrive()).collect();
         assert_eq!(waiting.len(), MAX_WAITING);

@@ -15,7 +15,7 @@ pub const SYNCED: &str = "jetstream { sync_interval: always }";
 /// Number of webhooks in a round.
 const ROUND: u64 = 1000;
 
-/// Delivers webhooks, so many at once, and asserts that each is stored now.
+/// Delivers webhooks, `n_at_once` concurrently, and asserts that each is stored now.
 async fn deliver(service: &Service, events: Range<u64>, n_at_once: usize) {
     let deliveries = stream::iter(events).map(|n| async move {
         let (id, body) = event(n);
@@ -34,8 +34,8 @@ async fn n_in_batches(nats: &Nats, events: Range<u64>) -> usize {
     is_in_batch.filter(|is_in_batch| std::future::ready(*is_in_batch)).count().await
 }
 
-/// Delivers round after round until one fulfils the condition on its number of messages in batches. Returns the number
-/// of the next webhook.
+/// Delivers round after round until the number of its messages in batches is good. Returns the number of the
+/// next webhook.
 pub async fn rounds_until(service: &Service, nats: &Nats, begin: u64, is_good: fn(usize) -> bool) -> u64 {
     let next = std::sync::atomic::AtomicU64::new(begin);
     eventually("the faster way is used", || async {
